@@ -1,0 +1,1 @@
+"""Tilebank: a distributed feature store for multiple-instance learning on mammograms. Importing it imports nothing else."""

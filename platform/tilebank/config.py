@@ -1,0 +1,128 @@
+"""Configuration files into frozen, checked settings. Owns `conf/`, `--set` and the messages; knows no component.
+
+A setting's value comes from, weakest first: the file in `conf/`, the environment, a flag, `--set`. Whatever is wrong is
+said with the place it came from, the key, and the nearest key that exists, before any work is started.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tilebank.errors import ConfigError
+
+Tree = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
+
+
+def conf_folder() -> Path:
+    """The folder of configuration files: $TILEBANK_CONF, else `conf/` here, else `conf/` of the checkout."""
+    named = os.environ.get("TILEBANK_CONF")
+    places = [Path(named)] if named else [Path.cwd() / "conf", Path(__file__).resolve().parents[2] / "conf"]
+    for place in places:
+        if (place / "platform.yaml").is_file():
+            return place
+    tried = " and ".join(str(place) for place in places)
+    raise ConfigError(f"no platform.yaml in {tried}; run from the checkout or set TILEBANK_CONF to its conf folder")
+
+
+def known_names(kind: str) -> list[str]:
+    """Names that a flag such as `--dataset` may take: the files in `conf/<kind>/`."""
+    return sorted(path.stem for path in (conf_folder() / kind).glob("*.yaml"))
+
+
+def read_conf(kind: str, name: str) -> tuple[Tree, str]:
+    """`conf/<kind>/<name>.yaml` and its name for messages. Raises ConfigError for an unknown name."""
+    names = known_names(kind)
+    if name not in names:
+        raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{_nearest(name, names)}; known: {', '.join(names)}")
+    return _read_yaml(conf_folder() / kind / f"{name}.yaml"), f"conf/{kind}/{name}.yaml"
+
+
+def read_platform_conf() -> tuple[Tree, str]:
+    """The platform's defaults, `conf/platform.yaml`, and its name for messages."""
+    return _read_yaml(conf_folder() / "platform.yaml"), "conf/platform.yaml"
+
+
+def apply_overrides(tree: Tree, pairs: Sequence[str]) -> dict[str, str]:
+    """Write each `key=value` (dotted key, YAML value) into `tree`; return {key: where it came from} for messages."""
+    sources = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {pair!r} is not key=value; write it as --set tiling.overlap=0.25")
+        *path, last = key.split(".")
+        place = tree
+        for step in path:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {pair}: {step!r} is a single value, it has no keys below it")
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {pair}: the value is not YAML ({error})") from error
+        sources[key] = f"--set {pair}"
+    return sources
+
+
+def build_settings(into: type[S], tree: Tree, sources: Mapping[str, str]) -> S:
+    """Check `tree` against the frozen model `into`. `sources` maps dotted key prefixes to where they were written.
+
+    Raises ConfigError with every problem: the place, the key, what is wrong, and the nearest known key.
+    """
+    try:
+        return into.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(into, problem, sources) for problem in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) -> str:
+    path = [str(step) for step in problem["loc"]]
+    key = ".".join(path)
+    source = next((sources[k] for k in _prefixes(path) if k in sources), sources.get("", "the configuration"))
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _keys_at(into, path[:-1])
+        return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{source}: key {key!r} is missing"
+    return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
+
+
+def _prefixes(path: Sequence[str]) -> Iterable[str]:
+    return (".".join(path[:length]) for length in range(len(path), -1, -1))
+
+
+def _keys_at(into: Any, path: Sequence[str]) -> list[str]:
+    fields = _fields(into)
+    for step in path:
+        fields = _fields(fields.get(step))
+    return sorted(fields)
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return {field.name: field.type for field in dataclasses.fields(kind)}
+    return {}
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _read_yaml(path: Path) -> Tree:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path.name} holds no keys")
+    return tree

@@ -1,0 +1,58 @@
+"""Every error that Tilebank raises on purpose. Knows nothing of the rest of the package.
+
+    TilebankError
+    |-- ConfigError        a file, flag or setting is wrong: nothing was started
+    |-- DatasetError       the study cannot be read: missing root, no images, a broken label table
+    |-- ImageError         one image cannot be used: becomes a row in `failures`, the run goes on
+    |-- EncoderError       weights are missing, gated or do not fit their settings
+    |-- HeadError          a head cannot be built or fitted on the bags it was given
+    |-- StoreError         a table cannot be read or written, or does not hold what was asked for
+    |-- LeakageError       a patient stands in two splits
+    `-- TrackingError      the run record (MLflow) cannot be reached or written
+
+A message says what is wrong, which thing it is, and what to do.
+"""
+
+
+class TilebankError(Exception):
+    """Root of the tree: `except TilebankError` catches what Tilebank raised itself, and nothing else."""
+
+
+class ConfigError(TilebankError):
+    """A configuration file, flag or setting is wrong; raised before any work is started."""
+
+
+class DatasetError(TilebankError):
+    """A dataset cannot be read as it was described."""
+
+
+class ImageError(TilebankError):
+    """One image cannot be used. `stage` names where it stopped: `read`, `decode`, `identify`, `mask` or `tile`."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(stage, reason)  # both in args, so that it survives pickling between processes
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}"
+
+
+class EncoderError(TilebankError):
+    """An encoder's weights are missing, gated, or do not fit their declared settings."""
+
+
+class HeadError(TilebankError):
+    """A head cannot be built, loaded or fitted."""
+
+
+class StoreError(TilebankError):
+    """A table cannot be read or written, or does not hold what was asked for."""
+
+
+class LeakageError(TilebankError):
+    """A patient stands in more than one split."""
+
+
+class TrackingError(TilebankError):
+    """The record of runs cannot be reached or written."""

@@ -1,0 +1,29 @@
+"""A stable hash of everything that shaped a vector. Knows how to hash, not what is hashed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+def fingerprint_of(parts: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits (64 bits) of the SHA-256 of `parts` in canonical JSON.
+
+    `parts` holds JSON values, enums, paths or frozen dataclasses of them. The order of keys does not matter; any other
+    change does. Raises TypeError for a value with no canonical form, so that nothing is hashed by its memory address.
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"no canonical form for {type(value).__name__} in a fingerprint; pass plain values or dataclasses")

@@ -1,0 +1,49 @@
+"""Names and Arrow schemas of the store's tables."""
+
+import pyarrow as pa
+
+INSTANCE_INDICES = ("breast_id", "exam_id", "image_id")
+
+_TEXT, _PX = pa.string(), pa.int32()
+
+FAILURES = pa.schema(
+    [(name, _TEXT) for name in ("image_id", "uri", "stage", "error_class", "reason", "fingerprint")],
+)
+LABELS = pa.schema(
+    [
+        ("dataset", _TEXT),
+        ("task", _TEXT),
+        ("patient_id", _TEXT),
+        ("exam_id", _TEXT),
+        ("breast_id", _TEXT),
+        ("label", pa.int8()),
+        ("stratum", _TEXT),
+        ("rule", _TEXT),
+    ]
+)
+SPLITS = pa.schema([("dataset", _TEXT), ("task", _TEXT), ("seed", pa.int64()), ("patient_id", _TEXT), ("split", _TEXT)])
+PREDICTIONS = pa.schema(
+    [(name, _TEXT) for name in ("breast_id", "exam_id", "patient_id", "task", "split")]
+    + [("label", pa.int8()), ("score", pa.float32())]
+    + [(name, _TEXT) for name in ("head", "run_id", "fingerprint")]
+)
+
+
+def instances_schema(dim: int) -> pa.Schema:
+    """One row an instance: a view or a tile, its box in source pixels, its vector, and the fingerprint that made it."""
+    ids = ("instance_id", "image_id", "breast_id", "exam_id", "patient_id", "laterality", "view", "kind")
+    return pa.schema(
+        [(name, _TEXT) for name in ids]
+        + [(name, _PX) for name in ("x", "y", "width", "height")]
+        + [
+            ("tissue_fraction", pa.float32()),
+            ("flipped", pa.bool_()),
+            ("vector", pa.list_(pa.float16(), dim)),
+            ("fingerprint", _TEXT),
+        ]
+    )
+
+
+def table_name(table: str, *owners: str) -> str:
+    """`instances--<dataset>--<encoder>`: one table a dataset and encoder, since dimensions differ and people share them apart."""
+    return "--".join((table, *owners))
