@@ -1,1 +1,1 @@
-"""Tilebank: a distributed feature store for multiple-instance learning on mammograms. Importing it imports nothing else."""
+"""Tilebank: a distributed feature store for multiple-instance learning on mammograms. Imports nothing by itself."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tilebank.errors import ConfigError
+from tilebank.errors import ConfigError, TilebankError
 
 Tree = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
@@ -80,6 +80,8 @@ def build_settings(into: type[S], tree: Tree, sources: Mapping[str, str]) -> S:
     except ValidationError as error:
         lines = [_explain(into, problem, sources) for problem in error.errors()]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+    except TilebankError as error:  # a component refused its own part, and says itself what and why
+        raise ConfigError(str(error)) from None
 
 
 def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) -> str:

@@ -49,6 +49,12 @@ def exists(uri: str) -> bool:
     return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
 
+def remove_folder(uri: str) -> None:
+    """Remove a folder and all below it. Raises OSError."""
+    filesystem, path = _open(uri)
+    filesystem.delete_dir(path)
+
+
 def list_files(root: str) -> list[str]:
     """URIs of all files below the folder `root`, sorted; hidden ones left out. Raises FileNotFoundError without it."""
     filesystem, path = _open(root)

@@ -1,4 +1,4 @@
-"""The field's words as types: who, which side, which view, which rectangle. Records only, no behaviour, no libraries."""
+"""The field's words as types: who, which side, which view, which rectangle. Records only; no libraries."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,7 +28,7 @@ class InstanceKind(StrEnum):
 
 @dataclass(frozen=True)
 class TileBox:
-    """A rectangle in source pixels. `x` runs right, `y` down; a box may reach past the image, the rest is background."""
+    """A rectangle in source pixels: `x` runs right, `y` down. What reaches past the image is background."""
 
     x: int
     y: int
@@ -58,7 +58,7 @@ class ManifestRow:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """One image that cannot be used: where it stopped, the class of the error, and a reason that a person understands."""
+    """One image that cannot be used: where it stopped, the error's class, and a reason that a person understands."""
 
     image_id: str
     uri: str
@@ -69,7 +69,7 @@ class FailureRow:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """The truth about one breast for one task: 0 or 1, with the rule that made it and the stratum used for splitting."""
+    """The truth about one breast for one task: 0 or 1, the rule that made it, and the stratum used for splitting."""
 
     dataset: str
     task: str

@@ -11,9 +11,8 @@ from tilebank.terms import FailureRow, Laterality, ManifestRow, breast_id_of
 
 EXAM_KEYS = ("accession_number", "study_uid")
 # DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
-NOT_IMAGES = frozenset(
-    ".csv .tsv .txt .json .jsonl .xlsx .xls .xml .pdf .html .md .yaml .yml .png .jpg .jpeg .zip .gz .py .log".split()
-)
+NOT_IMAGES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml")
+NOT_IMAGES += (".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log")
 
 
 class Folder:
@@ -44,8 +43,8 @@ class Folder:
         """The label CSV by breast: keyed by `breast_id`, or by `exam_id` and `laterality`; other columns are facts."""
         if not self.config.labels:
             raise DatasetError(
-                f"dataset {self.config.name!r} has no labels; give a CSV with the columns exam_id, laterality and birads"
-                " (or breast_id and birads) as --set dataset.labels=PATH"
+                f"dataset {self.config.name!r} has no labels; give a CSV with the columns exam_id, laterality and"
+                " birads (or breast_id and birads) as --set dataset.labels=PATH"
             )
         rows = read_table(self.config.labels, required=())
         known = {breast.breast_id for breast in breasts}
@@ -98,7 +97,7 @@ def unplaced_id(root: str, uri: str) -> str:
 
 def _is_other(uri: str) -> bool:
     name = uri.rsplit("/", 1)[-1].lower()
-    return name == "dicomdir" or any(name.endswith(suffix) for suffix in NOT_IMAGES)
+    return name == "dicomdir" or name.endswith(NOT_IMAGES)
 
 
 def _breast_of(row: dict[str, str], *, uri: str) -> str:

@@ -30,7 +30,17 @@ VIEW_CODES = {  # DICOM CID 4014, SNOMED RT and SNOMED CT
     "399368009": "MLO",
 }
 # What pydicom and its codecs raise on damaged data; anything else is a bug and should be seen as one.
-DAMAGE = (AttributeError, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError, struct.error)
+DAMAGE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote header text, which may name a patient
 
@@ -158,7 +168,9 @@ def _decode(dataset: Dataset) -> NDArray[np.int32]:
             warnings.simplefilter("error")  # codecs warn, and fill in, where they should fail
             stored = dataset.pixel_array
     except (*DAMAGE, Warning) as error:
-        raise ImageError("decode", f"the pixel data cannot be decoded ({syntax.name}: {type(error).__name__})") from error
+        raise ImageError(
+            "decode", f"the pixel data cannot be decoded ({syntax.name}: {type(error).__name__})"
+        ) from error
     if stored.shape != (int(dataset.Rows), int(dataset.Columns)):
         raise ImageError("decode", f"the pixels are {stored.shape}, the header says {(dataset.Rows, dataset.Columns)}")
     return np.asarray(stored, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Plan and cut tiles, and bring the whole view to the encoder's input. Works on arrays; knows nothing of DICOM or Ray."""
+"""Plan and cut tiles; bring the whole view to the encoder's input. Works on arrays; knows nothing of DICOM or Ray."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,8 +81,8 @@ def cut_tiles(
 ) -> NDArray[np.uint16]:
     """Cut boxes out of `pixels` (rows, columns) and bring each to (size_px, size_px): shape (N, size_px, size_px).
 
-    A box of another size than `size_px` is resampled: area means when shrinking, bilinear when enlarging. `flip` mirrors
-    each piece left to right; boxes stay those of the source.
+    A box of another size than `size_px` is resampled: area means when shrinking, bilinear when enlarging. `flip`
+    mirrors each piece left to right; boxes stay those of the source.
     """
     tiles = np.zeros((len(boxes), size_px, size_px), dtype=np.uint16)
     for tile, box in zip(tiles, boxes, strict=True):

@@ -44,7 +44,9 @@ class Reader:
     Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are named).
     """
 
-    def __init__(self, store_uri: str, *, dataset: str, encoder: str, fingerprint: str, version: int | None = None) -> None:
+    def __init__(
+        self, store_uri: str, *, dataset: str, encoder: str, fingerprint: str, version: int | None = None
+    ) -> None:
         name = table_name("instances", dataset, encoder)
         try:
             self._table = lance.dataset(join_uri(store_uri, f"{name}.lance"), version=version)
@@ -79,7 +81,9 @@ class Reader:
             raise StoreError("a breast was asked for twice")
         among = ", ".join(f"'{breast_id}'" for breast_id in breast_ids)
         columns = ["breast_id", "image_id", "kind", "x", "y", "vector"]
-        rows = self._table.to_table(columns=columns, filter=f"{self._clause} AND breast_id IN ({among})").combine_chunks()
+        rows = self._table.to_table(
+            columns=columns, filter=f"{self._clause} AND breast_id IN ({among})"
+        ).combine_chunks()
         position = {breast_id: place for place, breast_id in enumerate(wanted)}
         bag = np.asarray([position[breast_id] for breast_id in rows["breast_id"].to_pylist()], dtype=np.int64)
         is_tile = np.asarray(rows["kind"].to_pylist(), dtype=object) == "tile"

@@ -45,5 +45,5 @@ def instances_schema(dim: int) -> pa.Schema:
 
 
 def table_name(table: str, *owners: str) -> str:
-    """`instances--<dataset>--<encoder>`: one table a dataset and encoder, since dimensions differ and people share them apart."""
+    """`instances--<dataset>--<encoder>`: one a dataset and encoder; dimensions differ, and people share them apart."""
     return "--".join((table, *owners))

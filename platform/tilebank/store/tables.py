@@ -12,7 +12,7 @@ import lancedb
 import pyarrow as pa
 
 from tilebank.errors import StoreError
-from tilebank.files import join_uri, write_bytes
+from tilebank.files import exists, join_uri, write_bytes
 from tilebank.store.schema import FAILURES, INSTANCE_INDICES, LABELS, PREDICTIONS, SPLITS, instances_schema, table_name
 
 CHUNK = "tilebank.chunk"  # transaction property: which chunk a commit holds
@@ -29,7 +29,9 @@ class Store:
         try:
             write_bytes(join_uri(self.uri, ".tilebank"), b"The root of a Tilebank store.\n")
         except OSError as error:
-            raise StoreError(f"cannot write to the store {self.uri}: {error}; choose another with --store URI") from error
+            raise StoreError(
+                f"cannot write to the store {self.uri}: {error}; choose another with --store URI"
+            ) from error
 
     def open_instances(self, dataset: str, encoder: str, *, dim: int, licence: Mapping[str, str]) -> "Instances":
         """The instances of one dataset and encoder, with their failures; both tables made when they are missing.
@@ -39,7 +41,9 @@ class Store:
         instances = self._table(table_name("instances", dataset, encoder), instances_schema(dim), licence)
         held = instances.schema.field("vector").type.list_size
         if held != dim:
-            raise StoreError(f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim}")
+            raise StoreError(
+                f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim}"
+            )
         return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence))
 
     def write_labels(self, dataset: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]) -> None:
@@ -65,7 +69,7 @@ class Store:
         keys: Sequence[str],
         licence: Mapping[str, str],
     ) -> None:
-        """One commit that drops the rows which share `keys` with the new ones, and adds those; none when nothing changes."""
+        """One commit: rows that share `keys` with the new ones go, the new ones come. None when nothing changes."""
         table = self._table(name, schema, licence)
         old = table.to_table().to_pylist()
         replaced = {tuple(row[key] for key in keys) for row in rows}
@@ -78,11 +82,12 @@ class Store:
         lance.write_dataset(whole.replace_schema_metadata(_metadata(licence)), table.uri, mode="overwrite")
 
     def _table(self, name: str, schema: pa.Schema, licence: Mapping[str, str]) -> lance.LanceDataset:
-        """The table, made through LanceDB so that any LanceDB client finds it."""
+        """The table; a missing one is made through LanceDB, so that any LanceDB client finds it."""
+        place = join_uri(self.uri, f"{name}.lance")
         try:
-            catalogue = lancedb.connect(self.uri)
-            catalogue.create_table(name, schema=schema.with_metadata(_metadata(licence)), exist_ok=True)
-            return lance.dataset(join_uri(self.uri, f"{name}.lance"))
+            if not exists(place):
+                lancedb.connect(self.uri).create_table(name, schema=schema.with_metadata(_metadata(licence)))
+            return lance.dataset(place)
         except (OSError, ValueError, RuntimeError) as error:
             raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
 

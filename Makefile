@@ -1,0 +1,44 @@
+# Everything installs itself: `make demo` and `make test` need nothing but Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help venv demo test test-fast lint format bench clean
+
+help:           ## this list
+	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
+
+venv: $(INSTALLED)  ## the virtual environment in .venv, with versions that work together
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tilebank needs Python 3.11 or newer; say which with make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+demo: venv      ## phantoms, extraction, a search of 36 heads: the whole road on this machine
+	$(BIN)/python jobs/make_phantom.py --dataset phantom
+	$(BIN)/python jobs/extract.py --dataset phantom --encoder texture
+	$(BIN)/python jobs/tune_head.py --dataset phantom --encoder texture --task malignancy --trials 36
+
+test: lint      ## lint, then every test
+	$(BIN)/python -m pytest
+
+test-fast: venv ## tests that start no Ray and run no whole job
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: venv      ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+format: venv    ## let ruff write the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv     ## side-by-side timings on this machine
+	$(BIN)/python jobs/bench.py
+
+clean:          ## remove the environment and caches; data is left alone
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info

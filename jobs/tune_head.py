@@ -1,0 +1,34 @@
+"""Search a head on stored vectors: 36 trials, the best by validation AUC is evaluated once on test and registered.
+
+Patients are split 70/10/20. Every trial is a child run in MLflow with its curves; the parent run holds the champion's
+figures with patient-level intervals, the plots, and the table version and fingerprint it was fitted on.
+"""
+
+import argparse
+import sys
+
+from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.flows.tune import tune_head
+
+EXAMPLES = """examples:
+  python jobs/tune_head.py --dataset phantom --trials 36
+  python jobs/tune_head.py --dataset phantom --task calcification --head views_only
+  python jobs/tune_head.py --dataset phantom --set search.shuffle_labels=true      a control: must score at chance
+  python jobs/tune_head.py --dataset folder --set dataset.labels=labels.csv --encoder dinov2-small
+"""
+
+
+def flow(args: argparse.Namespace) -> Summary:
+    if args.trials is not None:
+        args.set.append(f"search.trials={args.trials}")
+    return tune_head(settings_of(args), task=args.task)
+
+
+def main() -> int:
+    parser = job_parser(__doc__, examples=EXAMPLES)
+    parser.add_argument("--trials", type=int, metavar="N", help="heads to fit (default: as the search says)")
+    return run_job(parser, flow, show=print)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Where an encoder's weights lie and what names them for good: a pinned commit, or a hash. No network, no torch."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from tilebank.encoders.spec import EncoderConfig
+from tilebank.errors import EncoderError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def checkpoint_of(config: EncoderConfig) -> str:
+    """The hub id or folder to load from. Raises EncoderError where there is none, or where a hub id is not pinned."""
+    if not config.checkpoint:
+        raise EncoderError(f"encoder {config.name} names no checkpoint; set encoder.checkpoint to a hub id or a folder")
+    if folder_of(config) is not None:
+        return str(folder_of(config))
+    if config.checkpoint[0] in "/.~" or config.checkpoint.count("/") > 1:
+        raise EncoderError(f"encoder {config.name}: there is no folder {config.checkpoint}; correct encoder.checkpoint")
+    if config.revision is None or not COMMIT.fullmatch(config.revision):
+        raise EncoderError(
+            f"encoder {config.name}: {config.checkpoint} is no folder here, and as a hub id it is not pinned (revision "
+            f"{config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
+        )
+    return config.checkpoint
+
+
+def folder_of(config: EncoderConfig) -> Path | None:
+    """The checkpoint as a folder of this machine, or None where it is a hub id."""
+    path = Path(config.checkpoint or "").expanduser()
+    return path if config.checkpoint and path.is_dir() else None
+
+
+def weights_identity(config: EncoderConfig) -> dict[str, str]:
+    """What names the weights wherever they lie: hub id and commit, or the SHA-256 of a folder's config and weights.
+
+    Raises EncoderError as `checkpoint_of` does, and for a folder without safetensors.
+    """
+    checkpoint = checkpoint_of(config)
+    folder = folder_of(config)
+    if folder is None:
+        return {"hub_id": checkpoint, "revision": str(config.revision)}
+    weights = sorted(path for path in folder.iterdir() if ".safetensors" in path.suffixes)
+    if not weights or not (folder / "config.json").is_file():
+        raise EncoderError(
+            f"encoder {config.name}: {folder} does not hold config.json and *.safetensors; "
+            "save the model there with save_pretrained (pickled weights are not read)"
+        )
+    digest = hashlib.sha256()
+    for path in (folder / "config.json", *weights):
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.name} {content}\n".encode())
+    return {"sha256": digest.hexdigest()}

@@ -1,0 +1,1 @@
+"""Stages composed into runs. The only place that knows Ray."""

@@ -1,0 +1,105 @@
+"""The flags that every job shares, and the way a job ends: summary and 0, or one clear message and not 0."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tilebank.config import known_names
+from tilebank.errors import ConfigError, TilebankError
+from tilebank.flows.settings import Choices, Settings, load_settings
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+
+
+class Summary(Protocol):
+    """What a flow returns: figures for a program, lines for a person."""
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values."""
+        ...
+
+    def as_text(self) -> str:
+        """A few aligned lines."""
+        ...
+
+
+def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
+    """A parser with the flags that all jobs speak; a job adds its own."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    defaults = Choices()
+    for flag, kind, what in (
+        ("dataset", "datasets", "which study"),
+        ("encoder", "encoders", "which frozen encoder"),
+        ("head", "heads", "which head"),
+        ("search", "searches", "which search"),
+    ):
+        names = ", ".join(known_names(kind))
+        default = getattr(defaults, flag)
+        parser.add_argument(f"--{flag}", default=default, metavar="NAME", help=f"{what}: {names} (default {default})")
+    parser.add_argument("--task", default="malignancy", metavar="NAME", help="which question (default malignancy)")
+    parser.add_argument("--root", default="", metavar="URI", help="where the dataset lies, if not where its conf says")
+    parser.add_argument("--store", default="", metavar="URI", help="where the LanceDB tables are kept")
+    parser.add_argument("--tracking", default="", metavar="URI", help="the MLflow tracking server or database")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any key of conf/, e.g. tiling.overlap=0.25"
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary as JSON")
+    return parser
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that the shared flags ask for."""
+    return load_settings(
+        Choices(
+            dataset=args.dataset,
+            encoder=args.encoder,
+            head=args.head,
+            search=args.search,
+            root=args.root,
+            store=args.store,
+            tracking=args.tracking,
+            set=tuple(args.set),
+        )
+    )
+
+
+def run_job(
+    parser: argparse.ArgumentParser,
+    flow: Callable[[argparse.Namespace], Summary],
+    *,
+    argv: Sequence[str] | None = None,
+    show: Callable[[str], None],
+) -> int:
+    """Parse, run, show the summary and write it; the exit status.
+
+    0 done, 1 failed, 2 wrong flags or configuration, 130 interrupted. Only errors that Tilebank raised itself are
+    turned into a message: anything else is a bug, and keeps its traceback.
+    """
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        summary = flow(args)
+    except ConfigError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return MISUSED
+    except TilebankError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"{parser.prog}: interrupted; what was committed is kept, the same command goes on from there\n"
+        )
+        return INTERRUPTED
+    show(summary.as_text())
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return 0

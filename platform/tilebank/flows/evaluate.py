@@ -1,0 +1,56 @@
+"""The one door to the test split: score the champion on it once, with thresholds frozen on validation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilebank.evaluation.report import Evaluation, Scored, evaluate
+from tilebank.flows.search import LabelledBags
+from tilebank.flows.settings import EvaluationConfig
+from tilebank.mil.heads import Head, score_bags
+from tilebank.terms import LabelRow, Split
+
+
+@dataclass(frozen=True)
+class ScoredSplits:
+    """The champion's scores on validation and test, and what follows from them."""
+
+    val: Scored
+    test: Scored
+    val_rows: tuple[LabelRow, ...]
+    test_rows: tuple[LabelRow, ...]
+    evaluation: Evaluation
+
+    def by_split(self) -> Iterator[tuple[Split, tuple[LabelRow, ...], NDArray[np.floating]]]:
+        """(split, its labels, its scores) for both."""
+        yield Split.VAL, self.val_rows, self.val.scores
+        yield Split.TEST, self.test_rows, self.test.scores
+
+
+def evaluate_champion(
+    head: Head,
+    *,
+    val: tuple[LabelledBags, Sequence[LabelRow]],
+    test: tuple[LabelledBags, Sequence[LabelRow]],
+    config: EvaluationConfig,
+) -> ScoredSplits:
+    """Score both splits with a head of one trial; each is given with its label rows, in the order of its bags."""
+    val_scored, test_scored = _score(head, *val), _score(head, *test)
+    return ScoredSplits(
+        val=val_scored,
+        test=test_scored,
+        val_rows=tuple(val[1]),
+        test_rows=tuple(test[1]),
+        evaluation=evaluate(val_scored, test_scored, replicates=config.replicates, seed=config.seed),
+    )
+
+
+def _score(head: Head, part: LabelledBags, rows: Sequence[LabelRow]) -> Scored:
+    return Scored(
+        scores=score_bags(head, part.as_batch())[0],
+        labels=part.labels,
+        patients=tuple(row.patient_id for row in rows),
+        breast_ids=tuple(row.breast_id for row in rows),
+    )

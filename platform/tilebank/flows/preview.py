@@ -1,0 +1,68 @@
+"""Pictures of masks and tiles before anything is encoded: does the reader see what a person sees?"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tilebank.errors import ImageError
+from tilebank.files import read_bytes
+from tilebank.flows.settings import Settings
+from tilebank.flows.stream import read_manifest
+from tilebank.imaging.breast import breast_mask
+from tilebank.imaging.dicom import read_mammogram
+from tilebank.imaging.overlay import draw_plan, png_bytes
+from tilebank.imaging.tiling import plan_tiles, plan_view
+from tilebank.terms import ManifestRow
+
+
+@dataclass(frozen=True)
+class PreviewSummary:
+    """What was drawn, and what could not be."""
+
+    folder: str
+    drawn: tuple[str, ...]
+    failures: dict[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """A line an image."""
+        failed = [f"{count} x {reason}" for reason, count in sorted(self.failures.items())]
+        return "\n".join([*self.drawn, *failed, f"{len(self.drawn)} pictures in {self.folder}"])
+
+
+def preview_tiles(settings: Settings, *, out: Path, images: int, height_px: int) -> PreviewSummary:
+    """Draw the first `images` of the manifest into the folder `out`. Raises DatasetError when there are none."""
+    manifest = read_manifest(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    drawn, failures = [], Counter(f"{row.stage}: {row.reason}" for row in manifest.failures)
+    for row in _first(manifest.images, images):
+        try:
+            drawn.append(_draw(row, settings, out=out, height_px=height_px))
+        except ImageError as error:
+            failures[str(error)] += 1
+    return PreviewSummary(str(out), tuple(drawn), dict(failures))
+
+
+def _first(rows: Sequence[ManifestRow], count: int) -> list[ManifestRow]:
+    return sorted(rows, key=lambda row: (row.breast_id, row.view))[:count]
+
+
+def _draw(row: ManifestRow, settings: Settings, *, out: Path, height_px: int) -> str:
+    mammogram = read_mammogram(read_bytes(row.uri))
+    mask = breast_mask(mammogram.pixels, settings.mask)
+    tiles = plan_tiles(mask, settings.tiling, size_px=settings.encoder.input_size_px)
+    picture = draw_plan(
+        mammogram.pixels,
+        mask,
+        max_value=mammogram.max_value,
+        view=plan_view(mask),
+        tiles=tiles,
+        height_px=height_px,
+    )
+    name = f"{row.breast_id}_{row.view}_{row.image_id[-6:]}.png"
+    (out / name).write_bytes(png_bytes(picture))
+    return f"{name}: {len(tiles)} tiles, breast {mask.mean():.1%} of the image, windowed by {mammogram.windowed_by}"

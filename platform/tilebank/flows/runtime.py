@@ -1,0 +1,35 @@
+"""Where Ray runs: a cluster that is already there, or this machine."""
+
+import logging
+import os
+import warnings
+
+import ray
+import ray.data
+
+
+def connect_ray() -> None:
+    """Join the cluster that RAY_ADDRESS names (a submitted job finds its own there), or start Ray on this machine."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with warnings.catch_warnings():
+        # Ray starts its processes by fork and exec at once; Lance warns of forks that live on.
+        warnings.filterwarnings("ignore", message=".*fork", module="subprocess|lance")
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        else:
+            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # ours counts images and says what failed
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def cluster_cpus() -> int:
+    """CPU cores that Ray may use."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def cluster_gpus() -> int:
+    """GPUs that Ray may use."""
+    return int(ray.cluster_resources().get("GPU", 0))

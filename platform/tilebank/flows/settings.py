@@ -1,0 +1,167 @@
+"""The whole configuration of a run as one frozen tree, each part defined beside the component that it sets."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from tilebank.config import Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
+from tilebank.datasets.splits import SplitConfig
+from tilebank.datasets.study import DatasetConfig
+from tilebank.encoders.registry import identity_of
+from tilebank.encoders.spec import EncoderConfig
+from tilebank.errors import ConfigError
+from tilebank.files import absolute_uri
+from tilebank.fingerprint import fingerprint_of
+from tilebank.imaging.breast import MASK_VERSION, MaskConfig
+from tilebank.imaging.dicom import READER_VERSION
+from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
+from tilebank.mil.fit import FitConfig
+from tilebank.mil.heads import HeadConfig
+
+UPLOADED = "runtime_resources"  # the folder under which Ray unpacks a submitted working directory
+
+
+@dataclass(frozen=True)
+class ExtractionConfig:
+    """How an extraction uses the machine; nothing here shapes a vector. See conf/platform.yaml."""
+
+    images_per_task: int = 4
+    read_memory_mb: int = 512
+    images_per_batch: int = 8
+    commit_images: int = 32
+    encoders: int = 0
+    encoder_cpus: float = 1
+    encoder_gpus: float = -1
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How many heads are fitted and with what. See conf/searches/.
+
+    shuffle_labels: permute the labels of train and val, a control that must score at chance; nothing is registered.
+    """
+
+    name: str
+    trials: int = 36
+    first_seed: int = 0
+    lr: float = 2e-3
+    weight_decay: float = 1e-4
+    pack: int = 0
+    shuffle_labels: bool = False
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Patient bootstrap behind the intervals."""
+
+    replicates: int = 2000
+    seed: int = 0
+
+
+class Settings(BaseModel):
+    """Everything that a flow is told. Paths are absolute; a flow reads no file of `conf/` and no environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: str
+    store: str
+    tracking: str
+    artifacts: str
+    mask: MaskConfig
+    tiling: TilingConfig
+    extraction: ExtractionConfig
+    splits: SplitConfig
+    evaluation: EvaluationConfig
+    dataset: DatasetConfig
+    encoder: EncoderConfig
+    head: HeadConfig
+    search: SearchConfig
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of everything that shapes a vector. Raises EncoderError when the weights cannot be named."""
+        return fingerprint_of(
+            {
+                "reader": READER_VERSION,
+                "mask": {"version": MASK_VERSION, "config": self.mask},
+                "tiling": {"version": TILING_VERSION, "config": self.tiling},
+                "encoder": identity_of(self.encoder),
+            }
+        )
+
+    @property
+    def licence(self) -> dict[str, str]:
+        """The tag that tables, heads and runs inherit from the dataset."""
+        return {"licence": self.dataset.licence, "redistributable": str(self.dataset.redistributable).lower()}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the flags of a job say: names of files in `conf/`, and what overrules them. Empty: not said."""
+
+    dataset: str = "phantom"
+    encoder: str = "texture"
+    head: str = "dual_stream"
+    search: str = "seeds"
+    root: str = ""
+    store: str = ""
+    tracking: str = ""
+    set: tuple[str, ...] = ()
+
+
+def load_settings(choices: Choices) -> Settings:
+    """Read `conf/`, the environment and the flags into checked settings. Raises ConfigError before any work."""
+    tree, source = read_platform_conf()
+    sources = {"": source}
+    for part, name in (
+        ("dataset", choices.dataset),
+        ("encoder", choices.encoder),
+        ("head", choices.head),
+        ("search", choices.search),
+    ):
+        section, sources[part] = read_conf(f"{part}s" if part != "search" else "searches", name)
+        tree[part] = section if part == "head" else {"name": name, **section}
+    for key in ("home", "store", "tracking", "artifacts"):
+        if value := os.environ.get(f"TILEBANK_{key.upper()}"):
+            tree[key], sources[key] = absolute_uri(value, relative_to=Path.cwd()), f"TILEBANK_{key.upper()}"
+    for key, flag in (("store", choices.store), ("tracking", choices.tracking)):
+        if flag:
+            tree[key], sources[key] = absolute_uri(flag, relative_to=Path.cwd()), f"--{key}"
+    sources |= apply_overrides(tree, choices.set)
+    if choices.root:
+        tree["dataset"]["root"] = absolute_uri(choices.root, relative_to=Path.cwd())
+        sources["dataset.root"] = "--root"
+    _place_paths(tree, sources)
+    return build_settings(Settings, tree, sources)
+
+
+def _place_paths(tree: Tree, sources: Mapping[str, str]) -> None:
+    """Make every path absolute: what a flag or the environment says from the working folder, `conf/` from `home`."""
+    checkout = conf_folder().resolve().parent
+    home = absolute_uri(str(tree.get("home", "")), relative_to=checkout)
+    if UPLOADED in checkout.parts and "home" not in sources:
+        raise ConfigError(
+            f"this code was unpacked by Ray into {checkout}, where nothing outlives the job; set TILEBANK_HOME (or"
+            " TILEBANK_STORE, TILEBANK_TRACKING and TILEBANK_ARTIFACTS) to a place that all nodes reach"
+        )
+    tree["home"] = home
+    for place, key in ((tree, "store"), (tree, "artifacts"), (tree, "tracking"), (tree["dataset"], "root")):
+        if isinstance(place.get(key), str):
+            place[key] = place[key] if "://" in place[key] else absolute_uri(place[key], relative_to=_folder(home))
+    labels = tree["dataset"].get("labels")
+    if isinstance(labels, str) and labels:
+        tree["dataset"]["labels"] = absolute_uri(labels, relative_to=Path.cwd())
+    if isinstance(tree.get("tracking"), str) and "://" not in tree["tracking"]:
+        tree["tracking"] = f"sqlite:///{tree['tracking']}"
+
+
+def _folder(home: str) -> Path:
+    if "://" in home:
+        raise ConfigError(
+            f"home {home} is no folder of this machine; name store, tracking and artifacts by URI instead"
+        )
+    return Path(home)

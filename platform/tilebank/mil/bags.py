@@ -1,0 +1,185 @@
+"""One split in memory: ragged bags of view and tile vectors, with labels. Knows nothing of tables or heads.
+
+A bag is a breast. Breast b owns rows `view_offsets[b]:view_offsets[b + 1]` of `view_features`, and likewise of the
+tiles; either may be empty. Nothing is padded. B breast, Nv view, Nt tile, D encoder dimension.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tilebank.errors import HeadError
+from tilebank.mil.segments import Segments, segments_of
+
+_CHECKED_ROWS = 65_536  # rows looked at together when searching for NaN: bounds the memory of the mask
+_SMALLEST_NORM = 1e-12  # a vector of zeros stays zeros
+
+
+@dataclass(frozen=True, eq=False)
+class BagBatch:
+    """B breasts: features float16 (float32 is taken too), offsets int64 (B+1,), labels float32 (B,) of 0 and 1 or None.
+
+    Tensors may lie on read-only memory shared between processes: never write into them. Raises HeadError where they do
+    not fit each other.
+    """
+
+    view_features: Tensor  # (Nv, D)
+    view_offsets: Tensor  # (B+1,)
+    tile_features: Tensor  # (Nt, D)
+    tile_offsets: Tensor  # (B+1,)
+    labels: Tensor | None  # (B,)
+    breast_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _assert_ragged("view", self.view_features, self.view_offsets, breasts=len(self))
+        _assert_ragged("tile", self.tile_features, self.tile_offsets, breasts=len(self))
+        if self.view_features.shape[1] != self.tile_features.shape[1]:
+            raise HeadError(
+                f"view vectors have {self.view_features.shape[1]} numbers, tile vectors {self.tile_features.shape[1]}; "
+                "read both from one encoder's table"
+            )
+        if self.labels is not None:
+            _assert_labels(self.labels, breasts=len(self))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        view_features: NDArray[np.floating[Any]],
+        view_offsets: NDArray[np.int64],
+        tile_features: NDArray[np.floating[Any]],
+        tile_offsets: NDArray[np.int64],
+        breast_ids: Sequence[str],
+        labels: NDArray[Any] | None = None,
+    ) -> Self:
+        """Wrap arrays without copying features (they may be read-only). Raises HeadError for NaN and infinity too."""
+        bags = cls(
+            view_features=_wrap(view_features),
+            view_offsets=_wrap(view_offsets.astype(np.int64, copy=False)),
+            tile_features=_wrap(tile_features),
+            tile_offsets=_wrap(tile_offsets.astype(np.int64, copy=False)),
+            labels=None if labels is None else _wrap(labels.astype(np.float32, copy=False)),
+            breast_ids=tuple(breast_ids),
+        )
+        bags.assert_finite()
+        return bags
+
+    def __len__(self) -> int:
+        return len(self.breast_ids)
+
+    @property
+    def dim(self) -> int:
+        """D, the encoder's dimension."""
+        return self.view_features.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.view_features.device
+
+    def to(self, device: torch.device | str) -> "BagBatch":
+        """The same bags on `device`."""
+        return BagBatch(
+            view_features=self.view_features.to(device),
+            view_offsets=self.view_offsets.to(device),
+            tile_features=self.tile_features.to(device),
+            tile_offsets=self.tile_offsets.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            breast_ids=self.breast_ids,
+        )
+
+    def select(self, indices: Sequence[int]) -> "BagBatch":
+        """The breasts at `indices`, in that order, with their rows (copied)."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        view_rows, view_offsets = _rows_of(self.view_offsets, chosen)
+        tile_rows, tile_offsets = _rows_of(self.tile_offsets, chosen)
+        return BagBatch(
+            view_features=self.view_features[view_rows],
+            view_offsets=view_offsets,
+            tile_features=self.tile_features[tile_rows],
+            tile_offsets=tile_offsets,
+            labels=None if self.labels is None else self.labels[chosen],
+            breast_ids=tuple(self.breast_ids[i] for i in indices),
+        )
+
+    def assert_finite(self) -> None:
+        """Raise HeadError, naming the breast, where a vector holds NaN or infinity."""
+        for kind, features, offsets in (
+            ("view", self.view_features, self.view_offsets),
+            ("tile", self.tile_features, self.tile_offsets),
+        ):
+            for start in range(0, len(features), _CHECKED_ROWS):
+                broken = ~features[start : start + _CHECKED_ROWS].isfinite().all(dim=1)  # (rows,)
+                if bool(broken.any()):
+                    row = start + int(broken.nonzero()[0])
+                    breast_id = self.breast_ids[int(torch.searchsorted(offsets, row, right=True)) - 1]
+                    raise HeadError(f"a {kind} vector of breast {breast_id} is not finite; encode that image again")
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Features (N, D) float32, ready to compute on, and where each breast's rows lie."""
+
+    features: Tensor
+    segments: Segments
+
+
+def prepare_ragged(features: Tensor, offsets: Tensor, *, l2_normalise: bool) -> Ragged:
+    """float32 copy of `features` (N, D), each row of length one if asked; made once, before all epochs."""
+    ready = features.to(torch.float32, copy=True)
+    if l2_normalise:
+        ready.div_(torch.linalg.vector_norm(ready, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM))
+    return Ragged(ready, segments_of(offsets))
+
+
+def _wrap(array: NDArray[Any]) -> Tensor:
+    with warnings.catch_warnings():  # arrays of Ray's object store are read-only; BagBatch promises not to write
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _rows_of(offsets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    lengths = offsets.diff()[chosen]  # (b,)
+    ends = lengths.cumsum(0)
+    shift = offsets[chosen] - (ends - lengths)  # from the place in the new rows to the place in the old ones
+    rows = torch.arange(int(lengths.sum()), device=offsets.device) + torch.repeat_interleave(shift, lengths)
+    return rows, torch.cat([ends.new_zeros(1), ends])
+
+
+def _assert_ragged(kind: str, features: Tensor, offsets: Tensor, *, breasts: int) -> None:
+    if features.ndim != 2 or features.dtype not in (torch.float16, torch.float32):
+        raise HeadError(
+            f"{kind} features are {features.dtype} of shape {tuple(features.shape)}; pass (N, D) float16 or float32"
+        )
+    if offsets.dtype != torch.int64 or offsets.shape != (breasts + 1,):
+        raise HeadError(
+            f"{kind} offsets are {offsets.dtype} of shape {tuple(offsets.shape)}; "
+            f"{breasts} breast ids need int64 of shape ({breasts + 1},)"
+        )
+    if int(offsets[0]) != 0 or int(offsets[-1]) != len(features):
+        raise HeadError(
+            f"{kind} offsets run from {int(offsets[0])} to {int(offsets[-1])}; they must run from 0 to the "
+            f"{len(features)} rows given"
+        )
+    if bool((offsets.diff() < 0).any()):
+        raise HeadError(f"{kind} offsets fall at breast {int((offsets.diff() < 0).nonzero()[0])}; sort rows by breast")
+
+
+def _assert_labels(labels: Tensor, *, breasts: int) -> None:
+    if labels.dtype != torch.float32 or labels.shape != (breasts,):
+        raise HeadError(
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}; {breasts} breasts need float32 of ({breasts},)"
+        )
+    if not bool(((labels == 0) | (labels == 1)).all()):
+        raise HeadError("labels hold other values than 0 and 1; leave out breasts without a label")

@@ -1,0 +1,100 @@
+"""The table of heads, and heads on disk. Knows how to build, save and load one; not how it computes or is fitted.
+
+On disk a head is two files: `head.safetensors` (weights) and `head.json` (settings, dimension, format version, and
+what the caller wants to travel with it). No pickle: loading a head runs no code of its own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tilebank.errors import HeadError
+from tilebank.mil.bags import BagBatch
+from tilebank.mil.contract import Head, HeadConfig
+from tilebank.mil.dual_stream import DualStream
+
+__all__ = ["HEADS", "Head", "HeadConfig", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
+
+_FORMAT = 1
+_WEIGHTS, _CARD = "head.safetensors", "head.json"
+
+
+class _Builder(Protocol):
+    def __call__(self, config: HeadConfig, *, dim: int, seeds: Sequence[int]) -> Head: ...
+
+
+HEADS: dict[str, _Builder] = {"dual_stream": DualStream}
+
+
+@dataclass(frozen=True, eq=False)
+class SavedHead:
+    """A head from disk and what was saved with it (encoder, fingerprint, task, threshold, ...)."""
+
+    head: Head
+    metadata: dict[str, str]
+
+
+def build_head(config: HeadConfig, *, dim: int, seeds: Sequence[int]) -> Head:
+    """A pack of fresh heads, one a seed, for vectors of `dim` numbers. Raises HeadError for an unknown name."""
+    if config.name not in HEADS:
+        raise HeadError(f"no head named {config.name!r}; choose one of {', '.join(sorted(HEADS))}")
+    if dim < 1 or not seeds:
+        raise HeadError(f"head {config.name}: dim is {dim} with {len(seeds)} seeds; pass at least one of each")
+    return HEADS[config.name](config, dim=dim, seeds=seeds)
+
+
+def score_bags(head: Head, bags: BagBatch) -> NDArray[np.float64]:
+    """Probabilities (T, B) that `head`, of T trials, gives the breasts of `bags`; both on one device."""
+    with torch.inference_mode():
+        scores: NDArray[np.float64] = torch.sigmoid(head(bags).double()).cpu().numpy()
+    return scores
+
+
+def save_head(head: Head, folder: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write `head` (or a pack) into `folder`, making it; files already there are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(weights, folder / _WEIGHTS)
+    card = {
+        "format": _FORMAT,
+        "config": asdict(head.config),
+        "dim": head.dim,
+        "trials": head.trials,
+        "metadata": dict(metadata or {}),
+    }
+    (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_head(folder: Path) -> SavedHead:
+    """The head that `save_head` wrote, on the CPU. Raises HeadError for a missing, foreign or mismatched file."""
+    card = _read_card(folder / _CARD)
+    try:
+        weights: dict[str, Tensor] = load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise HeadError(f"cannot read weights from {folder / _WEIGHTS}: {error}; save the head again") from error
+    try:
+        head = build_head(HeadConfig(**card["config"]), dim=card["dim"], seeds=[0] * card["trials"])
+        head.load_state_dict(weights)
+        metadata = {str(key): str(value) for key, value in card["metadata"].items()}
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise HeadError(f"{folder / _CARD} does not fit the weights beside it: {error}; save the head again") from error
+    return SavedHead(head, metadata)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeadError(f"cannot read {path}: {error}; pass a folder written by save_head") from error
+    if not isinstance(card, dict) or card.get("format") != _FORMAT:
+        raise HeadError(f"{path} is not format {_FORMAT} of a Tilebank head; save the head with this version")
+    return card

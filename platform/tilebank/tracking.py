@@ -1,0 +1,192 @@
+"""The record of runs: MLflow. The only home of mlflow; knows names and figures, not heads, tables or Ray."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilebank.errors import TrackingError
+from tilebank.files import join_uri
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CHAMPION = "champion"  # the alias of the head in use
+_BATCH = 1000  # metrics in one log_batch: MLflow's own limit
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as it is recorded: its settings, its last word on each figure, and curves by epoch (from 1)."""
+
+    name: str
+    params: Mapping[str, object]
+    metrics: Mapping[str, float]
+    curves: Mapping[str, NDArray[np.float64]]
+    epochs: int
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A saved head on its way into the registry.
+
+    folder: its files (weights, settings); loader_module: importable name of the module that opens them, with
+    `_load_pyfunc`; code: the package folder that goes with it, so that nothing of ours needs to be installed;
+    requirements: what it needs from PyPI; example_vectors: (rows, D), the vectors of a breast or two.
+    """
+
+    folder: Path
+    loader_module: str
+    code: Path
+    requirements: Sequence[str]
+    example: Mapping[str, Sequence[str]]
+    example_vectors: NDArray[np.float32]
+
+
+class Tracker:
+    """Runs of one experiment on one tracking server or database."""
+
+    def __init__(self, uri: str, *, experiment: str, artifacts: str) -> None:
+        """Open the record, making database and experiment when they are missing. Raises TrackingError."""
+        _quieten()
+        import mlflow
+
+        self.uri = uri
+        try:
+            if uri.startswith("sqlite:///"):
+                Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(uri)
+            self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+            found = self._client.get_experiment_by_name(experiment)
+            place = join_uri(artifacts, experiment)
+            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, place)
+        except (mlflow.exceptions.MlflowException, OSError) as error:
+            raise TrackingError(
+                f"cannot reach the run record {uri}: {error}; choose another with --tracking URI"
+            ) from error
+
+    @contextmanager
+    def run(self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[str]:
+        """A parent run, by id; it ends as failed when the body raises."""
+        run_id = self._create(name, params=params, tags=tags)
+        try:
+            yield run_id
+        except BaseException:
+            self._client.set_terminated(run_id, status="FAILED")
+            raise
+        self._client.set_terminated(run_id)
+
+    def log_trials(self, parent: str, trials: Sequence[TrialRecord], *, tags: Mapping[str, str]) -> list[str]:
+        """Child runs of `parent` with their curves; their ids, in the order given."""
+        return [self._log_trial(parent, trial, tags=tags) for trial in trials]
+
+    def log_results(
+        self, run_id: str, *, metrics: Mapping[str, float], figures: Mapping[str, "Figure"], text: str
+    ) -> None:
+        """Figures of a finished run: numbers, plots (`figures/NAME.png`) and the text that a person was shown."""
+        for name, value in metrics.items():
+            self._client.log_metric(run_id, name, value)
+        for name, figure in figures.items():
+            self._client.log_figure(run_id, figure, f"figures/{name}.png")
+        self._client.log_text(run_id, text, "summary.txt")
+
+    def register_champion(self, run_id: str, name: str, model: ServedModel) -> str:
+        """Log the head with `run_id` as a pyfunc, register it as `name`, give it the alias `champion`; its version.
+
+        What is stored is data and readable source: no pickle.
+        """
+        import mlflow
+        import pandas as pd
+
+        frame = pd.DataFrame({**model.example, "vector": list(model.example_vectors)})
+        scores = pd.DataFrame({"breast_id": frame["breast_id"].unique()[:1], "score": [0.5]})
+        with _active_run(run_id):
+            logged = mlflow.pyfunc.log_model(
+                name="head",
+                loader_module=model.loader_module,
+                data_path=str(model.folder),
+                code_paths=[str(model.code)],
+                pip_requirements=list(model.requirements),
+                signature=mlflow.models.infer_signature(frame, scores),
+                input_example=frame,
+                registered_model_name=name,
+            )
+        version = str(logged.registered_model_version)
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+        return version
+
+    def _create(
+        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None
+    ) -> str:
+        all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        run_id: str = self._client.create_run(self._experiment, run_name=name, tags=all_tags).info.run_id
+        self._client.log_batch(run_id, params=[_param(key, value) for key, value in params.items()])
+        return run_id
+
+    def _log_trial(self, parent: str, trial: TrialRecord, *, tags: Mapping[str, str]) -> str:
+        run_id = self._create(trial.name, params=trial.params, tags=tags, parent=parent)
+        now = _now_ms()
+        points = [
+            _metric(key, float(value), now, epoch)
+            for key, curve in trial.curves.items()
+            for epoch, value in enumerate(curve, start=1)
+        ]
+        points += [_metric(key, float(value), now, trial.epochs) for key, value in trial.metrics.items()]
+        for start in range(0, len(points), _BATCH):
+            self._client.log_batch(run_id, metrics=points[start : start + _BATCH])
+        self._client.set_terminated(run_id)
+        return run_id
+
+
+def load_champion(uri: str, name: str) -> Any:
+    """The head that `name@champion` points to, as a pyfunc: `.predict(instances)`. Raises TrackingError."""
+    _quieten()
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    try:
+        return mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
+    except mlflow.exceptions.MlflowException as error:
+        raise TrackingError(f"{uri} has no champion for {name}: {error}; search one with jobs/tune_head.py") from error
+
+
+@contextmanager
+def _active_run(run_id: str) -> Iterator[None]:
+    """MLflow logs models into its one active run; this one must stay running when the block ends."""
+    import mlflow
+
+    with mlflow.start_run(run_id=run_id):
+        yield
+    mlflow.MlflowClient().update_run(run_id, status="RUNNING")
+
+
+def _quieten() -> None:
+    """MLflow tells of migrations and of its UI on the console; a job has its own summary."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _param(key: str, value: object) -> Any:
+    from mlflow.entities import Param
+
+    return Param(key, str(value))
+
+
+def _metric(key: str, value: float, time_ms: int, step: int) -> Any:
+    from mlflow.entities import Metric
+
+    return Metric(key, value, time_ms, step)
+
+
+def _now_ms() -> int:
+    from mlflow.utils.time import get_current_time_millis
+
+    return int(get_current_time_millis())

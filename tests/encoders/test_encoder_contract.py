@@ -1,0 +1,193 @@
+"""What every encoder promises, whatever is inside."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from tilebank.encoders.registry import LOADERS, identity_of, load_encoder
+from tilebank.encoders.spec import Encoder, EncoderConfig, PreprocessSpec
+from tilebank.errors import EncoderError
+from tilebank.fingerprint import fingerprint_of
+
+CONF = Path(__file__).parents[2] / "conf" / "encoders"
+FLOAT16_STEP = 2.0**-11  # half a unit in the last place of a number just below one
+
+
+@pytest.fixture
+def encoder(config: EncoderConfig) -> Encoder:
+    return load_encoder(config, device="cpu")
+
+
+@pytest.fixture
+def images(config: EncoderConfig, tissue: Callable[..., NDArray[np.float32]]) -> NDArray[np.uint8]:
+    gray = tissue(6, config.input_size_px, seed=3)
+    gray[1, :, : config.input_size_px // 3] = 0  # background on one side
+    return np.round(gray * 255).astype(np.uint8)
+
+
+def test_vectors_are_finite_float16_of_the_declared_width(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    vectors = encoder.encode(images, max_value=255.0)
+    assert vectors.shape == (6, encoder.config.dim)
+    assert vectors.dtype == np.float16
+    assert np.isfinite(vectors).all()
+    assert np.linalg.norm(vectors.astype(np.float64), axis=1) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_different_images_give_different_vectors(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    vectors = encoder.encode(images, max_value=255.0).astype(np.float64)
+    assert np.abs(vectors[0] - vectors[2]).max() > 10 * FLOAT16_STEP
+
+
+def test_a_second_load_gives_the_same_vectors(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    again = load_encoder(encoder.config, device="cpu")
+    assert np.array_equal(encoder.encode(images, max_value=255.0), again.encode(images, max_value=255.0))
+
+
+def test_a_vector_does_not_depend_on_its_company(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    together = encoder.encode(images, max_value=255.0).astype(np.float64)
+    alone = np.concatenate([encoder.encode(image[None], max_value=255.0) for image in images]).astype(np.float64)
+    assert np.abs(together - alone).max() <= FLOAT16_STEP
+
+
+def test_batch_size_does_not_shape_a_vector(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    other = load_encoder(replace(encoder.config, batch_size=5), device="cpu")
+    difference = encoder.encode(images, max_value=255.0).astype(np.float64) - other.encode(images, max_value=255.0)
+    assert np.abs(difference).max() <= FLOAT16_STEP
+
+
+def test_eight_and_sixteen_bits_of_one_picture_agree(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    wide = images.astype(np.uint16) * 257  # 255 * 257 = 65535: past the sign bit of a signed number
+    assert wide.max() > 32767
+    narrow = encoder.encode(images, max_value=255.0).astype(np.float64)
+    assert np.abs(narrow - encoder.encode(wide, max_value=65535.0)).max() <= 2 * FLOAT16_STEP
+
+
+def test_full_scale_is_taken_by_image(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    mixed = np.stack([images[0].astype(np.uint16) * 257, images[0].astype(np.uint16)])
+    vectors = encoder.encode(mixed, max_value=np.array([65535, 255], dtype=np.float32)).astype(np.float64)
+    assert np.abs(vectors[0] - vectors[1]).max() <= 2 * FLOAT16_STEP
+
+
+def test_read_only_pixels_are_encoded_and_left_alone(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    frozen = images.copy()
+    frozen.setflags(write=False)
+    vectors = encoder.encode(frozen, max_value=255.0)
+    assert np.array_equal(frozen, images)
+    assert np.array_equal(vectors, encoder.encode(images, max_value=255.0))
+
+
+def test_no_images_give_no_vectors(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    assert encoder.encode(images[:0], max_value=255.0).shape == (0, encoder.config.dim)
+
+
+def test_blank_images_give_finite_vectors(encoder: Encoder, images: NDArray[np.uint8]) -> None:
+    blank = np.stack([np.zeros_like(images[0]), np.full_like(images[0], 255)])
+    assert np.isfinite(encoder.encode(blank, max_value=255.0)).all()
+
+
+def test_pixels_of_another_size_are_refused_with_both_sizes(encoder: Encoder) -> None:
+    size = encoder.config.input_size_px
+    with pytest.raises(EncoderError, match=rf"\(N, {size}, {size}\), got \(2, {size}, 40\)"):
+        encoder.encode(np.zeros((2, size, 40), dtype=np.uint8), max_value=255.0)
+
+
+def test_pixels_of_another_type_are_refused(encoder: Encoder) -> None:
+    size = encoder.config.input_size_px
+    with pytest.raises(EncoderError, match="uint8 or uint16 pixels, got float32"):
+        encoder.encode(np.zeros((1, size, size), dtype=np.float32), max_value=255.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0.0, float("nan"), np.ones(3, dtype=np.float32)])
+def test_a_full_scale_that_is_none_is_refused(
+    encoder: Encoder, images: NDArray[np.uint8], scale: float | NDArray[np.float32]
+) -> None:
+    with pytest.raises(EncoderError, match="max_value"):
+        encoder.encode(images[:2], max_value=scale)
+
+
+def test_identity_is_stable_and_holds_no_path(config: EncoderConfig) -> None:
+    text = json.dumps(identity_of(config))
+    assert text == json.dumps(identity_of(config))
+    for place in (config.checkpoint or "/tmp", str(Path.home()), "/tmp", config.name + "/"):
+        assert place not in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output": "another"},
+        {"input_size_px": 112},
+        {"dim": 7},
+        {"dtype": "bfloat16"},
+        {"l2_normalise": False},
+        {"preprocess": PreprocessSpec(mean=(0.1,), std=(1.0,), channels=1)},
+        {"preprocess": PreprocessSpec(mean=(0.0,), std=(2.0,), channels=1)},
+        {"preprocess": PreprocessSpec(mean=(0.0,), std=(1.0,), channels=3)},
+    ],
+)
+def test_identity_changes_with_what_shapes_a_vector(config: EncoderConfig, change: dict[str, object]) -> None:
+    assert fingerprint_of(identity_of(replace(config, **change))) != fingerprint_of(identity_of(config))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 99}, {"name": "other"}, {"licence": "other"}, {"gated": True}])
+def test_identity_does_not_change_with_what_does_not(config: EncoderConfig, change: dict[str, object]) -> None:
+    assert identity_of(replace(config, **change)) == identity_of(config)  # type: ignore[arg-type]
+
+
+def test_every_loader_is_under_this_contract(configs: dict[str, EncoderConfig]) -> None:
+    assert {config.loader for config in configs.values()} == set(LOADERS)
+
+
+def test_an_unknown_loader_is_refused_with_the_known_ones(config: EncoderConfig) -> None:
+    with pytest.raises(EncoderError, match="'timm' is unknown; use one of .*texture"):
+        load_encoder(replace(config, loader="timm"))
+
+
+def test_a_device_that_is_not_there_is_refused(config: EncoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EncoderError, match="cuda:1 is not on this machine"):
+        load_encoder(config, device="cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"dtype": "float16"}, "float32 or bfloat16"),
+        ({"preprocess": PreprocessSpec(mean=(0.5, 0.5), std=(1.0,), channels=3)}, "one a channel"),
+        ({"preprocess": PreprocessSpec(mean=(0.5,), std=(0.0,), channels=1)}, "above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    config: EncoderConfig, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(EncoderError, match=message):
+        load_encoder(replace(config, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_settings_are_complete_and_pinned(path: Path) -> None:
+    settings = yaml.safe_load(path.read_text())
+    assert set(settings) == {field.name for field in fields(EncoderConfig)}
+    spec = settings.pop("preprocess")
+    preprocess = PreprocessSpec(tuple(spec.pop("mean")), tuple(spec.pop("std")), **spec)
+    config = EncoderConfig(preprocess=preprocess, **settings)
+    assert config.name == path.stem
+    weights = identity_of(config)["weights"]  # raises where a hub id is not pinned
+    assert weights == (
+        None if config.checkpoint is None else {"hub_id": config.checkpoint, "revision": config.revision}
+    )
+
+
+def test_shipped_default_loads_and_encodes() -> None:
+    settings = yaml.safe_load((CONF / "texture.yaml").read_text())
+    spec = settings.pop("preprocess")
+    preprocess = PreprocessSpec(tuple(spec["mean"]), tuple(spec["std"]), spec["channels"])
+    encoder = load_encoder(EncoderConfig(preprocess=preprocess, **settings))
+    assert encoder.encode(np.full((1, 256, 256), 9, dtype=np.uint8), max_value=255.0).shape == (1, 110)

@@ -1,0 +1,168 @@
+"""The store on real Lance tables: commits, resume, idempotent failures, pinned reads."""
+
+from pathlib import Path
+
+import lance
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tilebank.errors import StoreError
+from tilebank.store.reader import Reader
+from tilebank.store.schema import instances_schema
+from tilebank.store.tables import CHUNK, Instances, Store
+
+DIM = 4
+LICENCE = {"licence": "CC0-1.0", "redistributable": "true"}
+
+
+def image_rows(image_id: str, breast_id: str, *, tiles: int, fingerprint: str = "f1", value: float = 0.0) -> pa.Table:
+    """A view and its tiles, written bottom tile first: the reader must not rely on row order."""
+    rows = [
+        {
+            "instance_id": f"{image_id}#{place}",
+            "image_id": image_id,
+            "breast_id": breast_id,
+            "exam_id": breast_id[:-2],
+            "patient_id": "P1",
+            "laterality": breast_id[-1],
+            "view": "CC",
+            "kind": "tile" if place else "view",
+            "x": 0,
+            "y": 10 * place,
+            "width": 10,
+            "height": 10,
+            "tissue_fraction": 0.5,
+            "flipped": False,
+            "vector": np.full(DIM, value + place, np.float16),
+            "fingerprint": fingerprint,
+        }
+        for place in range(tiles, -1, -1)
+    ]
+    return pa.Table.from_pylist(rows, schema=instances_schema(DIM))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def table(store: Store) -> Instances:
+    return store.open_instances("d", "e", dim=DIM, licence=LICENCE)
+
+
+def reader(store: Store, *, fingerprint: str = "f1", version: int | None = None) -> Reader:
+    return Reader(store.uri, dataset="d", encoder="e", fingerprint=fingerprint, version=version)
+
+
+def test_done_images_are_those_with_a_view_under_the_fingerprint(table: Instances) -> None:
+    table.commit(image_rows("i1", "E1_L", tiles=2))
+    table.commit(image_rows("i2", "E1_R", tiles=1, fingerprint="f2"))
+    assert table.done_images("f1") == {"i1"}
+    assert table.done_images("f2") == {"i2"}
+    assert table.count_instances("f1") == {"view": 1, "tile": 2}
+
+
+def test_each_commit_is_one_version_with_its_own_chunk_id(table: Instances) -> None:
+    for number in range(3):
+        table.commit(image_rows(f"i{number}", "E1_L", tiles=1))
+    dataset = lance.dataset(table.uri)
+    chunks = [dataset.read_transaction(version).transaction_properties[CHUNK] for version in (2, 3, 4)]
+    assert table.version == 4
+    assert len(set(chunks)) == 3
+
+
+def test_opening_again_keeps_rows_and_another_dimension_is_refused(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i1", "E1_L", tiles=2))
+    assert store.open_instances("d", "e", dim=DIM, licence=LICENCE).done_images("f1") == {"i1"}
+    with pytest.raises(StoreError, match="holds vectors of 4 values, the encoder 'e' gives 8"):
+        store.open_instances("d", "e", dim=8, licence=LICENCE)
+
+
+def test_failures_are_recorded_once_and_forgotten_when_stored(table: Instances) -> None:
+    row = {"image_id": "i'1", "uri": "u", "stage": "decode", "error_class": "A", "reason": "r", "fingerprint": "f1"}
+    table.commit_failures([row])
+    table.commit_failures([row | {"error_class": "B"}, row | {"image_id": "i2"}])
+    assert table.failed_images("f1") == {"i'1": "decode/B", "i2": "decode/A"}
+    assert table.failed_images("f2") == {}
+    table.forget_failures(["i'1"], fingerprint="f1")
+    assert table.failed_images("f1") == {"i2": "decode/A"}
+
+
+def test_bags_come_back_in_the_order_asked_for_and_sorted_inside(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i2", "E1_L", tiles=2, value=10))
+    table.commit(image_rows("i1", "E1_L", tiles=1, value=20))
+    table.commit(image_rows("i3", "E1_R", tiles=3, value=30))
+    table.commit(image_rows("i3", "E1_R", tiles=3, value=99, fingerprint="f2"))
+    table.index()
+    bags = reader(store).read_bags(["E1_R", "E1_L"])
+    assert bags.view_features[:, 0].tolist() == [30, 20, 10]
+    assert bags.view_offsets.tolist() == [0, 1, 3]
+    assert bags.tile_features[:, 0].tolist() == [31, 32, 33, 21, 11, 12]
+    assert bags.tile_offsets.tolist() == [0, 3, 6]
+    assert bags.tile_features.dtype == np.float16
+    assert [breast.breast_id for breast in reader(store).read_breasts()] == ["E1_L", "E1_R"]
+
+
+def test_a_reader_keeps_its_version_while_the_table_grows(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i1", "E1_L", tiles=1))
+    pinned = reader(store)
+    table.commit(image_rows("i2", "E1_L", tiles=1))
+    assert len(pinned.read_bags(["E1_L"]).view_features) == 1
+    assert len(reader(store, version=pinned.version).read_bags(["E1_L"]).view_features) == 1
+    assert len(reader(store).read_bags(["E1_L"]).view_features) == 2
+
+
+def test_the_indices_are_there_and_cover_all_rows(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i1", "E1_L", tiles=2))
+    table.index()
+    table.commit(image_rows("i2", "E1_L", tiles=2))
+    table.index()
+    found = lancedb.connect(store.uri).open_table("instances--d--e").list_indices()
+    assert {(index.columns[0], index.num_unindexed_rows) for index in found} == {
+        ("breast_id", 0),
+        ("exam_id", 0),
+        ("image_id", 0),
+    }
+
+
+def test_tables_carry_the_licence_of_their_dataset(store: Store, table: Instances) -> None:
+    schema = lancedb.connect(store.uri).open_table("instances--d--e").schema
+    assert schema.metadata[b"tilebank.licence"] == b"CC0-1.0"
+    store.write_labels("d", [label("B1", task="mass", value=1)], licence=LICENCE)
+    store.write_labels("d", [label("B1", task="mass", value=0)], licence=LICENCE)
+    assert lancedb.connect(store.uri).open_table("labels--d").schema.metadata[b"tilebank.redistributable"] == b"true"
+
+
+def label(breast_id: str, *, task: str, value: int) -> dict[str, object]:
+    text = dict.fromkeys(("dataset", "patient_id", "exam_id", "stratum", "rule"), "x")
+    return text | {"breast_id": breast_id, "task": task, "label": value}
+
+
+def test_labels_of_a_task_are_replaced_others_stay_and_no_change_makes_no_version(store: Store) -> None:
+    store.write_labels("d", [label("B1", task="mass", value=1), label("B2", task="mass", value=0)], licence=LICENCE)
+    store.write_labels("d", [label("B1", task="cancer", value=1)], licence=LICENCE)
+    store.write_labels("d", [label("B1", task="mass", value=0)], licence=LICENCE)
+    before = lancedb.connect(store.uri).open_table("labels--d")
+    rows = {(row["task"], row["breast_id"], row["label"]) for row in before.to_arrow().to_pylist()}
+    assert rows == {("mass", "B1", 0), ("cancer", "B1", 1)}
+    store.write_labels("d", [label("B1", task="mass", value=0)], licence=LICENCE)
+    assert lancedb.connect(store.uri).open_table("labels--d").version == before.version
+
+
+def test_what_is_not_there_is_named_with_what_to_do(store: Store, table: Instances) -> None:
+    with pytest.raises(StoreError, match=r"python jobs/extract.py --dataset d --encoder other"):
+        Reader(store.uri, dataset="d", encoder="other", fingerprint="f1")
+    table.commit(image_rows("i1", "E1_L", tiles=1))
+    with pytest.raises(StoreError, match="holds no vector under the fingerprint f9 .it holds f1"):
+        reader(store, fingerprint="f9")
+    with pytest.raises(StoreError, match=r"1 breasts have no stored view, such as \['E9_L'\]"):
+        reader(store).read_bags(["E1_L", "E9_L"])
+
+
+def test_an_unwritable_store_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot write to the store .*--store URI"):
+        Store(str(tmp_path / "file" / "store")).assert_writable()
