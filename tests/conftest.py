@@ -61,7 +61,7 @@ def make_dicom(stored: NDArray[np.integer], *, syntax: str = ExplicitVRLittleEnd
             setattr(dataset, name, value)
     dataset.PixelData = stored.astype("<i2" if stored.dtype.kind == "i" else "<u2").tobytes()
     if syntax != ExplicitVRLittleEndian:
-        dataset.compress(syntax)
+        dataset.compress(syntax, generate_instance_uid=False)
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()

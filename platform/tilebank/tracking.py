@@ -38,15 +38,15 @@ class ServedModel:
 
     folder: its files (weights, settings); loader_module: importable name of the module that opens them, with
     `_load_pyfunc`; code: the package folder that goes with it, so that nothing of ours needs to be installed;
-    requirements: what it needs from PyPI; example_vectors: (rows, D), the vectors of a breast or two.
+    requirements: what it needs from PyPI; example_kinds and example_vectors (rows, D): the instances of one breast.
     """
 
     folder: Path
     loader_module: str
     code: Path
     requirements: Sequence[str]
-    example: Mapping[str, Sequence[str]]
-    example_vectors: NDArray[np.float32]
+    example_kinds: Sequence[str]
+    example_vectors: NDArray[np.floating[Any]]
 
 
 class Tracker:
@@ -104,8 +104,9 @@ class Tracker:
         import mlflow
         import pandas as pd
 
-        frame = pd.DataFrame({**model.example, "vector": list(model.example_vectors)})
-        scores = pd.DataFrame({"breast_id": frame["breast_id"].unique()[:1], "score": [0.5]})
+        vectors = model.example_vectors.astype(np.float64).tolist()
+        frame = pd.DataFrame({"breast_id": "example", "kind": list(model.example_kinds), "vector": vectors})
+        scores = pd.DataFrame({"breast_id": ["example"], "score": [0.5]})
         with _active_run(run_id):
             logged = mlflow.pyfunc.log_model(
                 name="head",
@@ -115,11 +116,12 @@ class Tracker:
                 pip_requirements=list(model.requirements),
                 signature=mlflow.models.infer_signature(frame, scores),
                 input_example=frame,
-                registered_model_name=name,
             )
-        version = str(logged.registered_model_version)
-        self._client.set_registered_model_alias(name, CHAMPION, version)
-        return version
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name)
+        created = self._client.create_model_version(name, logged.model_uri, run_id=run_id, model_id=logged.model_id)
+        self._client.set_registered_model_alias(name, CHAMPION, created.version)
+        return str(created.version)
 
     def _create(
         self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None

@@ -107,13 +107,13 @@ def test_what_cannot_be_placed_is_refused_at_identify(dicom_of: MakeDicom, tags:
 
 
 @pytest.mark.parametrize("syntax", [pydicom.uid.ExplicitVRLittleEndian, JPEG2000Lossless])
-@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kept", [0.25, 0.5, 0.9, 0.99])
 def test_a_truncated_file_is_refused_never_filled_in(dicom_of: MakeDicom, syntax: str, kept: float) -> None:
     noise = np.random.default_rng(0).integers(0, 4096, (64, 64), dtype=np.uint16)
     content = dicom_of(noise, syntax=syntax, WindowCenter="2048", WindowWidth="4096")
     with pytest.raises(ImageError) as caught:
         read_mammogram(content[: int(kept * len(content))])
-    assert caught.value.stage in ("read", "identify", "decode")
+    assert caught.value.stage == "decode"
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"dear doctor, " * 99, "not a DICOM file")])

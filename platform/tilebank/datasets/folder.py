@@ -11,8 +11,10 @@ from tilebank.terms import FailureRow, Laterality, ManifestRow, breast_id_of
 
 EXAM_KEYS = ("accession_number", "study_uid")
 # DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
-NOT_IMAGES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml")
-NOT_IMAGES += (".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log")
+NOT_IMAGES: tuple[str, ...] = (
+    *(".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml"),
+    *(".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log"),
+)
 
 
 class Folder:

@@ -24,7 +24,7 @@ QUANTILES = (0.05, 0.5, 0.95, 1.0)
 
 # Centres are means over Gaussian 1/f^3 fields with 1.2 % white noise, one column an octave from 4 to 128 px. Tissue is
 # not Gaussian: its spreads are 2 to 5 times wider, and its extremes lie higher by about HEAVY_TAIL of those spreads.
-HEAVY_TAIL = 0.8
+HEAVY_TAIL = 0.6
 SPREAD_CENTRE = (0.00, 0.01, 0.03, 0.10, 0.25, 0.48)
 TOP_CENTRE = (0.14, 0.28, 0.53, 0.88, 1.24, 1.55)
 ORIENTED_TOP_CENTRE = (0.00, 0.51, 0.88, 1.26, 1.33, 1.36)

@@ -30,14 +30,7 @@ from tilebank.errors import EncoderError
 TEXTURE_DIM = 110
 UNIT_PREPROCESS = PreprocessSpec(mean=(0.0,), std=(1.0,), channels=1)
 BACKGROUND_LEVEL = 0.01  # of full scale: darker is background
-EROSION_CELLS = (
-    2,
-    2,
-    1,
-    1,
-    1,
-    1,
-)  # from background, one an octave; more would leave coarse ones nothing
+EROSION_CELLS = (2, 2, 1, 1, 1, 1)  # away from background, one an octave; more would leave coarse ones nothing
 DISC_EROSION_CELLS = 1
 ENERGY_CENTRE = (0.99, 0.06, -0.19, -0.24, -0.28, -0.35)  # of the fields that band_statistics is centred on
 LEVEL_CENTRE = -5.0

@@ -20,6 +20,11 @@ INTERRUPTED = 130
 class Summary(Protocol):
     """What a flow returns: figures for a program, lines for a person."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether the job reached its end without doing what it was for."""
+        ...
+
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         ...
@@ -102,4 +107,4 @@ def run_job(
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return 0
+    return FAILED if summary.failed else 0

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.evaluation.report import Evaluation, Scored, evaluate
-from tilebank.flows.search import LabelledBags
 from tilebank.flows.settings import EvaluationConfig
+from tilebank.flows.study import LabelledBags
 from tilebank.mil.heads import Head, score_bags
 from tilebank.terms import LabelRow, Split
 

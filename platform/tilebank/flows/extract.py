@@ -31,9 +31,14 @@ class ExtractionPlan:
     table: str
     images: int
     done: int
-    failed: int
+    failed_before: int
     pending: tuple[ManifestRow, ...]
     unplaced: tuple[FailureRow, ...]
+
+    @property
+    def failed(self) -> bool:
+        """A look cannot fail."""
+        return False
 
     def as_dict(self) -> dict[str, object]:
         """JSON values; rows as counts."""
@@ -47,7 +52,10 @@ class ExtractionPlan:
             ("table", self.table),
             ("images", str(self.images)),
             ("  done", str(self.done)),
-            ("  failed before", f"{self.failed}" + (" (--retry-failed tries them again)" if self.failed else "")),
+            (
+                "  failed before",
+                f"{self.failed_before}" + (" (--retry-failed tries them again)" if self.failed_before else ""),
+            ),
             ("  new", str(len(self.pending))),
             ("files that cannot be placed", str(len(self.unplaced))),
         ]
@@ -72,6 +80,11 @@ class ExtractionSummary:
         return asdict(self) | {"plan": self.plan.as_dict(), "images_per_s": self.images_per_s}
 
     @property
+    def failed(self) -> bool:
+        """Whether there was something to do and nothing came of it."""
+        return bool(self.plan.pending or self.plan.unplaced) and not self.images and not self.plan.done
+
+    @property
     def images_per_s(self) -> float:
         """Images stored in a second of the whole run, start-up included."""
         return self.images / self.wall_s if self.wall_s else 0.0
@@ -92,11 +105,12 @@ class ExtractionSummary:
 
 
 def plan_extraction(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionPlan:
-    """What an extraction would do. Reads the manifest and the store; writes nothing but empty tables where none are.
+    """What an extraction would do. Reads the manifest and the store, writes nothing.
 
     limit: take no more than this many pending images, in manifest order. retry_failed: failed images are pending too.
     """
-    return _plan(settings, _open_table(settings), limit=limit, retry_failed=retry_failed)
+    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
+    return _plan(settings, table, limit=limit, retry_failed=retry_failed)
 
 
 def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionSummary:
@@ -137,11 +151,11 @@ def _open_table(settings: Settings) -> Instances:
     return store.open_instances(dataset, encoder.name, dim=encoder.dim, licence=settings.licence)
 
 
-def _plan(settings: Settings, table: Instances, *, limit: int | None, retry_failed: bool) -> ExtractionPlan:
+def _plan(settings: Settings, table: Instances | None, *, limit: int | None, retry_failed: bool) -> ExtractionPlan:
     manifest = read_manifest(settings)
     fingerprint = settings.fingerprint
-    done, failed = table.done_images(fingerprint), table.failed_images(fingerprint).keys()
-    failed = failed - done
+    done = table.done_images(fingerprint) if table else set()
+    failed = set(table.failed_images(fingerprint)) - done if table else set()
     known = done if retry_failed else done | failed
     pending = [row for row in manifest.images if row.image_id not in known]
     ids = {row.image_id for row in manifest.images}
@@ -149,10 +163,10 @@ def _plan(settings: Settings, table: Instances, *, limit: int | None, retry_fail
         dataset=settings.dataset.name,
         encoder=settings.encoder.name,
         fingerprint=fingerprint,
-        table=table.uri,
+        table=table.uri if table else "none yet",
         images=len(ids),
         done=len(done & ids),
-        failed=len(failed & ids),
+        failed_before=len(failed & ids),
         pending=tuple(pending[:limit]),
         unplaced=tuple(row for row in manifest.failures if retry_failed or row.image_id not in failed),
     )

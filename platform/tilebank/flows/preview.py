@@ -24,6 +24,11 @@ class PreviewSummary:
     drawn: tuple[str, ...]
     failures: dict[str, int]
 
+    @property
+    def failed(self) -> bool:
+        """Whether nothing could be drawn."""
+        return not self.drawn
+
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)

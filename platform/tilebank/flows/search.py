@@ -4,12 +4,10 @@ import math
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from ray import tune
 from tqdm import tqdm
 
@@ -18,32 +16,12 @@ from tilebank.evaluation.metrics import roc_auc
 from tilebank.files import join_uri, remove_folder
 from tilebank.flows.runtime import cluster_cpus, cluster_gpus, connect_ray
 from tilebank.flows.settings import SearchConfig, Settings
-from tilebank.mil.bags import BagBatch, default_device
+from tilebank.flows.study import LabelledBags
+from tilebank.mil.bags import default_device
 from tilebank.mil.fit import FitConfig, FitProgress, FittedHead, TrialConfig, fit_population
 from tilebank.mil.heads import HeadConfig, load_head, save_head
-from tilebank.store.reader import BagArrays
 
 REPORT_EPOCHS = 10  # how often a pack says how far it is
-
-
-@dataclass(frozen=True)
-class LabelledBags:
-    """The breasts of one split as arrays: what Ray keeps once a node, and every pack reads without a copy."""
-
-    bags: BagArrays
-    labels: NDArray[np.int64]
-
-    def as_batch(self) -> BagBatch:
-        """The same as tensors, features not copied."""
-        bags = self.bags
-        return BagBatch.from_arrays(
-            view_features=bags.view_features,
-            view_offsets=bags.view_offsets,
-            tile_features=bags.tile_features,
-            tile_offsets=bags.tile_offsets,
-            breast_ids=bags.breast_ids,
-            labels=self.labels,
-        )
 
 
 def plan_packs(trials: Sequence[TrialConfig], *, pack: int, slots: int) -> list[list[TrialConfig]]:
@@ -152,6 +130,10 @@ class _Progress(tune.Callback):  # type: ignore[misc]  # Ray has no types
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._finished: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray Tune pickles its callbacks beside the results; a bar belongs to its terminal and stays behind."""
+        return {"_finished": {}, "_bar": None}
 
     def on_trial_result(  # Ray Tune's own signature
         self,

@@ -1,7 +1,6 @@
 """The whole configuration of a run as one frozen tree, each part defined beside the component that it sets."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,19 +134,14 @@ def load_settings(choices: Choices) -> Settings:
     if choices.root:
         tree["dataset"]["root"] = absolute_uri(choices.root, relative_to=Path.cwd())
         sources["dataset.root"] = "--root"
-    _place_paths(tree, sources)
+    _place_paths(tree)
     return build_settings(Settings, tree, sources)
 
 
-def _place_paths(tree: Tree, sources: Mapping[str, str]) -> None:
+def _place_paths(tree: Tree) -> None:
     """Make every path absolute: what a flag or the environment says from the working folder, `conf/` from `home`."""
     checkout = conf_folder().resolve().parent
     home = absolute_uri(str(tree.get("home", "")), relative_to=checkout)
-    if UPLOADED in checkout.parts and "home" not in sources:
-        raise ConfigError(
-            f"this code was unpacked by Ray into {checkout}, where nothing outlives the job; set TILEBANK_HOME (or"
-            " TILEBANK_STORE, TILEBANK_TRACKING and TILEBANK_ARTIFACTS) to a place that all nodes reach"
-        )
     tree["home"] = home
     for place, key in ((tree, "store"), (tree, "artifacts"), (tree, "tracking"), (tree["dataset"], "root")):
         if isinstance(place.get(key), str):
@@ -155,6 +149,13 @@ def _place_paths(tree: Tree, sources: Mapping[str, str]) -> None:
     labels = tree["dataset"].get("labels")
     if isinstance(labels, str) and labels:
         tree["dataset"]["labels"] = absolute_uri(labels, relative_to=Path.cwd())
+    lost = [key for key in ("store", "artifacts", "tracking") if f"/{UPLOADED}/" in str(tree.get(key))]
+    if lost:
+        raise ConfigError(
+            f"{', '.join(lost)} would lie in {checkout.parent}, where Ray unpacked this code and nothing outlives the"
+            f" job; set TILEBANK_HOME, or {', '.join(f'TILEBANK_{key.upper()}' for key in lost)}, to a place that all"
+            " nodes reach"
+        )
     if isinstance(tree.get("tracking"), str) and "://" not in tree["tracking"]:
         tree["tracking"] = f"sqlite:///{tree['tracking']}"
 

@@ -85,8 +85,8 @@ def read_header(content: bytes) -> ImageHeader:
 
 def read_mammogram(content: bytes) -> Mammogram:
     """Decode one DICOM image and bring it to presentation values. Raises ImageError (`read`, `identify`, `decode`)."""
+    header = read_header(content)  # by itself: of a file cut off in its pixels, pydicom gives back no tag at all
     dataset = _parse(content, stop_before_pixels=False)
-    header = _header_of(dataset)
     stored = _decode(dataset)
     pixels, windowed_by = _present(stored, dataset, header)
     spacing = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")

@@ -46,6 +46,15 @@ class Store:
             )
         return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence))
 
+    def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
+        """The same where they are already there; writes nothing."""
+        names = (table_name("instances", dataset, encoder), table_name("failures", dataset, encoder))
+        places = [join_uri(self.uri, f"{name}.lance") for name in names]
+        try:
+            return Instances(*map(lance.dataset, places)) if all(map(exists, places)) else None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot open table {names[0]} in {self.uri}: {error}") from error
+
     def write_labels(self, dataset: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]) -> None:
         """Replace the labels of the tasks that `rows` are about; other tasks stay."""
         self._replace(table_name("labels", dataset), LABELS, rows, keys=("task",), licence=licence)

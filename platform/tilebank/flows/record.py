@@ -1,0 +1,150 @@
+"""What a search leaves in the record: tags, parameters, trials, figures, the champion. Decides nothing."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+import numpy as np
+
+import tilebank
+from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
+from tilebank.evaluation.report import Evaluation
+from tilebank.flows.evaluate import ScoredSplits
+from tilebank.flows.settings import Settings
+from tilebank.mil.fit import FittedHead
+from tilebank.mil.heads import save_head
+from tilebank.store.reader import BagArrays
+from tilebank.tracking import ServedModel, Tracker, TrialRecord
+
+SERVING = "tilebank.mil.serving"
+SERVING_NEEDS = ("numpy", "pandas", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """What one search found and where it is recorded. `registered` is empty for a control with shuffled labels."""
+
+    dataset: str
+    task: str
+    encoder: str
+    head: str
+    fingerprint: str
+    table_version: int
+    val_aucs: tuple[float, ...]
+    champion_seed: int
+    evaluation: Evaluation
+    registered: str
+    run_id: str
+    tracking: str
+    search_s: float
+    wall_s: float
+
+    @property
+    def failed(self) -> bool:
+        """A search that failed has raised."""
+        return False
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values."""
+        return asdict(self) | {"evaluation": self.evaluation.as_metrics()}
+
+    def as_text(self) -> str:
+        """The champion, the spread, and where to look."""
+        aucs = np.asarray(self.val_aucs)
+        return "\n".join(
+            [
+                f"{self.dataset}, {self.task}: {len(aucs)} x {self.head} on {self.encoder}"
+                f" (fingerprint {self.fingerprint}, table version {self.table_version})",
+                f"champion: seed {self.champion_seed}, validation AUC {self.evaluation.val_auc:.3f}"
+                f" (all trials: mean {aucs.mean():.3f}, lowest {aucs.min():.3f}, highest {aucs.max():.3f})",
+                self.evaluation.as_text(),
+                f"time: search {self.search_s:.1f} s, all {self.wall_s:.1f} s",
+                f"registered: {self.registered or 'no, the labels were shuffled'}",
+                f"run: {self.run_id}; look at it with: mlflow ui --backend-store-uri {self.tracking}",
+            ]
+        )
+
+
+def tags_of(settings: Settings, *, task: str, table_version: int) -> dict[str, str]:
+    """What a run is found by, and what its vectors were made by."""
+    return {
+        "dataset": settings.dataset.name,
+        "task": task,
+        "encoder": settings.encoder.name,
+        "head": settings.head.name,
+        "fingerprint": settings.fingerprint,
+        "table_version": str(table_version),
+        "split_seed": str(settings.splits.seed),
+        "shuffled_labels": str(settings.search.shuffle_labels).lower(),
+        **settings.licence,
+    }
+
+
+def params_of(settings: Settings) -> dict[str, object]:
+    """The settings of a search, flat."""
+    parts = {"search": asdict(settings.search), "head": asdict(settings.head), "splits": asdict(settings.splits)}
+    parts["fit"] = parts["search"].pop("fit")
+    return {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+
+
+def trial_record(fitted: FittedHead) -> TrialRecord:
+    """One trial as a child run."""
+    return TrialRecord(
+        name=f"seed {fitted.trial.seed}",
+        params=asdict(fitted.trial),
+        metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)},
+        curves=fitted.curves,
+        epochs=fitted.epochs,
+    )
+
+
+@contextmanager
+def champion_files(
+    champion: FittedHead, scored: ScoredSplits, settings: Settings, *, task: str, example: BagArrays
+) -> Iterator[ServedModel]:
+    """The champion as files, with what it was fitted on; the first breast of `example` shows its input."""
+    metadata = {
+        "dataset": settings.dataset.name,
+        "task": task,
+        "encoder": settings.encoder.name,
+        "fingerprint": settings.fingerprint,
+        "threshold": repr(scored.evaluation.at_sensitivity.threshold),
+        **settings.licence,
+    }
+    views = example.view_features[: example.view_offsets[1]]
+    tiles = example.tile_features[: example.tile_offsets[1]]
+    with tempfile.TemporaryDirectory() as folder:
+        save_head(champion.head, Path(folder), metadata=metadata)
+        yield ServedModel(
+            folder=Path(folder),
+            loader_module=SERVING,
+            code=Path(tilebank.__file__).parent,
+            requirements=[f"{package}=={version_of(package).split('+')[0]}" for package in SERVING_NEEDS],
+            example_kinds=["view"] * len(views) + ["tile"] * len(tiles),
+            example_vectors=np.concatenate([views, tiles]),
+        )
+
+
+def log_search(
+    tracker: Tracker, summary: SearchSummary, *, fitted: Sequence[FittedHead], champion: int, scored: ScoredSplits
+) -> None:
+    """Figures of the whole search on its parent run."""
+    title = f"{summary.dataset}, {summary.task}, {summary.encoder}"
+    aucs = np.asarray(summary.val_aucs)
+    spread = {"trials_val_auc_mean": float(aucs.mean()), "trials_val_auc_min": float(aucs.min())}
+    tracker.log_results(
+        summary.run_id,
+        metrics=scored.evaluation.as_metrics()
+        | spread
+        | {"champion_seed": float(summary.champion_seed), "search_s": summary.search_s},
+        figures={
+            "roc": roc_figure(scored.test, scored.evaluation, title=title),
+            "trials": trials_strip_figure(aucs, champion=champion, title=title),
+            "curves": curves_figure([each.curves["val_auc"] for each in fitted], champion=champion, title=title),
+            "calibration": calibration_figure(scored.test, scored.evaluation, title=title),
+        },
+        text=summary.as_text(),
+    )

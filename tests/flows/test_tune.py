@@ -1,0 +1,200 @@
+"""A whole search on stored vectors: splits, packs, the record, and a champion that anyone can load."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lance
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from tests.flows.conftest import MakeSettings
+
+from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows.extract import extract
+from tilebank.flows.record import SearchSummary
+from tilebank.flows.search import choose_champion, plan_packs, search_heads
+from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.study import open_study
+from tilebank.flows.tune import tune_head
+from tilebank.mil.fit import TrialConfig
+from tilebank.terms import Split
+from tilebank.tracking import load_champion
+
+TRIALS = 6
+
+
+@pytest.fixture(scope="module")
+def searched(
+    phantom_root: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Settings, SearchSummary]:
+    """One search of six heads on the small study, with its settings."""
+    home = tmp_path_factory.mktemp("searched")
+    settings = load_settings(
+        Choices(
+            root=str(phantom_root),
+            store=str(home / "store"),
+            tracking=f"sqlite:///{home}/mlflow.db",
+            set=(
+                f"artifacts={home}/artifacts",
+                f"search.trials={TRIALS}",
+                "search.fit.max_epochs=40",
+                "splits.val=0.2",
+            ),
+        )
+    )
+    extract(settings)
+    return settings, tune_head(settings, task="malignancy")
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_labels_and_splits_are_stored_by_patient(searched: tuple[Settings, SearchSummary]) -> None:
+    settings, _ = searched
+    labels = lance.dataset(f"{settings.store}/labels--phantom.lance").to_table().to_pylist()
+    splits = lance.dataset(f"{settings.store}/splits--phantom.lance").to_table().to_pylist()
+    assert {row["stratum"] for row in labels} <= {"1", "4", "5"}
+    assert all(row["label"] == (row["stratum"] != "1") for row in labels)
+    assert len({row["patient_id"] for row in splits}) == len(splits)
+    assert {row["patient_id"] for row in labels} == {row["patient_id"] for row in splits}
+    assert set(Counter(row["split"] for row in splits)) == {"train", "val", "test"}
+
+
+def test_the_run_holds_trials_curves_figures_and_what_the_vectors_were(
+    searched: tuple[Settings, SearchSummary],
+) -> None:
+    settings, summary = searched
+    client = mlflow.MlflowClient(settings.tracking)
+    parent = client.get_run(summary.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["fingerprint"] == settings.fingerprint
+    assert parent.data.tags["table_version"] == str(summary.table_version)
+    assert parent.data.metrics["test_auc"] == pytest.approx(summary.evaluation.auc.value)
+    assert parent.data.metrics["test_auc_low"] <= parent.data.metrics["test_auc_high"]
+    figures = {item.path for item in client.list_artifacts(summary.run_id, "figures")}
+    assert figures == {f"figures/{name}.png" for name in ("roc", "trials", "curves", "calibration")}
+
+    experiment = client.get_experiment_by_name("phantom--malignancy")
+    children = client.search_runs(
+        [experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{summary.run_id}'", max_results=100
+    )
+    assert sorted(int(child.data.params["seed"]) for child in children) == list(range(TRIALS))
+    for child in children:
+        assert not any(name.startswith("test") for name in child.data.metrics), "trials never see the test split"
+        curve = client.get_metric_history(child.info.run_id, "val_auc")
+        assert [point.step for point in curve] == list(range(1, len(curve) + 1))
+        assert max(point.value for point in curve) == pytest.approx(child.data.metrics["best_val_auc"])
+    assert summary.evaluation.val_auc == pytest.approx(max(summary.val_aucs))
+
+
+def test_anyone_can_load_the_champion_without_tilebank_and_gets_the_same_scores(
+    searched: tuple[Settings, SearchSummary], tmp_path: Path
+) -> None:
+    settings, _ = searched
+    stored = lance.dataset(f"{settings.store}/predictions--phantom--texture.lance").to_table().to_pandas()
+    test = stored[stored["split"] == "test"]
+    table = lance.dataset(f"{settings.store}/instances--phantom--texture.lance").to_table(
+        columns=["breast_id", "kind", "vector"]
+    )
+    instances = table.to_pandas()
+    instances = instances[instances["breast_id"].isin(test["breast_id"])]
+    instances.assign(vector=instances["vector"].map(lambda vector: vector.astype(float).tolist())).to_json(
+        tmp_path / "instances.json", orient="records"
+    )
+    script = """
+import sys, json
+sys.path = [path for path in sys.path if not path.rstrip("/").endswith("platform")]
+try:
+    import tilebank
+    sys.exit("tilebank is installed here, this proves nothing")
+except ImportError:
+    pass
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+head = mlflow.pyfunc.load_model("models:/phantom--malignancy--texture@champion")
+frame = pd.read_json(sys.argv[2], dtype={"breast_id": str})
+print(head.predict(frame).to_json(orient="records"))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", script, settings.tracking, str(tmp_path / "instances.json")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert answer.returncode == 0, answer.stderr
+    scores = pd.DataFrame(json.loads(answer.stdout)).set_index("breast_id")["score"]
+    expected = test.set_index("breast_id")["score"]
+    np.testing.assert_allclose(scores.loc[expected.index], expected, atol=1e-5)
+
+
+def test_the_registered_head_holds_no_pickle(searched: tuple[Settings, SearchSummary]) -> None:
+    settings, summary = searched
+    client = mlflow.MlflowClient(settings.tracking)
+    version = client.get_model_version_by_alias("phantom--malignancy--texture", "champion")
+    folder = Path(mlflow.artifacts.download_artifacts(version.source, tracking_uri=settings.tracking))
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert {"head.safetensors", "head.json"} <= set(names)
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".bin", ".pyc"))]
+    card = json.loads(next(folder.rglob("head.json")).read_text())
+    assert card["metadata"]["fingerprint"] == settings.fingerprint
+    assert card["metadata"]["licence"] == "CC0-1.0"
+    assert load_champion(settings.tracking, "phantom--malignancy--texture") is not None
+    assert version.run_id == summary.run_id
+
+
+def test_a_pack_of_all_equals_packs_of_one(searched: tuple[Settings, SearchSummary]) -> None:
+    settings, summary = searched
+    study = open_study(settings, task="malignancy")
+    train, val = study.read(Split.TRAIN), study.read(Split.VAL)
+    search = replace(settings.search, trials=3, pack=1)
+    alone = search_heads(settings.model_copy(update={"search": search}), train=train, val=val, name="alone")
+    assert [head.trial.seed for head in alone] == [0, 1, 2]
+    np.testing.assert_allclose([head.best_val_auc for head in alone], summary.val_aucs[:3], atol=1e-6)
+
+
+def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Settings, SearchSummary]) -> None:
+    settings, first = searched
+    search = replace(settings.search, trials=2, shuffle_labels=True)
+    summary = tune_head(settings.model_copy(update={"search": search}), task="malignancy")
+    client = mlflow.MlflowClient(settings.tracking)
+    assert summary.registered == ""
+    assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
+    assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
+
+
+def test_trials_fill_packs_evenly() -> None:
+    trials = [TrialConfig(seed=seed) for seed in range(36)]
+    assert [len(pack) for pack in plan_packs(trials, pack=0, slots=2)] == [18, 18]
+    assert [len(pack) for pack in plan_packs(trials, pack=10, slots=2)] == [10, 10, 10, 6]
+    assert [trial.seed for pack in plan_packs(trials, pack=7, slots=1) for trial in pack] == list(range(36))
+
+
+def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:
+    @dataclass
+    class Fitted:
+        best_val_auc: float
+        best_epoch: int
+        curves: dict
+
+    loss = {"val_loss": np.array([0.9, 0.5, 0.7])}
+    heads = [Fitted(0.8, 2, loss), Fitted(0.9, 1, loss), Fitted(0.9, 3, loss)]
+    assert choose_champion(heads) == 2
+
+
+def test_a_search_without_vectors_labels_or_task_says_what_to_do(
+    searched: tuple[Settings, SearchSummary], settings_for: MakeSettings
+) -> None:
+    settings, _ = searched
+    with pytest.raises(StoreError, match="python jobs/extract.py --dataset phantom --encoder texture"):
+        tune_head(settings_for(), task="malignancy")
+    with pytest.raises(StoreError, match="holds no vector under the fingerprint"):
+        tune_head(settings.model_copy(update={"tiling": replace(settings.tiling, overlap=0.5)}), task="malignancy")
+    with pytest.raises(ConfigError, match="unknown task 'malignant'"):
+        tune_head(settings, task="malignant")
+    with pytest.raises(DatasetError, match="no usable 'cancer' column"):
+        tune_head(settings, task="cancer")
