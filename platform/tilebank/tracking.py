@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHAMPION = "champion"  # the alias of the head in use
+VAL_AUC = "val_auc"  # the tag of a version by which champions are compared
 _BATCH = 1000  # metrics in one log_batch: MLflow's own limit
 
 
@@ -47,6 +48,25 @@ class ServedModel:
     requirements: Sequence[str]
     example_kinds: Sequence[str]
     example_vectors: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a head stands in the registry; `standing_auc` is the validation AUC of the champion that it met."""
+
+    name: str
+    version: str
+    champion: bool
+    standing_auc: float | None
+
+    def as_text(self) -> str:
+        """One line for people."""
+        if self.champion:
+            return f"{self.name}, version {self.version}, alias {CHAMPION}"
+        return (
+            f"{self.name}, version {self.version}; the champion stays, its validation AUC is {self.standing_auc:.3f}"
+            " (--set search.promote=always replaces it)"
+        )
 
 
 class Tracker:
@@ -96,10 +116,13 @@ class Tracker:
             self._client.log_figure(run_id, figure, f"figures/{name}.png")
         self._client.log_text(run_id, text, "summary.txt")
 
-    def register_champion(self, run_id: str, name: str, model: ServedModel) -> str:
-        """Log the head with `run_id` as a pyfunc, register it as `name`, give it the alias `champion`; its version.
+    def register_head(
+        self, run_id: str, name: str, model: ServedModel, *, val_auc: float, promote: Literal["better", "always"]
+    ) -> Registration:
+        """Log the head with `run_id` as a pyfunc and register it as a version of `name`.
 
-        What is stored is data and readable source: no pickle.
+        It takes the alias `champion` where there is none, or where `promote` lets it: `better` asks for a higher
+        validation AUC than the standing one's. What is stored is data and readable source: no pickle.
         """
         import mlflow
         import pandas as pd
@@ -119,9 +142,21 @@ class Tracker:
             )
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
-        created = self._client.create_model_version(name, logged.model_uri, run_id=run_id, model_id=logged.model_id)
-        self._client.set_registered_model_alias(name, CHAMPION, created.version)
-        return str(created.version)
+        standing = self._standing_auc(name)
+        tags = {VAL_AUC: repr(val_auc)}
+        created = self._client.create_model_version(
+            name, logged.model_uri, run_id=run_id, model_id=logged.model_id, tags=tags
+        )
+        champion = standing is None or promote == "always" or val_auc > standing
+        if champion:
+            self._client.set_registered_model_alias(name, CHAMPION, created.version)
+        return Registration(name=name, version=str(created.version), champion=champion, standing_auc=standing)
+
+    def _standing_auc(self, name: str) -> float | None:
+        """Validation AUC of the champion that stands; None where there is none."""
+        if CHAMPION not in self._client.get_registered_model(name).aliases:
+            return None
+        return float(self._client.get_model_version_by_alias(name, CHAMPION).tags[VAL_AUC])
 
     def _create(
         self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None

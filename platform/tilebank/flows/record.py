@@ -74,7 +74,7 @@ def tags_of(settings: Settings, *, task: str, table_version: int) -> dict[str, s
         "dataset": settings.dataset.name,
         "task": task,
         "encoder": settings.encoder.name,
-        "head": settings.head.name,
+        "head": settings.head_name,
         "fingerprint": settings.fingerprint,
         "table_version": str(table_version),
         "split_seed": str(settings.splits.seed),

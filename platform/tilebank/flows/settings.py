@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,6 +41,7 @@ class ExtractionConfig:
 class SearchConfig:
     """How many heads are fitted and with what. See conf/searches/.
 
+    promote: when a new champion takes the place of the one that stands: `better` (by validation AUC) or `always`.
     shuffle_labels: permute the labels of train and val, a control that must score at chance; nothing is registered.
     """
 
@@ -49,6 +51,7 @@ class SearchConfig:
     lr: float = 2e-3
     weight_decay: float = 1e-4
     pack: int = 0
+    promote: Literal["better", "always"] = "better"
     shuffle_labels: bool = False
     fit: FitConfig = field(default_factory=FitConfig)
 
@@ -77,6 +80,7 @@ class Settings(BaseModel):
     evaluation: EvaluationConfig
     dataset: DatasetConfig
     encoder: EncoderConfig
+    head_name: str
     head: HeadConfig
     search: SearchConfig
 
@@ -124,6 +128,7 @@ def load_settings(choices: Choices) -> Settings:
     ):
         section, sources[part] = read_conf(f"{part}s" if part != "search" else "searches", name)
         tree[part] = section if part == "head" else {"name": name, **section}
+    tree["head_name"] = choices.head  # of its file: several heads share one architecture, which is `head.name`
     for key in ("home", "store", "tracking", "artifacts"):
         if value := os.environ.get(f"TILEBANK_{key.upper()}"):
             tree[key], sources[key] = absolute_uri(value, relative_to=Path.cwd()), f"TILEBANK_{key.upper()}"

@@ -28,7 +28,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
     tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
     tags = tags_of(settings, task=task, table_version=study.reader.version)
 
-    with tracker.run(f"{encoder}--{settings.head.name}", params=params_of(settings), tags=tags) as run_id:
+    with tracker.run(f"{encoder}--{settings.head_name}", params=params_of(settings), tags=tags) as run_id:
         train, val = study.read(Split.TRAIN), study.read(Split.VAL)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
@@ -49,12 +49,14 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
             store.write_predictions(dataset, encoder, predictions, licence=settings.licence)
             name = f"{dataset}--{task}--{encoder}"
             with champion_files(fitted[champion], scored, settings, task=task, example=train.bags) as model:
-                registered = f"{name}, version {tracker.register_champion(run_id, name, model)}, alias champion"
+                registered = tracker.register_head(
+                    run_id, name, model, val_auc=scored.evaluation.val_auc, promote=settings.search.promote
+                ).as_text()
         summary = SearchSummary(
             dataset=dataset,
             task=task,
             encoder=encoder,
-            head=settings.head.name,
+            head=settings.head_name,
             fingerprint=settings.fingerprint,
             table_version=study.reader.version,
             val_aucs=tuple(each.best_val_auc for each in fitted),
@@ -84,7 +86,7 @@ def _predictions(scored: ScoredSplits, settings: Settings, *, task: str, run_id:
             "split": split.value,
             "label": row.label,
             "score": float(score),
-            "head": settings.head.name,
+            "head": settings.head_name,
             "run_id": run_id,
             "fingerprint": settings.fingerprint,
         }
