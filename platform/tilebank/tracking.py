@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"  # the alias of the head in use
 VAL_AUC = "val_auc"  # the tag of a version by which champions are compared
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its two faces the UI shows
 _BATCH = 1000  # metrics in one log_batch: MLflow's own limit
 
 
@@ -85,7 +86,9 @@ class Tracker:
             self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self._client.get_experiment_by_name(experiment)
             place = join_uri(artifacts, experiment)
-            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment, place)
+            self._experiment = (
+                found.experiment_id if found else self._client.create_experiment(experiment, place, tags=MODEL_TRAINING)
+            )
         except (mlflow.exceptions.MlflowException, OSError) as error:
             raise TrackingError(
                 f"cannot reach the run record {uri}: {error}; choose another with --tracking URI"
@@ -109,12 +112,12 @@ class Tracker:
     def log_results(
         self, run_id: str, *, metrics: Mapping[str, float], figures: Mapping[str, "Figure"], text: str
     ) -> None:
-        """Figures of a finished run: numbers, plots (`figures/NAME.png`) and the text that a person was shown."""
+        """Figures of a finished run: numbers, plots (`figures/NAME.png`), and its text as the run's description."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         for name, figure in figures.items():
             self._client.log_figure(run_id, figure, f"figures/{name}.png")
-        self._client.log_text(run_id, text, "summary.txt")
+        self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
 
     def register_head(
         self, run_id: str, name: str, model: ServedModel, *, val_auc: float, promote: Literal["better", "always"]

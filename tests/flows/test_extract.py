@@ -42,9 +42,8 @@ def test_every_image_is_stored_whole_and_equals_a_plain_loop(settings_for: MakeS
         mask = breast_mask(mammogram.pixels, settings.mask)
         plan = [plan_view(mask), *plan_tiles(mask, settings.tiling, size_px=settings.encoder.input_size_px)]
         flip = chest_wall_on_right(mask)
-        pixels = cut_tiles(
-            mammogram.pixels, [tile.box for tile in plan], size_px=settings.encoder.input_size_px, flip=flip
-        )
+        visible = np.where(mask, mammogram.pixels, 0).astype(np.uint16)
+        pixels = cut_tiles(visible, [tile.box for tile in plan], size_px=settings.encoder.input_size_px, flip=flip)
         vectors = encoder.encode(pixels, max_value=float(mammogram.max_value))
         for place, (tile, vector) in enumerate(zip(plan, vectors, strict=True)):
             row = stored.pop(f"{image.image_id}#{place}")

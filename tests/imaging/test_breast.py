@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import half_disc
 
 from tilebank.errors import ImageError
-from tilebank.imaging.breast import MaskConfig, breast_mask, chest_wall_on_right, mask_box
+from tilebank.imaging.breast import MaskConfig, breast_mask, chest_wall_on_right, keep_breast, mask_box
 from tilebank.imaging.dicom import read_mammogram
 
 
@@ -19,6 +19,16 @@ def test_mask_is_the_breast_without_its_marker() -> None:
     assert not mask[60:110, 600:700].any()
     assert (truth & ~mask).sum() <= 0.002 * truth.sum()
     assert (mask & ~truth).sum() <= 0.02 * truth.sum()
+
+
+def test_an_encoder_sees_no_marker_unless_asked_to() -> None:
+    pixels = half_disc(1024, 768)
+    pixels[60:110, 600:700] = 4095
+    mask = breast_mask(pixels, MaskConfig())
+    visible = keep_breast(pixels, mask, MaskConfig())
+    assert visible[60:110, 600:700].max() == 0
+    np.testing.assert_array_equal(visible[mask], pixels[mask])
+    np.testing.assert_array_equal(keep_breast(pixels, mask, MaskConfig(blank_outside=False)), pixels)
 
 
 def test_a_dim_skin_line_and_noisy_air_are_told_apart() -> None:

@@ -132,7 +132,8 @@ def log_search(
     tracker: Tracker, summary: SearchSummary, *, fitted: Sequence[FittedHead], champion: int, scored: ScoredSplits
 ) -> None:
     """Figures of the whole search on its parent run."""
-    title = f"{summary.dataset}, {summary.task}, {summary.encoder}"
+    control = "" if summary.registered else ", labels shuffled"
+    title = f"{summary.dataset}, {summary.task}, {summary.head} on {summary.encoder}{control}"
     aucs = np.asarray(summary.val_aucs)
     spread = {"trials_val_auc_mean": float(aucs.mean()), "trials_val_auc_min": float(aucs.min())}
     tracker.log_results(

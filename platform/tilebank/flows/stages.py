@@ -19,9 +19,10 @@ from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import ImageError
 from tilebank.files import read_bytes
-from tilebank.imaging.breast import MaskConfig, breast_mask, chest_wall_on_right
+from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom import Mammogram, read_header, read_mammogram
-from tilebank.imaging.tiling import TilingConfig, cut_tiles, plan_tiles, plan_view
+from tilebank.imaging.instances import cut_instances
+from tilebank.imaging.tiling import TilingConfig
 from tilebank.store.schema import instances_schema
 from tilebank.terms import InstanceKind
 
@@ -129,17 +130,14 @@ def _content(uri: str) -> bytes:
 
 def _instances_of(mammogram: Mammogram, *, mask: MaskConfig, tiling: TilingConfig, size_px: int) -> Row:
     """The whole view, then its tiles, cut at the encoder's size."""
-    breast = breast_mask(mammogram.pixels, mask)
-    flipped = tiling.flip_to_left and chest_wall_on_right(breast)
-    plan = [plan_view(breast), *plan_tiles(breast, tiling, size_px=size_px)]
-    pixels = cut_tiles(mammogram.pixels, [tile.box for tile in plan], size_px=size_px, flip=flipped)
-    boxes = [(tile.box.x, tile.box.y, tile.box.width, tile.box.height) for tile in plan]
+    cut = cut_instances(mammogram.pixels, mask=mask, tiling=tiling, size_px=size_px)
+    boxes = [(tile.box.x, tile.box.y, tile.box.width, tile.box.height) for tile in cut.plan]
     return {
         "max_value": mammogram.max_value,
-        "flipped": flipped,
+        "flipped": cut.flipped,
         "boxes": np.asarray(boxes, np.int32).tobytes(),
-        "tissue": np.asarray([tile.tissue_fraction for tile in plan], np.float32).tobytes(),
-        "pixels": pixels.tobytes(),
+        "tissue": np.asarray([tile.tissue_fraction for tile in cut.plan], np.float32).tobytes(),
+        "pixels": cut.pixels.tobytes(),
     }
 
 

@@ -28,7 +28,8 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
     tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
     tags = tags_of(settings, task=task, table_version=study.reader.version)
 
-    with tracker.run(f"{encoder}--{settings.head_name}", params=params_of(settings), tags=tags) as run_id:
+    run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
+    with tracker.run(run_name, params=params_of(settings), tags=tags) as run_id:
         train, val = study.read(Split.TRAIN), study.read(Split.VAL)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))

@@ -19,11 +19,13 @@ class MaskConfig:
     working_px: length of the image's longer side while masking; the mask is decided on block means of that size.
     opening_px: bridges thinner than this (working pixels) between breast and a marker are cut.
     min_breast_fraction: a largest piece below this share of the image is no breast.
+    blank_outside: what is not breast becomes black, so that no encoder sees a view marker or a label.
     """
 
     working_px: int = 512
     opening_px: int = 7
     min_breast_fraction: float = 0.01
+    blank_outside: bool = True
 
 
 def breast_mask(pixels: NDArray[np.uint16], config: MaskConfig) -> NDArray[np.bool_]:
@@ -45,6 +47,11 @@ def breast_mask(pixels: NDArray[np.uint16], config: MaskConfig) -> NDArray[np.bo
         raise ImageError("mask", "no breast found: the image has no background, or is constant")
     full = np.repeat(np.repeat(piece, step, axis=0), step, axis=1)
     return full[:rows, :columns].astype(np.bool_)
+
+
+def keep_breast(pixels: NDArray[np.uint16], mask: NDArray[np.bool_], config: MaskConfig) -> NDArray[np.uint16]:
+    """`pixels` as an encoder may see them: black outside the mask, unless the config leaves the outside alone."""
+    return np.where(mask, pixels, np.uint16(0)) if config.blank_outside else pixels
 
 
 def mask_box(mask: NDArray[np.bool_]) -> TileBox:

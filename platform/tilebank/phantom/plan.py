@@ -40,7 +40,7 @@ class Stream(IntEnum):
 class PhantomConfig:
     """How large the study is, and how the truth is mixed. Weights need not add up to 1."""
 
-    patients: int = 120
+    patients: int = 150
     max_exams: int = 3
     rows: int = 2048
     columns: int = 1536
