@@ -11,7 +11,7 @@ from tests.conftest import half_disc, make_dicom
 from tests.flows.conftest import MakeSettings
 
 from tilebank.encoders.registry import load_encoder
-from tilebank.errors import DatasetError, StoreError
+from tilebank.errors import DatasetError, EncoderError, StoreError
 from tilebank.flows.extract import extract, plan_extraction
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
@@ -170,3 +170,14 @@ def test_an_image_that_moved_under_its_manifest_is_a_failure(
     reasons = {row["image_id"]: row["reason"] for row in rows_of(settings, kind="failures")}
     assert "cannot be read" in reasons[first.image_id]
     assert "another image than the manifest says" in reasons[second.image_id]
+
+
+def test_an_encoder_that_cannot_be_loaded_stops_the_run_with_one_sentence(
+    settings_for: MakeSettings, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").mkdir()
+    settings = settings_for(f"encoder.checkpoint={tmp_path}/weights", "encoder.revision=null", encoder="dinov2-small")
+    with pytest.raises(EncoderError, match="dinov2-small") as caught:
+        extract(settings, limit=3)
+    assert "\n" not in str(caught.value)
+    assert rows_of(settings) == rows_of(settings, kind="failures") == []

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tilebank.datasets.folder import unplaced_id
 from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
-from tilebank.errors import ImageError
+from tilebank.errors import EncoderError, ImageError
 from tilebank.files import read_bytes
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom import Mammogram, read_header, read_mammogram
@@ -29,6 +29,7 @@ from tilebank.terms import InstanceKind
 Row = dict[str, Any]
 
 FAILURE_COLUMNS = ("failed_stage", "failed_class", "failed_reason")
+NO_ENCODER = "encoder"  # the stage of a failure that is nobody's image: the run stops
 NO_FAILURE: Row = dict.fromkeys(FAILURE_COLUMNS, "")
 PLAN = pa.schema(
     [("max_value", pa.int32()), ("flipped", pa.bool_()), ("boxes", pa.large_binary()), ("tissue", pa.large_binary())]
@@ -57,13 +58,23 @@ def read_images(batch: pa.Table, *, mask: MaskConfig, tiling: TilingConfig, size
 
 
 class EncodeImages:
-    """pixels, max_value -> vectors. Holds one loaded encoder for the life of its worker."""
+    """pixels, max_value -> vectors. Holds one loaded encoder for the life of its worker.
+
+    An encoder that cannot be loaded fails every image with the stage NO_ENCODER: a worker that raised while it was made
+    would be made again and again, and its reason be lost in Ray's own error.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
-        self._encoder = load_encoder(config)
         self._config = config
+        self._refusal = ""
+        try:
+            self._encoder = load_encoder(config)
+        except EncoderError as error:
+            self._refusal = str(error)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        if self._refusal:
+            return _refused(batch, self._refusal)
         size = self._config.input_size_px
         images = [np.frombuffer(buffer, np.uint16).reshape(-1, size, size) for buffer in _buffers(batch["pixels"])]
         counts = [len(image) for image in images]
@@ -74,6 +85,14 @@ class EncodeImages:
         pieces = np.split(vectors, np.cumsum(counts)[:-1])
         column = pa.array([np.ascontiguousarray(piece).tobytes() for piece in pieces], type=pa.large_binary())
         return batch.drop_columns(["pixels"]).append_column("vectors", column)
+
+
+def _refused(batch: pa.Table, reason: str) -> pa.Table:
+    said = dict(zip(FAILURE_COLUMNS, (NO_ENCODER, EncoderError.__name__, reason), strict=True))
+    for name, text in said.items():
+        batch = batch.set_column(batch.column_names.index(name), name, pa.array([text] * batch.num_rows))
+    nothing = pa.array([b""] * batch.num_rows, type=pa.large_binary())
+    return batch.drop_columns(["pixels"]).append_column("vectors", nothing)
 
 
 def scan_headers(batch: pa.Table, *, root: str) -> pa.Table:

@@ -10,9 +10,10 @@ import ray.data
 
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.study import Manifest, ScannedImage
+from tilebank.errors import EncoderError
 from tilebank.flows.runtime import cluster_gpus, connect_ray
 from tilebank.flows.settings import ExtractionConfig, Settings
-from tilebank.flows.stages import FAILURE_COLUMNS, HEADER, EncodeImages, read_images, scan_headers
+from tilebank.flows.stages import FAILURE_COLUMNS, HEADER, NO_ENCODER, EncodeImages, read_images, scan_headers
 from tilebank.terms import FailureRow, Laterality, ManifestRow
 
 HEADERS_PER_TASK = 64
@@ -46,7 +47,7 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
     """One row an image, as they come out of the encoders: read and tiled in tasks, encoded in a pool of actors.
 
     The columns are those of `stages.EncodeImages`. Rows come in no fixed order; after a worker was lost an image may
-    come twice.
+    come twice. Raises EncoderError when the workers cannot load the encoder.
     """
     connect_ray()
     config = settings.extraction
@@ -72,7 +73,10 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
             num_gpus=gpus,
         )
     )
-    return _rows(encoded)
+    for row in _rows(encoded):
+        if row["failed_stage"] == NO_ENCODER:
+            raise EncoderError(row["failed_reason"])
+        yield row
 
 
 def _encoder_gpus(config: ExtractionConfig) -> float:
