@@ -4,8 +4,11 @@ Credentials and endpoints come from the environment alone (AWS_ACCESS_KEY_ID, AW
 AWS_REGION); nothing here takes a key.
 """
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pyarrow import fs
 
@@ -35,6 +38,14 @@ def read_bytes(uri: str) -> bytes:
         return bytes(stream.read())
 
 
+@contextmanager
+def open_file(uri: str) -> Iterator[BinaryIO]:
+    """One file for reading from its start, in blocks of 64 KiB: no more of it travels than is read. Raises OSError."""
+    filesystem, path = _open(uri)
+    with filesystem.open_input_file(path) as raw, _Buffered(raw, buffer_size=1 << 16) as stream:
+        yield stream
+
+
 def write_bytes(uri: str, content: bytes) -> None:
     """Write one file, making the folders above it. Raises OSError."""
     filesystem, path = _open(uri)
@@ -62,6 +73,12 @@ def list_files(root: str) -> list[str]:
     found = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
     relative = (info.path[len(base) + 1 :] for info in found if info.type == fs.FileType.File)
     return sorted(join_uri(root, name) for name in _visible(relative))
+
+
+class _Buffered(io.BufferedReader):
+    """Buffers an Arrow file, which has no name, for readers that ask any buffered file for one."""
+
+    name = ""
 
 
 def _visible(names: Iterable[str]) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """The reader on real DICOM bytes: pixels after the intensity rule, identity, and refusals with a reason."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_identity_falls_back_to_laterality_and_view_codes(dicom_of: MakeDicom) -
     content = dicom_of(
         STORED, ImageLaterality=None, Laterality="R", ViewPosition=None, ViewCodeSequence=Sequence([code])
     )
-    header = read_header(content)
+    header = read_header(BytesIO(content))
     assert (header.laterality, header.view) == ("R", "MLO")
 
 
@@ -102,7 +103,7 @@ def test_identity_falls_back_to_laterality_and_view_codes(dicom_of: MakeDicom) -
 )
 def test_what_cannot_be_placed_is_refused_at_identify(dicom_of: MakeDicom, tags: dict[str, object], says: str) -> None:
     with pytest.raises(ImageError, match=says) as caught:
-        read_header(dicom_of(STORED, **tags))
+        read_header(BytesIO(dicom_of(STORED, **tags)))
     assert caught.value.stage == "identify"
 
 

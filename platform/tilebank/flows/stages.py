@@ -8,6 +8,8 @@ One row is one image, so that an image is never torn apart between blocks. Array
 pixels uint16 (n, S, S), boxes int32 (n, 4), tissue float32 (n,), vectors float16 (n, D); instance 0 is the whole view.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,9 +20,9 @@ from tilebank.datasets.folder import unplaced_id
 from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
-from tilebank.files import read_bytes
+from tilebank.files import open_file, read_bytes
 from tilebank.imaging.breast import MaskConfig
-from tilebank.imaging.dicom import Mammogram, read_header, read_mammogram
+from tilebank.imaging.dicom import ImageHeader, Mammogram, read_header, read_mammogram
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.tiling import TilingConfig
 from tilebank.store.schema import instances_schema
@@ -100,7 +102,7 @@ def scan_headers(batch: pa.Table, *, root: str) -> pa.Table:
     rows = []
     for uri in batch["uri"].to_pylist():
         try:
-            header = asdict(read_header(_content(uri)))
+            header = asdict(_header(uri))
             rows.append({"uri": uri} | {name: header.get(name, "") for name in HEADER.names[1:-3]} | NO_FAILURE)
         except ImageError as error:
             rows.append({"uri": uri, "image_id": unplaced_id(root, uri)} | failure_columns(error))
@@ -134,15 +136,23 @@ def failure_columns(error: ImageError) -> Row:
 
 
 def _read(uri: str, *, image_id: str) -> Mammogram:
-    mammogram = read_mammogram(_content(uri))
+    with _reading():
+        content = read_bytes(uri)
+    mammogram = read_mammogram(content)
     if mammogram.header.image_id != image_id:
         raise ImageError("identify", "the file holds another image than the manifest says (SOP Instance UID differs)")
     return mammogram
 
 
-def _content(uri: str) -> bytes:
+def _header(uri: str) -> ImageHeader:
+    with _reading(), open_file(uri) as source:
+        return read_header(source)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     try:
-        return read_bytes(uri)
+        yield
     except OSError as error:
         raise ImageError("read", f"the file cannot be read ({type(error).__name__})") from error
 

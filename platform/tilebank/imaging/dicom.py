@@ -8,6 +8,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -78,15 +79,22 @@ class Mammogram:
     spacing_mm: tuple[float, float] | None
 
 
-def read_header(content: bytes) -> ImageHeader:
-    """Ids and technical tags of one DICOM image, pixels left alone. Raises ImageError (stages `read`, `identify`)."""
-    return _header_of(_parse(content, stop_before_pixels=True))
+def read_header(source: BinaryIO) -> ImageHeader:
+    """Ids and technical tags of one DICOM image; reads no further than its pixels. Raises ImageError.
+
+    The stage is `read` where the file is no DICOM, `identify` where the header cannot be placed.
+    """
+    return _header_of(_parse(source, stop_before_pixels=True))
 
 
 def read_mammogram(content: bytes) -> Mammogram:
     """Decode one DICOM image and bring it to presentation values. Raises ImageError (`read`, `identify`, `decode`)."""
-    header = read_header(content)  # by itself: of a file cut off in its pixels, pydicom gives back no tag at all
-    dataset = _parse(content, stop_before_pixels=False)
+    if not content:
+        raise ImageError("read", "the file is empty")
+    header = read_header(
+        BytesIO(content)
+    )  # by itself: of a file cut off in its pixels, pydicom gives back no tag at all
+    dataset = _parse(BytesIO(content), stop_before_pixels=False)
     stored = _decode(dataset)
     pixels, windowed_by = _present(stored, dataset, header)
     spacing = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
@@ -99,13 +107,11 @@ def read_mammogram(content: bytes) -> Mammogram:
     )
 
 
-def _parse(content: bytes, *, stop_before_pixels: bool) -> Dataset:
-    if not content:
-        raise ImageError("read", "the file is empty")
+def _parse(source: BinaryIO, *, stop_before_pixels: bool) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(BytesIO(content), stop_before_pixels=stop_before_pixels)
+            return pydicom.dcmread(source, stop_before_pixels=stop_before_pixels)
     except InvalidDicomError:
         raise ImageError("read", "not a DICOM file: the DICM mark is missing") from None
     except DAMAGE as error:
