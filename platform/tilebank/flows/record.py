@@ -1,5 +1,6 @@
 """What a search leaves in the record: tags, parameters, trials, figures, the champion. Decides nothing."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,9 +64,15 @@ class SearchSummary:
                 self.evaluation.as_text(),
                 f"time: search {self.search_s:.1f} s, all {self.wall_s:.1f} s",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
-                f"run: {self.run_id}; look at it with: mlflow ui --backend-store-uri {self.tracking}",
+                f"run: {self.run_id}; {_where_to_look(self.tracking)}",
             ]
         )
+
+
+def _where_to_look(tracking: str) -> str:
+    if tracking.startswith("http"):
+        return f"look at it at {tracking}"
+    return f"look at it with: {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking}"
 
 
 def tags_of(settings: Settings, *, task: str, table_version: int) -> dict[str, str]:
