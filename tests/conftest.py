@@ -1,4 +1,4 @@
-"""What several tests stand on: real DICOM bytes, the real mammograms, and settings with roots of their own."""
+"""What several tests stand on: real DICOM bytes, the real mammograms, and a small phantom study."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
+from tilebank.phantom.writer import PhantomConfig, write_phantoms
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = CHECKOUT.parent / "shared" / "data"
 
@@ -22,6 +24,14 @@ def real_mammograms() -> Path:
     if not folder.is_dir():
         pytest.skip("the real mammograms (../shared/data/mammograms) are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty patients at 512 x 384: small enough to be quick, many enough to be split."""
+    root = tmp_path_factory.mktemp("phantom")
+    write_phantoms(str(root), PhantomConfig(patients=30, rows=512, columns=384, max_exams=1), processes=2)
+    return root
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small phantom study, one Ray for the session, and settings whose roots are a folder of the test's own."""
+"""One Ray for the session, and settings whose roots are a folder of the test's own."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -8,17 +8,8 @@ from pathlib import Path
 import pytest
 
 from tilebank.flows.settings import Choices, Settings, load_settings
-from tilebank.phantom.writer import PhantomConfig, write_phantoms
 
 MakeSettings = Callable[..., Settings]
-
-
-@pytest.fixture(scope="session")
-def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty patients at 512 x 384: small enough to be quick, many enough to be split."""
-    root = tmp_path_factory.mktemp("phantom")
-    write_phantoms(str(root), PhantomConfig(patients=30, rows=512, columns=384, max_exams=1), processes=2)
-    return root
 
 
 @pytest.fixture(scope="session")

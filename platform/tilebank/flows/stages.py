@@ -21,7 +21,7 @@ from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
 from tilebank.files import open_file, read_bytes
-from tilebank.imaging.breast import MaskConfig
+from tilebank.imaging.breast import MaskConfig, breast_mask
 from tilebank.imaging.dicom import ImageHeader, Mammogram, read_header, read_mammogram
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.tiling import TilingConfig
@@ -159,7 +159,8 @@ def _reading() -> Iterator[None]:
 
 def _instances_of(mammogram: Mammogram, *, mask: MaskConfig, tiling: TilingConfig, size_px: int) -> Row:
     """The whole view, then its tiles, cut at the encoder's size."""
-    cut = cut_instances(mammogram.pixels, mask=mask, tiling=tiling, size_px=size_px)
+    breast = breast_mask(mammogram.pixels, mask)
+    cut = cut_instances(mammogram.pixels, breast, mask=mask, tiling=tiling, size_px=size_px)
     boxes = [(tile.box.x, tile.box.y, tile.box.width, tile.box.height) for tile in cut.plan]
     return {
         "max_value": mammogram.max_value,

@@ -1,11 +1,11 @@
-"""From the pixels of an image to what an encoder sees of it: the whole view and its tiles. Composes mask and tiling."""
+"""What an encoder sees of an image: the whole view and its tiles, cut at its size. Composes what tiling offers."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.imaging.breast import MaskConfig, breast_mask, chest_wall_on_right, keep_breast
+from tilebank.imaging.breast import MaskConfig, chest_wall_on_right, keep_breast
 from tilebank.imaging.tiling import Tile, TilingConfig, cut_tiles, plan_tiles, plan_view
 
 
@@ -19,10 +19,9 @@ class ImageInstances:
 
 
 def cut_instances(
-    pixels: NDArray[np.uint16], *, mask: MaskConfig, tiling: TilingConfig, size_px: int
+    pixels: NDArray[np.uint16], breast: NDArray[np.bool_], *, mask: MaskConfig, tiling: TilingConfig, size_px: int
 ) -> ImageInstances:
-    """Mask, plan and cut one image (rows, columns) in presentation polarity. Raises ImageError (`mask`, `tile`)."""
-    breast = breast_mask(pixels, mask)
+    """Plan and cut one image, `pixels` and its mask `breast` (rows, columns). Raises ImageError (stage `tile`)."""
     flipped = tiling.flip_to_left and chest_wall_on_right(breast)
     plan = (plan_view(breast), *plan_tiles(breast, tiling, size_px=size_px))
     visible = keep_breast(pixels, breast, mask)

@@ -1,0 +1,167 @@
+"""What a user reads: one clear message and the right status when something is wrong, figures when all is well."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.conftest import CHECKOUT
+from tests.jobs.conftest import IMAGES, Finished, User, read_rows, user_at
+
+pytestmark = pytest.mark.slow
+
+JOBS = sorted(path.stem for path in (CHECKOUT / "jobs").glob("*.py"))
+FLAGS = ("dataset", "encoder", "head", "search", "task", "root", "store", "tracking", "set", "json")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command line that cannot work, and what must be said of it. `{tmp}` is a folder made for the mistakes."""
+
+    words: str
+    status: int
+    says: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+MISTAKES = {
+    "unknown dataset": Mistake(
+        "extract --dataset phantm", 2, ("unknown dataset 'phantm'", "did you mean 'phantom'?", "known: folder, phantom")
+    ),
+    "misspelt --set": Mistake(
+        "extract --set tiling.overlp=0.5", 2, ("--set tiling.overlp=0.5", "'tiling.overlp'", "did you mean 'overlap'?")
+    ),
+    "--set out of range": Mistake("extract --set tiling.overlap=2", 2, ("--set tiling.overlap=2", "[0, 1)")),
+    "misspelt key in a file": Mistake(
+        "extract",
+        2,
+        ("conf/platform.yaml", "'extraction.comit_images'", "did you mean 'commit_images'?"),
+        env={"TILEBANK_CONF": "{tmp}/conf"},
+    ),
+    "no conf": Mistake(
+        "extract", 2, ("no platform.yaml in", "set TILEBANK_CONF"), env={"TILEBANK_CONF": "{tmp}/hollow"}
+    ),
+    "negative limit": Mistake("extract --plan --root {phantom} --limit -1", 2, ("limit", "-1")),
+    "no image a task": Mistake(
+        "extract --root {phantom} --set extraction.images_per_task=0", 2, ("extraction.images_per_task",)
+    ),
+    "empty folder": Mistake("extract --dataset folder --root {tmp}/hollow", 1, ("no DICOM file below {tmp}/hollow",)),
+    "unwritable store": Mistake(
+        "extract --root {phantom} --store {tmp}/file/store",
+        1,
+        ("cannot write to the store {tmp}/file/store", "--store URI"),
+    ),
+    "unwritable phantoms": Mistake(
+        "make_phantom --root {tmp}/file/x --patients 1 --rows 256 --columns 192", 1, ("{tmp}/file/x", "--root")
+    ),
+    "unwritable pictures": Mistake("preview_tiles --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")),
+    "unwritable summary": Mistake(
+        "extract --root {phantom} --plan --json {tmp}/file/x.json", 1, ("{tmp}/file/x.json", "--json")
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
+    """Every mistake made, and every job asked for help; two at a time, each by a user of its own."""
+    tmp = tmp_path_factory.mktemp("mistakes")
+    (tmp / "hollow").mkdir()
+    (tmp / "file").write_text("in the way")
+    platform = shutil.copytree(CHECKOUT / "conf", tmp / "conf") / "platform.yaml"
+    platform.write_text(platform.read_text().replace("commit_images", "comit_images"))
+
+    def fill(text: str) -> str:
+        return text.format(tmp=tmp, phantom=phantom_root)
+
+    def make(number: int, mistake: Mistake) -> Finished:
+        user = user_at(tmp / f"home-{number}", **{name: fill(text) for name, text in mistake.env.items()})
+        finished = user.run_job(*fill(mistake.words).split())
+        user.leave()
+        return Finished(finished.status, finished.out, finished.err.replace(str(tmp), "{tmp}"))
+
+    cases = MISTAKES | {job: Mistake(f"{job} --help", 0, ()) for job in JOBS}
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(cases, pool.map(make, range(len(cases)), cases.values()), strict=True))
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_answered_by_one_message(outcomes: dict[str, Finished], name: str) -> None:
+    finished, mistake = outcomes[name], MISTAKES[name]
+    assert "Traceback" not in finished.err, finished.err
+    assert finished.status == mistake.status, finished.err
+    _, message = finished.err.split(f"{mistake.words.split()[0]}.py: ")
+    for part in mistake.says:
+        assert part in message
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_help_names_the_shared_flags_and_gives_an_example(outcomes: dict[str, Finished], job: str) -> None:
+    finished = outcomes[job]
+    assert (finished.status, finished.err) == (0, "")
+    before, examples = finished.out.split("examples:")
+    missing = [flag for flag in FLAGS if f"--{flag} " not in before]
+    assert not missing
+    assert f"python jobs/{job}.py" in examples
+
+
+def test_a_folder_of_broken_files_fails_but_says_and_keeps_why(user: User, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.dcm").write_text(f"letter {number}\n" * 50)
+    finished = user.run_job("extract", "--dataset", "folder", "--root", folder, "--json", tmp_path / "summary.json")
+    assert finished.status == 1
+    assert "Traceback" not in finished.err
+    assert "images stored" in finished.out
+    assert "not a DICOM file" in finished.out
+    failures = read_rows(user.store, kind="failures", dataset="folder").to_pylist()
+    assert sorted(Path(row["uri"]).name for row in failures) == ["0.dcm", "1.dcm", "2.dcm"]
+    assert {row["stage"] for row in failures} == {"read"}
+    assert read_rows(user.store, dataset="folder").num_rows == 0
+    assert sum(json.loads((tmp_path / "summary.json").read_text())["failures"].values()) == 3
+
+
+def test_a_plan_as_json_counts_right_and_leaves_nothing(user: User, phantom_root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "plan.json"
+    finished = user.run_job("extract", "--root", phantom_root, "--plan", "--json", path)
+    assert (finished.status, finished.err) == (0, "")
+    plan = json.loads(path.read_text())
+    counts = {name: plan[name] for name in ("images", "done", "failed_before", "pending", "unplaced")}
+    assert counts == {"images": IMAGES, "done": 0, "failed_before": 0, "pending": IMAGES, "unplaced": 0}
+    assert plan["fingerprint"] in finished.out
+    assert not user.home.exists()
+
+
+def test_six_real_mammograms_are_six_pictures(user: User, real_mammograms: Path, tmp_path: Path) -> None:
+    finished = user.run_job(
+        "preview_tiles", "--dataset", "folder", "--root", real_mammograms, "--out", tmp_path / "out"
+    )
+    assert finished.status == 0, finished.err
+    pictures = sorted((tmp_path / "out").iterdir())
+    assert len(pictures) == 6
+    for picture in pictures:
+        assert picture.read_bytes().startswith(PNG)
+        assert f"{picture.name}: " in finished.out
+
+
+def test_phantoms_are_written_once_and_not_mixed(user: User, tmp_path: Path) -> None:
+    root, size = tmp_path / "phantoms", ("--rows", 256, "--columns", 192)
+    first = user.run_job("make_phantom", "--root", root, "--patients", 1, *size)
+    assert first.status == 0, first.err
+    assert "written to" in first.out
+    files = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    assert any(path.suffix == ".dcm" for path in files)
+
+    again = user.run_job("make_phantom", "--root", root, "--patients", 1, *size)
+    assert again.status == 0, again.err
+    assert "already stand at" in again.out
+
+    other = user.run_job("make_phantom", "--root", root, "--patients", 2, *size)
+    assert other.status == 1
+    assert "differs in settings ['patients']" in other.err
+    assert "Traceback" not in other.err
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == files
