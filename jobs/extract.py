@@ -8,7 +8,7 @@ stored, or recorded as failures, are left alone.
 import argparse
 import sys
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
 from tilebank.flows.extract import extract, plan_extraction
 
 EXAMPLES = """examples:
@@ -28,7 +28,9 @@ def flow(args: argparse.Namespace) -> Summary:
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
     parser.add_argument("--plan", action="store_true", help="look only: how many images are new, done and failed")
-    parser.add_argument("--limit", type=int, metavar="N", help="take no more than N of the images that are to be done")
+    parser.add_argument(
+        "--limit", type=at_least(1), metavar="N", help="take no more than N of the images that are to be done"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try images again that failed before")
     return run_job(parser, flow, show=print)
 

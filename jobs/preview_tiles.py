@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
 from tilebank.flows.preview import preview_tiles
 
 EXAMPLES = """examples:
@@ -24,8 +24,10 @@ def flow(args: argparse.Namespace) -> Summary:
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
     parser.add_argument("--out", type=Path, default=Path("preview"), metavar="FOLDER", help="(default ./preview)")
-    parser.add_argument("--images", type=int, default=8, metavar="N", help="how many, by breast and view (default 8)")
-    parser.add_argument("--height", type=int, default=1000, metavar="PX", help="of a picture (default 1000)")
+    parser.add_argument(
+        "--images", type=at_least(1), default=8, metavar="N", help="how many, by breast and view (default 8)"
+    )
+    parser.add_argument("--height", type=at_least(64), default=1000, metavar="PX", help="of a picture (default 1000)")
     return run_job(parser, flow, show=print)
 
 

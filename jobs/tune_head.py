@@ -7,7 +7,7 @@ figures with patient-level intervals, the plots, and the table version and finge
 import argparse
 import sys
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
 from tilebank.flows.tune import tune_head
 
 EXAMPLES = """examples:
@@ -26,7 +26,7 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.add_argument("--trials", type=int, metavar="N", help="heads to fit (default: as the search says)")
+    parser.add_argument("--trials", type=at_least(1), metavar="N", help="heads to fit (default: as the search says)")
     return run_job(parser, flow, show=print)
 
 

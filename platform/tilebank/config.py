@@ -7,7 +7,7 @@ said with the place it came from, the key, and the nearest key that exists, befo
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,7 +87,7 @@ def build_settings(into: type[S], tree: Tree, sources: Mapping[str, str]) -> S:
 def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) -> str:
     path = [str(step) for step in problem["loc"]]
     key = ".".join(path)
-    source = next((sources[k] for k in _prefixes(path) if k in sources), sources.get("", "the configuration"))
+    source = _source_of(path, sources)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _keys_at(into, path[:-1])
         return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
@@ -96,8 +96,12 @@ def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) ->
     return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
 
 
-def _prefixes(path: Sequence[str]) -> Iterable[str]:
-    return (".".join(path[:length]) for length in range(len(path), -1, -1))
+def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
+    """Where a key was written: itself, else a key below it (a part refused as a whole), else what it is part of."""
+    key = ".".join(path)
+    below = [known for known in sources if known.startswith(f"{key}.")]
+    prefixes = [".".join(path[:length]) for length in range(len(path), -1, -1)]
+    return next((sources[known] for known in [*below, *prefixes] if known in sources), "the configuration")
 
 
 def _keys_at(into: Any, path: Sequence[str]) -> list[str]:

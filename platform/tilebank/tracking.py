@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import TrackingError
-from tilebank.files import join_uri
+from tilebank.files import join_uri, write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,12 +86,14 @@ class Tracker:
             self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             found = self._client.get_experiment_by_name(experiment)
             place = join_uri(artifacts, experiment)
+            write_bytes(join_uri(artifacts, ".tilebank"), b"The root of Tilebank's artifacts.\n")
             self._experiment = (
                 found.experiment_id if found else self._client.create_experiment(experiment, place, tags=MODEL_TRAINING)
             )
         except (mlflow.exceptions.MlflowException, OSError) as error:
             raise TrackingError(
-                f"cannot reach the run record {uri}: {error}; choose another with --tracking URI"
+                f"cannot reach the run record {uri}, or write its artifacts to {artifacts}: {error}; choose others with"
+                " --tracking URI and --set artifacts=URI"
             ) from error
 
     @contextmanager
@@ -210,6 +212,7 @@ def _quieten() -> None:
     """MLflow tells of migrations and of its UI on the console; a job has its own summary."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own seven take minutes to say no
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

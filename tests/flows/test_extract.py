@@ -11,7 +11,7 @@ from tests.conftest import half_disc, make_dicom
 from tests.flows.conftest import MakeSettings
 
 from tilebank.encoders.registry import load_encoder
-from tilebank.errors import DatasetError, EncoderError, StoreError
+from tilebank.errors import ConfigError, DatasetError, EncoderError, StoreError
 from tilebank.flows.extract import extract, plan_extraction
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
@@ -181,3 +181,8 @@ def test_an_encoder_that_cannot_be_loaded_stops_the_run_with_one_sentence(
         extract(settings, limit=3)
     assert "\n" not in str(caught.value)
     assert rows_of(settings) == rows_of(settings, kind="failures") == []
+
+
+def test_more_than_this_machine_has_is_refused_instead_of_waited_for(settings_for: MakeSettings) -> None:
+    with pytest.raises(ConfigError, match="an encoder asks for 64 CPU cores and 8 GPUs, Ray has"):
+        extract(settings_for("extraction.encoder_gpus=8", "extraction.encoder_cpus=64"), limit=1)

@@ -20,7 +20,11 @@ class Phantom:
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
         """The images that images.csv names."""
         root = self.config.root
-        if not exists(join_uri(root, "phantom.json")):
+        try:
+            stands = exists(join_uri(root, "phantom.json"))
+        except OSError as error:
+            raise DatasetError(f"cannot look at {root}: {error}; check --root") from error
+        if not stands:
             raise DatasetError(f"no phantom study at {root}; write one with: python jobs/make_phantom.py")
         rows = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
         return Manifest(images=tuple(self._image(row) for row in rows), failures=())

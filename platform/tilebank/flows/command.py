@@ -46,7 +46,7 @@ def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
         ("head", "heads", "which head"),
         ("search", "searches", "which search"),
     ):
-        names = ", ".join(known_names(kind))
+        names = _names(kind)
         default = getattr(defaults, flag)
         parser.add_argument(f"--{flag}", default=default, metavar="NAME", help=f"{what}: {names} (default {default})")
     parser.add_argument("--task", default="malignancy", metavar="NAME", help="which question (default malignancy)")
@@ -58,6 +58,17 @@ def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary as JSON")
     return parser
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from `lowest` on."""
+
+    def number(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {lowest}")
+        return int(text)
+
+    return number
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -91,6 +102,8 @@ def run_job(
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
+        if args.json:
+            _assert_writable(args.json)
         summary = flow(args)
     except ConfigError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
@@ -105,6 +118,21 @@ def run_job(
         return INTERRUPTED
     show(summary.as_text())
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return FAILED if summary.failed else 0
+
+
+def _names(kind: str) -> str:
+    try:
+        return ", ".join(known_names(kind))
+    except ConfigError:
+        return f"a file in conf/{kind}"  # --help is answered all the same; the run will say what is wrong
+
+
+def _assert_writable(path: Path) -> None:
+    """Before any work, not after it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise TilebankError(f"cannot write --json {path}: {error}; choose another path") from error

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tilebank.errors import ImageError
+from tilebank.errors import DatasetError, ImageError
 from tilebank.files import read_bytes
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
@@ -40,9 +40,12 @@ class PreviewSummary:
 
 
 def preview_tiles(settings: Settings, *, out: Path, images: int, height_px: int) -> PreviewSummary:
-    """Draw the first `images` of the manifest into the folder `out`. Raises DatasetError when there are none."""
+    """Draw the first `images` of the manifest into `out`. Raises DatasetError when there are none, or no place."""
     manifest = read_manifest(settings)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"cannot write pictures to {out}: {error}; choose another folder with --out") from error
     drawn, failures = [], Counter(f"{row.stage}: {row.reason}" for row in manifest.failures)
     for row in _first(manifest.images, images):
         try:

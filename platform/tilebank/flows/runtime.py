@@ -7,6 +7,8 @@ import warnings
 import ray
 import ray.data
 
+from tilebank.errors import ConfigError
+
 
 def connect_ray() -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job finds its own there), or start Ray on this machine."""
@@ -33,3 +35,15 @@ def cluster_cpus() -> int:
 def cluster_gpus() -> int:
     """GPUs that Ray may use."""
     return int(ray.cluster_resources().get("GPU", 0))
+
+
+def assert_resources(*, cpus: float, gpus: float) -> None:
+    """Raise ConfigError for a worker that would wait for ever: asked for more than this machine has.
+
+    A cluster may still grow, so there nothing is refused.
+    """
+    if not os.environ.get("RAY_ADDRESS") and (cpus > cluster_cpus() or gpus > cluster_gpus()):
+        raise ConfigError(
+            f"an encoder asks for {cpus:g} CPU cores and {gpus:g} GPUs, Ray has {cluster_cpus()} and {cluster_gpus()}"
+            " on this machine; lower extraction.encoder_cpus and extraction.encoder_gpus"
+        )

@@ -36,6 +36,12 @@ class ExtractionConfig:
     encoder_cpus: float = 1
     encoder_gpus: float = -1
 
+    def __post_init__(self) -> None:
+        if min(self.images_per_task, self.images_per_batch, self.commit_images, self.read_memory_mb) < 1:
+            raise ValueError("images_per_task, images_per_batch, commit_images and read_memory_mb are at least 1")
+        if self.encoders < 0 or self.encoder_cpus < 0:
+            raise ValueError("encoders and encoder_cpus are not below 0")
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -55,6 +61,10 @@ class SearchConfig:
     shuffle_labels: bool = False
     fit: FitConfig = field(default_factory=FitConfig)
 
+    def __post_init__(self) -> None:
+        if self.trials < 1 or self.pack < 0 or self.first_seed < 0:
+            raise ValueError("trials is at least 1, pack and first_seed are not below 0")
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -62,6 +72,10 @@ class EvaluationConfig:
 
     replicates: int = 2000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.replicates < 1:
+            raise ValueError("replicates is at least 1")
 
 
 class Settings(BaseModel):

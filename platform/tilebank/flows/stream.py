@@ -11,7 +11,7 @@ import ray.data
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.study import Manifest, ScannedImage
 from tilebank.errors import EncoderError
-from tilebank.flows.runtime import cluster_gpus, connect_ray
+from tilebank.flows.runtime import assert_resources, cluster_gpus, connect_ray
 from tilebank.flows.settings import ExtractionConfig, Settings
 from tilebank.flows.stages import FAILURE_COLUMNS, HEADER, NO_ENCODER, EncodeImages, read_images, scan_headers
 from tilebank.terms import FailureRow, Laterality, ManifestRow
@@ -56,6 +56,7 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
     blocks = [images.slice(start, step) for start in range(0, images.num_rows, step)]
     read = partial(read_images, mask=settings.mask, tiling=settings.tiling, size_px=settings.encoder.input_size_px)
     gpus = _encoder_gpus(config)
+    assert_resources(cpus=config.encoder_cpus, gpus=gpus)
     encoded = (
         ray.data.from_arrow(blocks)
         # A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.

@@ -68,8 +68,18 @@ def write_phantoms(
 ) -> PhantomSummary:
     """Write the whole study, or nothing if it stands at `root` already; `progress` hears how many images came last.
 
-    `processes` None is one a core, 1 is the calling one. Raises DatasetError if `root` holds a study of another config.
+    `processes` None is one a core, 1 is the calling one. Raises DatasetError if `root` holds a study of another config,
+    or cannot be written.
     """
+    try:
+        return _write_study(root, config, processes=processes, progress=progress)
+    except OSError as error:
+        raise DatasetError(f"cannot write phantoms to {root}: {error}; choose another place with --root") from error
+
+
+def _write_study(
+    root: str, config: PhantomConfig, *, processes: int | None, progress: Callable[[int], None] | None
+) -> PhantomSummary:
     standing = _stands(root, config)
     exams = plan_exams(config)
     images = sum(len(exam.breasts) * len(VIEWS) for exam in exams)
