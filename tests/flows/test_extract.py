@@ -56,7 +56,8 @@ def test_every_image_is_stored_whole_and_equals_a_plain_loop(settings_for: MakeS
             )
             assert (row["flipped"], row["breast_id"], row["view"]) == (flip, image.breast_id, image.view)
             assert row["tissue_fraction"] == pytest.approx(tile.tissue_fraction)
-            np.testing.assert_array_equal(np.asarray(row["vector"], np.float16), vector)
+            # Another number of threads sums in another order, which may move the last bit of a float16.
+            np.testing.assert_allclose(np.asarray(row["vector"], np.float16), vector, rtol=2e-3, atol=1e-6)
     assert not stored, "nothing else is in the table"
 
 
