@@ -113,6 +113,7 @@ def test_truth_is_joined_by_breast_with_ids_as_text(tmp_path: Path, table: str) 
         ("exam_id,birads\n0012,4\n", "names no breast"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),
         ("breast_id,birads\n99_L,4\n", "names no breast of the store"),
+        ("breast_id;birads\n0012_L;4\n", "separated by semicolons"),
         ("breast_id,birads\n0012_L\n", "line 2 has another number of cells"),
     ],
 )

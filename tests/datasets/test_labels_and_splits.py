@@ -24,6 +24,20 @@ def test_malignancy_is_birads_1_against_4_5_6() -> None:
     assert "4, 5, 6 -> 1" in rows[0].rule
 
 
+@pytest.mark.parametrize(
+    ("text", "category"), [("4a", "4"), ("4C", "4"), ("4.0", "4"), ("BI-RADS 5", "5"), (" 1 ", "1")]
+)
+def test_birads_are_read_as_they_are_written(text: str, category: str) -> None:
+    (row,) = label_breasts("malignancy", [breast("1")], {"E1_L": {"birads": text}}, dataset="d")
+    assert (row.label, row.stratum) == (int(category != "1"), category)
+
+
+def test_a_birads_that_cannot_be_read_raises_instead_of_being_left_out() -> None:
+    for task in ("malignancy", "mass"):
+        with pytest.raises(DatasetError, match="breast E1_L: birads is 'four', not a BI-RADS category"):
+            label_breasts(task, [breast("1")], {"E1_L": {"birads": "four", "masses": "1"}}, dataset="d")
+
+
 def test_counts_become_presence() -> None:
     truth = {"E1_L": {"masses": "0"}, "E2_L": {"masses": "2"}, "E3_L": {"masses": ""}}
     rows = label_breasts("mass", [breast(name) for name in "123"], truth, dataset="d")
@@ -35,7 +49,7 @@ def test_label_errors_name_the_task_the_fact_and_the_breast() -> None:
         label_breasts("malignant", [], {}, dataset="d")
     with pytest.raises(DatasetError, match="no usable 'masses' column"):
         label_breasts("mass", [breast("1")], {"E1_L": {"birads": "1"}}, dataset="d")
-    with pytest.raises(DatasetError, match="breast E1_L: masses is 'two'"):
+    with pytest.raises(DatasetError, match="breast E1_L: masses is 'two', not a whole number"):
         label_breasts("mass", [breast("1")], {"E1_L": {"masses": "two"}}, dataset="d")
 
 
@@ -78,7 +92,9 @@ def test_small_strata_are_not_forgotten_by_rounding() -> None:
 
 
 def test_too_few_patients_and_leaks_raise() -> None:
-    with pytest.raises(DatasetError, match="2 patients are too few: "):
+    with pytest.raises(
+        DatasetError, match="too few patients with a label, 2: val, test would be empty; label 10 or more"
+    ):
         plan_splits(labels(2), SplitConfig())
     with pytest.raises(LeakageError, match=r"1 patients in more than one split: \['P2'\]"):
         assert_no_leak({Split.TRAIN: ["P1", "P2"], Split.TEST: ["P2"]})

@@ -1,6 +1,7 @@
 """Any folder or bucket prefix of DICOMs: the manifest comes from headers alone, labels from an optional CSV."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 
 from tilebank.datasets.study import Breast, DatasetConfig, Manifest, Scan, ScannedImage, Truth
@@ -8,6 +9,8 @@ from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
 from tilebank.terms import FailureRow, Laterality, ManifestRow, breast_id_of
+
+logger = logging.getLogger(__name__)
 
 EXAM_KEYS = ("accession_number", "study_uid")
 # DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
@@ -62,6 +65,9 @@ class Folder:
                 f"{self.config.labels} names no breast of the store (it names {example}, the store holds"
                 f" {min(known, default='none')}); check the exam ids, or --set dataset.exam_key=study_uid"
             )
+        unknown = len(truth.keys() - known)
+        if unknown:
+            logger.warning("%d of %d breasts in %s are not in the store", unknown, len(truth), self.config.labels)
         return truth
 
     def _candidates(self) -> list[str]:

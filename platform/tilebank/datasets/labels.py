@@ -1,5 +1,6 @@
 """From an owner's facts to labels: one rule a task, kept beside every label it makes. Works on text records."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,29 +11,47 @@ from tilebank.terms import LabelRow
 
 @dataclass(frozen=True)
 class Task:
-    """A yes-no question about a breast: the fact it is answered from, the rule in words, and the rule."""
+    """A yes-no question about a breast: the fact it is answered from, what that may look like, and the rule.
+
+    `rule` says it in words; `decide` is given text that is not empty and raises ValueError for what it cannot read.
+    """
 
     name: str
     fact: str
+    expects: str
     rule: str
     decide: Callable[[str], int | None]
 
 
+BIRADS = re.compile(r"(?:BI-?RADS[ :]*)?([0-6])(?:[ABC]|\.0)?", re.IGNORECASE)
+COUNT = "a whole number"
+
+
+def birads_category(text: str) -> str:
+    """`0` to `6` out of `4`, `4A`, `4.0` or `BI-RADS 4`. Raises ValueError for anything else."""
+    found = BIRADS.fullmatch(text.strip())
+    if not found:
+        raise ValueError(text)
+    return found.group(1)
+
+
 def _malignancy(birads: str) -> int | None:
-    return {"1": 0, "4": 1, "5": 1, "6": 1}.get(birads)
+    return {"1": 0, "4": 1, "5": 1, "6": 1}.get(birads_category(birads))
 
 
 def _present(count: str) -> int | None:
-    return None if count == "" else int(int(count) > 0)
+    return int(int(count.removesuffix(".0")) > 0)
 
 
+MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
+CATEGORY = "a BI-RADS category, 0 to 6 or 4A to 4C"
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task("malignancy", "birads", "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out", _malignancy),
-        Task("mass", "masses", "no annotated mass -> 0; one or more -> 1", _present),
-        Task("calcification", "calcifications", "no annotated calcification -> 0; one or more -> 1", _present),
-        Task("cancer", "cancer", "as the owner's 0 or 1 for the breast", _present),
+        Task("malignancy", "birads", CATEGORY, MALIGNANCY_RULE, _malignancy),
+        Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present),
+        Task("calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present),
+        Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _present),
     )
 }
 
@@ -59,7 +78,7 @@ def label_breasts(task_name: str, breasts: Sequence[Breast], truth: Truth, *, da
                     exam_id=breast.exam_id,
                     breast_id=breast.breast_id,
                     label=label,
-                    stratum=facts.get("birads") or str(label),
+                    stratum=_stratum(facts, label=label, breast_id=breast.breast_id),
                     rule=task.rule,
                 )
             )
@@ -71,6 +90,18 @@ def label_breasts(task_name: str, breasts: Sequence[Breast], truth: Truth, *, da
 def _decide(task: Task, facts: Mapping[str, str], *, breast_id: str) -> int | None:
     text = facts.get(task.fact, "").strip()
     try:
-        return task.decide(text)
+        return task.decide(text) if text else None
     except ValueError as error:
-        raise DatasetError(f"breast {breast_id}: {task.fact} is {text!r}, not a whole number") from error
+        raise _unreadable(task.fact, text, expects=task.expects, breast_id=breast_id) from error
+
+
+def _stratum(facts: Mapping[str, str], *, label: int, breast_id: str) -> str:
+    text = facts.get("birads", "").strip()
+    try:
+        return birads_category(text) if text else str(label)
+    except ValueError as error:
+        raise _unreadable("birads", text, expects=CATEGORY, breast_id=breast_id) from error
+
+
+def _unreadable(fact: str, text: str, *, expects: str, breast_id: str) -> DatasetError:
+    return DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; mend the table")

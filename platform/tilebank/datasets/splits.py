@@ -1,6 +1,7 @@
 """Train, validation and test by patient, stratified. Works on label rows; a leak raises."""
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ def plan_splits(labels: Sequence[LabelRow], config: SplitConfig) -> dict[str, Sp
         splits.update(dict.fromkeys(patients, Split.TRAIN))
     empty = [split.value for split in Split if split not in splits.values()]
     if empty:
-        raise DatasetError(f"{len(strata)} patients are too few: {', '.join(empty)} would be empty")
+        least = math.ceil(1 / min(config.val, config.test, 1 - config.val - config.test))
+        raise DatasetError(
+            f"too few patients with a label, {len(strata)}: {', '.join(empty)} would be empty; label {least} or more"
+        )
     return splits
 
 

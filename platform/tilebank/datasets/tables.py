@@ -16,6 +16,8 @@ def read_table(uri: str, *, required: Sequence[str]) -> list[dict[str, str]]:
         raise DatasetError(f"cannot read the table {uri}: {error}") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = reader.fieldnames or []
+    if len(columns) == 1 and ";" in columns[0]:
+        raise DatasetError(f"{uri} is separated by semicolons; save it with commas")
     missing = [name for name in required if name not in columns]
     if missing:
         raise DatasetError(f"{uri} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none at all'}")

@@ -92,16 +92,16 @@ class ExtractionSummary:
     def as_text(self) -> str:
         """What was done, for people."""
         rows = [("images stored", f"{self.images} ({self.views} views, {self.tiles} tiles)")]
+        where = [("table", f"{self.plan.table}, version {self.version}"), ("fingerprint", self.plan.fingerprint)]
         if not self.plan.pending and not self.failures:
-            rows = [("nothing to do", f"all {self.plan.images} images are stored or recorded as failures")]
+            done = f"all {self.plan.images} images are stored or recorded as failures"
+            return _aligned([("nothing to do", done), *where])
         rows += [(f"  failed, {reason}", str(count)) for reason, count in sorted(self.failures.items())]
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
-            ("vectors written", f"{self.bytes_written / 1e6:.1f} MB"),
-            ("table", f"{self.plan.table}, version {self.version}"),
-            ("fingerprint", self.plan.fingerprint),
+            ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),
         ]
-        return _aligned(rows)
+        return _aligned([*rows, *where])
 
 
 def plan_extraction(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionPlan:
