@@ -124,7 +124,9 @@ def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool 
     if plan.pending:
         with tqdm(total=len(plan.pending), unit="image", desc="extract", dynamic_ncols=True) as bar:
             for rows in _in_commits(encode_images(settings, plan.pending), size=settings.extraction.commit_images):
-                tally += _commit(table, rows, dim=settings.encoder.dim, fingerprint=plan.fingerprint)
+                tally += _commit(
+                    table, rows, dim=settings.encoder.dim, fingerprint=plan.fingerprint, retried=retry_failed
+                )
                 failures += Counter(
                     f"{row['failed_stage']}: {row['failed_reason']}" for row in rows if row["failed_stage"]
                 )
@@ -188,13 +190,16 @@ def _in_commits(rows: Iterable[dict[str, Any]], *, size: int) -> Iterator[list[d
         yield chunk
 
 
-def _commit(table: Instances, rows: Sequence[dict[str, Any]], *, dim: int, fingerprint: str) -> Counter[str]:
-    """Store what came out whole, record what failed; count views and tiles."""
+def _commit(
+    table: Instances, rows: Sequence[dict[str, Any]], *, dim: int, fingerprint: str, retried: bool
+) -> Counter[str]:
+    """Store what came out whole, record what failed; count views and tiles. Only a retry has failures to forget."""
     whole = [row for row in rows if not row["failed_stage"]]
     if whole:
         pieces = [instance_rows(row, dim=dim, fingerprint=fingerprint) for row in whole]
         table.commit(pa.concat_tables(pieces))
-        table.forget_failures([row["image_id"] for row in whole], fingerprint=fingerprint)
+        if retried:
+            table.forget_failures([row["image_id"] for row in whole], fingerprint=fingerprint)
     failed = [row for row in rows if row["failed_stage"]]
     reasons = [FailureRow(row["image_id"], row["uri"], *(row[name] for name in FAILURE_COLUMNS)) for row in failed]
     table.commit_failures([_failure(row, fingerprint) for row in reasons])

@@ -75,14 +75,14 @@ def _where_to_look(tracking: str) -> str:
     return f"look at it with: {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking}"
 
 
-def tags_of(settings: Settings, *, task: str, table_version: int) -> dict[str, str]:
+def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: int) -> dict[str, str]:
     """What a run is found by, and what its vectors were made by."""
     return {
         "dataset": settings.dataset.name,
         "task": task,
         "encoder": settings.encoder.name,
         "head": settings.head_name,
-        "fingerprint": settings.fingerprint,
+        "fingerprint": fingerprint,
         "table_version": str(table_version),
         "split_seed": str(settings.splits.seed),
         "shuffled_labels": str(settings.search.shuffle_labels).lower(),
@@ -110,14 +110,14 @@ def trial_record(fitted: FittedHead) -> TrialRecord:
 
 @contextmanager
 def champion_files(
-    champion: FittedHead, scored: ScoredSplits, settings: Settings, *, task: str, example: BagArrays
+    champion: FittedHead, scored: ScoredSplits, settings: Settings, *, task: str, fingerprint: str, example: BagArrays
 ) -> Iterator[ServedModel]:
     """The champion as files, with what it was fitted on; the first breast of `example` shows its input."""
     metadata = {
         "dataset": settings.dataset.name,
         "task": task,
         "encoder": settings.encoder.name,
-        "fingerprint": settings.fingerprint,
+        "fingerprint": fingerprint,
         "threshold": repr(scored.evaluation.at_sensitivity.threshold),
         **settings.licence,
     }

@@ -25,8 +25,9 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
     store = Store(settings.store)
     store.assert_writable()
     study = open_study(settings, task=task)
+    fingerprint = study.reader.fingerprint  # asked for once: it may hash the weights
     tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
-    tags = tags_of(settings, task=task, table_version=study.reader.version)
+    tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=study.reader.version)
 
     run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
     with tracker.run(run_name, params=params_of(settings), tags=tags) as run_id:
@@ -46,10 +47,12 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
         tracker.log_trials(run_id, [trial_record(each) for each in fitted], tags=tags)
         registered = ""
         if not settings.search.shuffle_labels:
-            predictions = _predictions(scored, settings, task=task, run_id=run_id)
+            predictions = _predictions(scored, settings, task=task, run_id=run_id, fingerprint=fingerprint)
             store.write_predictions(dataset, encoder, predictions, licence=settings.licence)
             name = f"{dataset}--{task}--{encoder}"
-            with champion_files(fitted[champion], scored, settings, task=task, example=train.bags) as model:
+            with champion_files(
+                fitted[champion], scored, settings, task=task, fingerprint=fingerprint, example=train.bags
+            ) as model:
                 registered = tracker.register_head(
                     run_id, name, model, val_auc=scored.evaluation.val_auc, promote=settings.search.promote
                 ).as_text()
@@ -58,7 +61,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
             task=task,
             encoder=encoder,
             head=settings.head_name,
-            fingerprint=settings.fingerprint,
+            fingerprint=fingerprint,
             table_version=study.reader.version,
             val_aucs=tuple(each.best_val_auc for each in fitted),
             champion_seed=fitted[champion].trial.seed,
@@ -77,7 +80,9 @@ def _shuffled(part: LabelledBags, *, seed: int) -> LabelledBags:
     return replace(part, labels=np.random.default_rng(seed).permutation(part.labels))
 
 
-def _predictions(scored: ScoredSplits, settings: Settings, *, task: str, run_id: str) -> list[dict[str, object]]:
+def _predictions(
+    scored: ScoredSplits, settings: Settings, *, task: str, run_id: str, fingerprint: str
+) -> list[dict[str, object]]:
     return [
         {
             "breast_id": row.breast_id,
@@ -89,7 +94,7 @@ def _predictions(scored: ScoredSplits, settings: Settings, *, task: str, run_id:
             "score": float(score),
             "head": settings.head_name,
             "run_id": run_id,
-            "fingerprint": settings.fingerprint,
+            "fingerprint": fingerprint,
         }
         for split, rows, scores in scored.by_split()
         for row, score in zip(rows, scores, strict=True)
