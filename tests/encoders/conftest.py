@@ -1,14 +1,16 @@
 """Settings of every kind of encoder at a size for tests: random checkpoints of the real classes, made on the spot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.encoders.rows import ROWS, small_row
 
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
+from tilebank.encoders.registry import load_encoder
+from tilebank.encoders.spec import Encoder, EncoderConfig, PreprocessSpec
 
 IMAGENET = PreprocessSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
 HALF = PreprocessSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), channels=3)
@@ -85,14 +87,16 @@ SAVERS: dict[str, Callable[[Path], EncoderConfig]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+@pytest.fixture(autouse=True, scope="session")
+def offline() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncoderConfig]:
-    """One EncoderConfig a kind of encoder, with its checkpoint on disk."""
+    """One EncoderConfig a kind of checkpoint in transformers, and the filter bank."""
     made = {"texture": texture_config()}
     for seed, (name, save) in enumerate(SAVERS.items()):
         torch.manual_seed(seed)
@@ -101,9 +105,20 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncoderConfig
     return made
 
 
-@pytest.fixture(params=["texture", *SAVERS])
-def config(request: pytest.FixtureRequest, configs: dict[str, EncoderConfig]) -> EncoderConfig:
-    return configs[request.param]
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rows")
+
+
+@pytest.fixture(params=ROWS, scope="module")
+def config(request: pytest.FixtureRequest, checkpoints: Path) -> EncoderConfig:
+    """Every file of conf/encoders, at a size for tests."""
+    return small_row(request.param, checkpoints)
+
+
+@pytest.fixture(scope="module")
+def encoder(config: EncoderConfig) -> Encoder:
+    return load_encoder(config, device="cpu")
 
 
 def _tissue(count: int, size_px: int, *, seed: int) -> NDArray[np.float32]:

@@ -7,24 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
+from tests.encoders.rows import CONF, ROWS, read_row
 
+from tilebank.encoders.checkpoints import COMMIT
+from tilebank.encoders.flops import COUNTERS
 from tilebank.encoders.registry import LOADERS, identity_of, load_encoder
 from tilebank.encoders.spec import Encoder, EncoderConfig, PreprocessSpec
+from tilebank.encoders.towers import assert_fits, build_tower
 from tilebank.errors import EncoderError
 from tilebank.fingerprint import fingerprint_of
 
-CONF = Path(__file__).parents[2] / "conf" / "encoders"
 FLOAT16_STEP = 2.0**-11  # half a unit in the last place of a number just below one
 
 
-@pytest.fixture
-def encoder(config: EncoderConfig) -> Encoder:
-    return load_encoder(config, device="cpu")
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images(config: EncoderConfig, tissue: Callable[..., NDArray[np.float32]]) -> NDArray[np.uint8]:
     gray = tissue(6, config.input_size_px, seed=3)
     gray[1, :, : config.input_size_px // 3] = 0  # background on one side
@@ -125,6 +124,7 @@ def test_identity_is_stable_and_holds_no_path(config: EncoderConfig) -> None:
         {"input_size_px": 112},
         {"dim": 7},
         {"dtype": "bfloat16"},
+        {"compile": True},
         {"l2_normalise": False},
         {"preprocess": PreprocessSpec(mean=(0.1,), std=(1.0,), channels=1)},
         {"preprocess": PreprocessSpec(mean=(0.0,), std=(2.0,), channels=1)},
@@ -135,13 +135,15 @@ def test_identity_changes_with_what_shapes_a_vector(config: EncoderConfig, chang
     assert fingerprint_of(identity_of(replace(config, **change))) != fingerprint_of(identity_of(config))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 99}, {"name": "other"}, {"licence": "other"}, {"gated": True}])
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 99}, {"name": "other"}, {"licence": "other"}, {"gated": True}, {"architecture": {}}]
+)
 def test_identity_does_not_change_with_what_does_not(config: EncoderConfig, change: dict[str, object]) -> None:
     assert identity_of(replace(config, **change)) == identity_of(config)  # type: ignore[arg-type]
 
 
-def test_every_loader_is_under_this_contract(configs: dict[str, EncoderConfig]) -> None:
-    assert {config.loader for config in configs.values()} == set(LOADERS)
+def test_every_loader_is_under_this_contract() -> None:
+    assert {read_row(name).loader for name in ROWS} == set(LOADERS) == set(COUNTERS)
 
 
 def test_an_unknown_loader_is_refused_with_the_known_ones(config: EncoderConfig) -> None:
@@ -158,7 +160,7 @@ def test_a_device_that_is_not_there_is_refused(config: EncoderConfig, monkeypatc
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -1}, "batch_size"),
         ({"dtype": "float16"}, "float32 or bfloat16"),
         ({"preprocess": PreprocessSpec(mean=(0.5, 0.5), std=(1.0,), channels=3)}, "one a channel"),
         ({"preprocess": PreprocessSpec(mean=(0.5,), std=(0.0,), channels=1)}, "above 0"),
@@ -171,23 +173,55 @@ def test_settings_that_make_no_sense_are_refused(
         load_encoder(replace(config, **change))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_settings_are_complete_and_pinned(path: Path) -> None:
-    settings = yaml.safe_load(path.read_text())
-    assert set(settings) == {field.name for field in fields(EncoderConfig)}
-    spec = settings.pop("preprocess")
-    preprocess = PreprocessSpec(tuple(spec.pop("mean")), tuple(spec.pop("std")), **spec)
-    config = EncoderConfig(preprocess=preprocess, **settings)
-    assert config.name == path.stem
-    weights = identity_of(config)["weights"]  # raises where a hub id is not pinned
-    assert weights == (
-        None if config.checkpoint is None else {"hub_id": config.checkpoint, "revision": config.revision}
-    )
+@pytest.mark.parametrize("name", ROWS)
+def test_shipped_settings_are_complete_and_pinned(name: str) -> None:
+    row = read_row(name)
+    assert set(yaml.safe_load((CONF / f"{name}.yaml").read_text())) == {field.name for field in fields(EncoderConfig)}
+    assert row.name == name
+    if row.loader == "texture":
+        assert identity_of(row)["weights"] is None
+    else:
+        assert COMMIT.fullmatch(str(row.revision))
+        assert bool(row.source) != bool(row.checkpoint)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if read_row(name).checkpoint])
+def test_shipped_weights_are_named_by_hub_and_commit(name: str) -> None:
+    row = read_row(name)
+    assert identity_of(row)["weights"] == {"hub_id": row.checkpoint, "revision": row.revision}
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if read_row(name).source])
+@pytest.mark.parametrize("act", [identity_of, load_encoder])
+def test_a_shipped_pickle_says_how_to_convert_it(name: str, act: Callable[[EncoderConfig], object]) -> None:
+    row = read_row(name)
+    command = f"convert_checkpoint.py --encoder {name} --file FILE --folder FOLDER"
+    with pytest.raises(EncoderError, match=command) as caught:
+        act(row)
+    assert f"--revision {row.revision}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if read_row(name).gated])
+def test_shipped_gates_say_where_to_ask(name: str) -> None:
+    row = read_row(name)
+    with pytest.raises(
+        EncoderError, match=f"accept the terms at https://huggingface.co/{row.checkpoint}, set HF_TOKEN"
+    ):
+        load_encoder(row)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if read_row(name).architecture])
+def test_shipped_settings_fit_their_architecture(name: str) -> None:
+    row = read_row(name)
+    with torch.device("meta"):
+        settings = build_tower(row).config
+    assert_fits(row, settings, projection_width=row.dim)
+    if row.output != "projected":
+        with pytest.raises(EncoderError, match="its settings say dim"):
+            assert_fits(replace(row, dim=row.dim + 1), settings, projection_width=0)
 
 
 def test_shipped_default_loads_and_encodes() -> None:
-    settings = yaml.safe_load((CONF / "texture.yaml").read_text())
-    spec = settings.pop("preprocess")
-    preprocess = PreprocessSpec(tuple(spec["mean"]), tuple(spec["std"]), spec["channels"])
-    encoder = load_encoder(EncoderConfig(preprocess=preprocess, **settings))
+    encoder = load_encoder(read_row("texture"))
     assert encoder.encode(np.full((1, 256, 256), 9, dtype=np.uint8), max_value=255.0).shape == (1, 110)

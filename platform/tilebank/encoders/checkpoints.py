@@ -12,6 +12,8 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 def checkpoint_of(config: EncoderConfig) -> str:
     """The hub id or folder to load from. Raises EncoderError where there is none, or where a hub id is not pinned."""
+    if not config.checkpoint and config.source:
+        raise EncoderError(_how_to_convert(config))
     if not config.checkpoint:
         raise EncoderError(f"encoder {config.name} names no checkpoint; set encoder.checkpoint to a hub id or a folder")
     if folder_of(config) is not None:
@@ -24,6 +26,14 @@ def checkpoint_of(config: EncoderConfig) -> str:
             f"{config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
         )
     return config.checkpoint
+
+
+def source_of(config: EncoderConfig) -> tuple[str, str]:
+    """Hub id and path in it of `source`. Raises EncoderError where it is no such thing."""
+    parts = (config.source or "").split("/")
+    if len(parts) < 3 or not all(parts):
+        raise EncoderError(f"encoder {config.name}: source {config.source!r} is not owner/model/path of a pickled file")
+    return "/".join(parts[:2]), "/".join(parts[2:])
 
 
 def folder_of(config: EncoderConfig) -> Path | None:
@@ -53,3 +63,13 @@ def weights_identity(config: EncoderConfig) -> dict[str, str]:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         digest.update(f"{path.name} {content}\n".encode())
     return {"sha256": digest.hexdigest()}
+
+
+def _how_to_convert(config: EncoderConfig) -> str:
+    """One sentence: the weights are a pickle, which is not loaded, and the way from it to a checkpoint that is."""
+    hub_id, path = source_of(config)
+    return (
+        f"encoder {config.name}: {hub_id} was published as a pickle, which is never loaded; fetch it with `hf download"
+        f" {hub_id} {path} --revision {config.revision}`, run `python jobs/convert_checkpoint.py --encoder"
+        f" {config.name} --file FILE --folder FOLDER` once, and add `--set encoder.checkpoint=FOLDER`"
+    )

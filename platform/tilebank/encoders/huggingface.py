@@ -1,72 +1,52 @@
-"""Vision towers of the transformers library as encoders. Knows checkpoints and outputs; pixels come from preprocessing.
+"""Vision towers of the transformers library as encoders. Knows checkpoints; outputs and pixels have their own modules.
 
-Letters: N images, S pixels a side, C channels, T tokens, D width of the tower.
+Letters: N images, S pixels a side, C channels.
 """
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from tilebank.encoders.batching import encode_in_pieces
+from tilebank.encoders.batching import Batcher
 from tilebank.encoders.checkpoints import checkpoint_of, folder_of
+from tilebank.encoders.gray import fold_gray, install_gray
+from tilebank.encoders.outputs import OUTPUTS, Projection, States
 from tilebank.encoders.preprocessing import normalise
 from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.towers import TOWERS, WHOLE_MODELS, Tower, assert_fits, first_patch_of
 from tilebank.errors import EncoderError
 
-
-@dataclass(frozen=True)
-class Output:
-    """One way to a vector: of tokens (N, T, D), the pooled output (N, D) and the place of the first patch token."""
-
-    take: Callable[[Tensor, Tensor, int], Tensor]
-    needs: str
-    widths: int = 1
-
-
-def _patch_mean(tokens: Tensor, _: Tensor, first_patch: int) -> Tensor:
-    return tokens[:, first_patch:].mean(dim=1)  # class and register tokens stand before the patches
-
-
-OUTPUTS = {
-    "cls": Output(lambda tokens, _, __: tokens[:, 0], needs="class token"),
-    "map": Output(lambda _, pooled, __: pooled, needs="attention pooling head"),
-    "patch_mean": Output(_patch_mean, needs=""),
-    "cls_patch_mean": Output(
-        lambda tokens, pooled, first: torch.cat([tokens[:, 0], _patch_mean(tokens, pooled, first)], dim=1),
-        needs="class token",
-        widths=2,
-    ),
-}
-
-TOWERS = {  # model_type of a checkpoint -> class in transformers; a full SigLIP gives its vision tower alone
-    "dinov2": "Dinov2Model",
-    "dinov2_with_registers": "Dinov2WithRegistersModel",
-    "siglip": "SiglipVisionModel",
-    "siglip_vision_model": "SiglipVisionModel",
-}
+PROJECTION_FILE = "projection.safetensors"  # beside the weights in a converted folder: `weight` (E, D), `bias` (E,)
 
 
 class HuggingFaceEncoder:
     """A frozen vision tower on a device."""
 
     def __init__(self, config: EncoderConfig, *, device: torch.device) -> None:
-        class_name, settings = _read_settings(config)
-        _assert_fits(config, settings)
+        settings = _read_settings(config)
         self._config = config
-        self._device = device
         self._dtype = getattr(torch, config.dtype)
-        self._first_patch = _prefix_tokens(settings)
+        self._projection = _read_projection(config, device=device)
+        assert_fits(config, settings, projection_width=len(self._projection.weight) if self._projection else 0)
+        kind = TOWERS[settings.model_type]
+        self._first_patch = first_patch_of(settings)
         self._options = {}
-        if settings.model_type == "siglip_vision_model" and settings.image_size != config.input_size_px:
-            self._options = {"interpolate_pos_encoding": True}  # DINOv2 does so by itself
-        self._tower = _load_tower(config, class_name).to(device).eval()
+        if kind.fixed_size and settings.image_size != config.input_size_px:
+            self._options = {"interpolate_pos_encoding": True}
+        self._takes_gray = bool(kind.patches)
+        self._tower = _load_tower(config, kind)
+        if self._takes_gray:
+            _take_gray(self._tower, kind, config)
+        self._tower = self._tower.to(device).eval()  # DINOv3 augments its positions unless told not to train
+        if config.compile:
+            self._tower = torch.compile(self._tower, dynamic=False)
+        self._batcher = Batcher(self._forward, config=config, device=device)
 
     @property
     def config(self) -> EncoderConfig:
@@ -79,21 +59,29 @@ class HuggingFaceEncoder:
         """Vectors (N, dim) of gray images (N, S, S). Raises EncoderError for pixels of another size or type."""
         # On a GPU convolutions round float32 to TensorFloat-32 unless told not to; the declared dtype is the one used.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return encode_in_pieces(
-                pixels, self._forward, max_value=max_value, config=self._config, device=self._device
-            )
+            return self._batcher.encode(pixels, max_value=max_value)
 
     def _forward(self, unit: Tensor) -> Tensor:
-        values = normalise(unit, self._config.preprocess).to(self._dtype)  # (N, C, S, S)
+        values = unit[:, None]  # (N, 1, S, S)
+        if not self._takes_gray:
+            values = normalise(unit, self._config.preprocess).to(self._dtype)  # (N, C, S, S)
         result = self._tower(pixel_values=values, **self._options)
-        tokens = result.last_hidden_state.to(torch.float32)  # (N, T, D)
-        pooled = tokens[:, 0] if result.pooler_output is None else result.pooler_output.to(torch.float32)  # (N, D)
-        vectors: Tensor = OUTPUTS[self._config.output].take(tokens, pooled, self._first_patch)
-        return vectors
+        pooled = None if result.pooler_output is None else result.pooler_output.to(torch.float32)
+        last = result.last_hidden_state.to(torch.float32)
+        return OUTPUTS[self._config.output].take(States(last, pooled, self._first_patch, self._projection))
 
 
-def _read_settings(config: EncoderConfig) -> tuple[str, Any]:
-    """Class of the tower, and the vision part of the checkpoint's own config, of a family that is known here."""
+def _take_gray(tower: Any, kind: Tower, config: EncoderConfig) -> None:
+    """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray.py."""
+    dtype = getattr(torch, config.dtype)
+    convolution = tower.get_submodule(kind.patches)
+    install_gray(tower, kind.patches, fold_gray(convolution, config.preprocess, dtype=dtype))
+    if hasattr(tower, "rope_embeddings"):  # takes the type of its angles from the pixels: DINOv3
+        tower.rope_embeddings.register_forward_pre_hook(lambda _, values: (values[0].to(dtype),))
+
+
+def _read_settings(config: EncoderConfig) -> Any:
+    """The vision part of the checkpoint's own config, of a family that is known here."""
     from transformers import AutoConfig
 
     checkpoint, places = checkpoint_of(config), _places(config)
@@ -101,56 +89,39 @@ def _read_settings(config: EncoderConfig) -> tuple[str, Any]:
         settings = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False, **places)
     except (OSError, ValueError) as error:
         raise EncoderError(_cannot_load(config, error)) from error
-    if settings.model_type not in TOWERS:
+    family = WHOLE_MODELS.get(settings.model_type, settings.model_type)
+    if family not in TOWERS:
         raise EncoderError(
-            f"encoder {config.name}: {checkpoint} is a {settings.model_type} model; known are {sorted(TOWERS)}"
+            f"encoder {config.name}: {checkpoint} is a {family} model; known are {sorted({*TOWERS, *WHOLE_MODELS})}"
         )
-    return TOWERS[settings.model_type], getattr(settings, "vision_config", settings)
+    return getattr(settings, "vision_config", settings)
 
 
-def _assert_fits(config: EncoderConfig, settings: Any) -> None:
-    """Raise EncoderError, before any weights are read, where declared settings and the checkpoint disagree."""
-    if config.output not in OUTPUTS:
-        raise EncoderError(f"encoder {config.name}: output {config.output!r} is unknown; use one of {sorted(OUTPUTS)}")
-    output = OUTPUTS[config.output]
-    siglip = settings.model_type == "siglip_vision_model"
-    has = "attention pooling head" if siglip and settings.vision_use_head else "" if siglip else "class token"
-    if output.needs not in ("", has):
-        raise EncoderError(
-            f"encoder {config.name}: output {config.output} needs a {output.needs}, not in {settings.model_type}; "
-            f"use one of {sorted(name for name, other in OUTPUTS.items() if other.needs in ('', has))}"
-        )
-    if config.input_size_px % settings.patch_size:
-        raise EncoderError(
-            f"encoder {config.name}: input_size_px {config.input_size_px} is no multiple of its patch of "
-            f"{settings.patch_size} px (the rest would be dropped unseen); use "
-            f"{config.input_size_px // settings.patch_size * settings.patch_size}"
-        )
-    width = settings.hidden_size * output.widths
-    if config.dim != width:
-        raise EncoderError(f"encoder {config.name}: its output is {width} wide, its settings say dim {config.dim}")
-    if config.preprocess.channels != settings.num_channels:
-        raise EncoderError(f"encoder {config.name}: preprocess.channels must be {settings.num_channels}")
+def _read_projection(config: EncoderConfig, *, device: torch.device) -> Projection | None:
+    """The projection of a converted folder, in float32; None where there is none."""
+    folder = folder_of(config)
+    if folder is None or not (folder / PROJECTION_FILE).is_file():
+        return None
+    try:
+        tensors = load_file(folder / PROJECTION_FILE, device=str(device))
+        return Projection(tensors["weight"].to(torch.float32), tensors["bias"].to(torch.float32))
+    except (KeyError, OSError, SafetensorError) as error:
+        raise EncoderError(_cannot_load(config, error)) from error
 
 
-def _prefix_tokens(settings: Any) -> int:
-    if settings.model_type == "siglip_vision_model":
-        return 0
-    return 1 + int(getattr(settings, "num_register_tokens", 0))
-
-
-def _load_tower(config: EncoderConfig, class_name: str) -> Any:
+def _load_tower(config: EncoderConfig, kind: Tower) -> Any:
     import transformers
 
     checkpoint, places = checkpoint_of(config), _places(config)
     try:
-        tower, report = getattr(transformers, class_name).from_pretrained(
+        tower, report = getattr(transformers, kind.network).from_pretrained(
             checkpoint,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=getattr(torch, config.dtype),
-            attn_implementation="sdpa",
+            attn_implementation=kind.attention,
             output_loading_info=True,
+            **kind.options,
             **places,
         )
     except (OSError, ValueError, SafetensorError) as error:
@@ -177,9 +148,8 @@ def _cannot_load(config: EncoderConfig, error: Exception) -> str:
     if folder_of(config) is not None:
         return f"{where}; the folder must hold config.json and model.safetensors as save_pretrained writes them"
     copy = "point `--set encoder.checkpoint=/path` at a downloaded copy"
-    if config.gated:
-        return (
-            f"{where}; accept the terms at https://huggingface.co/{config.checkpoint}, run `hf auth login`, or {copy}"
-        )
     fetch = f"run `hf download {config.checkpoint} --revision {config.revision}` where there is a network"
+    if config.gated:
+        page = f"https://huggingface.co/{config.checkpoint}"
+        return f"{where}; accept the terms at {page}, set HF_TOKEN to your token, and {fetch}, or {copy}"
     return f"{where}; {fetch}, or {copy}"

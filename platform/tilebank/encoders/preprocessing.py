@@ -24,17 +24,18 @@ def full_scale(max_value: NDArray[np.float32] | float, config: EncoderConfig, *,
     return np.broadcast_to(values, (images,))
 
 
-def pixels_to_unit(
-    pixels: NDArray[np.uint8 | np.uint16], scale: NDArray[np.float32], *, device: torch.device
-) -> Tensor:
-    """Gray images (N, S, S) as float32 between 0 and 1, on `device`; what travels there is one or two bytes a pixel."""
+def sendable(pixels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8 | np.int16]:
+    """`pixels` as torch takes them: owned memory, and the bits of uint16, on which torch computes little, as int16."""
     owned = np.require(pixels, requirements=["C", "W"])  # torch refuses read-only memory such as Arrow's
-    if owned.dtype == np.uint16:
-        # torch computes little on uint16, so the bytes travel as int16 and their sign is undone in 32 bits.
-        unit = (torch.from_numpy(owned.view(np.int16)).to(device).to(torch.int32) & 0xFFFF).to(torch.float32)
-    else:
-        unit = torch.from_numpy(owned).to(device).to(torch.float32)
-    return unit / torch.from_numpy(np.array(scale, dtype=np.float32)).to(device)[:, None, None]
+    sent: NDArray[np.uint8 | np.int16] = owned.view(np.int16 if owned.dtype == np.uint16 else np.uint8)
+    return sent
+
+
+def to_unit(sent: Tensor, scale: Tensor) -> Tensor:
+    """Gray images (N, S, S) as float32 between 0 and 1, of what `sendable` gave; `scale` (N,) is full scale."""
+    if sent.dtype == torch.int16:
+        sent = sent.to(torch.int32) & 0xFFFF  # the sign is undone in 32 bits
+    return sent.to(torch.float32) / scale[:, None, None]
 
 
 def normalise(unit: Tensor, spec: PreprocessSpec) -> Tensor:

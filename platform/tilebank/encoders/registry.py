@@ -35,7 +35,7 @@ def _load_huggingface(config: EncoderConfig, device: "torch.device") -> Encoder:
 
 LOADERS = {
     "texture": Loader(_load_texture, version=1, has_weights=False),
-    "huggingface": Loader(_load_huggingface, version=1, has_weights=True),
+    "huggingface": Loader(_load_huggingface, version=2, has_weights=True),
 }
 
 
@@ -70,6 +70,7 @@ def identity_of(config: EncoderConfig) -> dict[str, Any]:
         "preprocess": asdict(config.preprocess),
         "l2_normalise": config.l2_normalise,
         "dtype": config.dtype,
+        "compile": config.compile,
     }
 
 

@@ -1,7 +1,8 @@
 """What an encoder is, as plain records: its settings, its contract. Knows no library and loads nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,13 @@ class PreprocessSpec:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """One frozen encoder. All but `name`, `batch_size`, `licence` and `gated` shape its vectors.
+    """One frozen encoder. All but `name`, `batch_size`, `licence`, `gated` and `architecture` shape its vectors.
 
     `checkpoint` is a model id on the Hugging Face hub or a folder; `revision` is the commit of a hub id (40 hexadecimal
-    digits) and null for a folder. `output` says which of the network's outputs is the vector. `dtype` is that of
-    weights and arithmetic: stored vectors are float16 whatever it is.
+    digits) and null for a folder. `source` names what was published as a pickle, hub id and path in it, at `revision`:
+    it is converted once, and `checkpoint` is then the folder. `output` says which of the network's outputs is the
+    vector. `dtype` is that of weights and arithmetic: stored vectors are float16 whatever it is. `batch_size` 0 is
+    found from the free memory. `architecture` is the network's shape, for planning and conversion without weights.
     """
 
     name: str
@@ -43,6 +46,9 @@ class EncoderConfig:
     gated: bool = False
     checkpoint: str | None = None
     revision: str | None = None
+    source: str | None = None
+    compile: bool = False
+    architecture: Mapping[str, Any] | None = None
 
 
 class Encoder(Protocol):
@@ -66,8 +72,10 @@ class Encoder(Protocol):
 
 def assert_config(config: EncoderConfig) -> None:
     """Raise EncoderError for settings that no loader could honour."""
-    if min(config.input_size_px, config.dim, config.batch_size) < 1:
-        raise EncoderError(f"encoder {config.name}: input_size_px, dim and batch_size must be at least 1")
+    if min(config.input_size_px, config.dim) < 1 or config.batch_size < 0:
+        raise EncoderError(
+            f"encoder {config.name}: input_size_px and dim must be at least 1, batch_size at least 0 (automatic)"
+        )
     spec = config.preprocess
     if any(len(values) not in (1, spec.channels) for values in (spec.mean, spec.std)):
         raise EncoderError(

@@ -22,7 +22,7 @@ from tilebank.encoders.band_statistics import (
     intensity_statistics,
     octave_statistics,
 )
-from tilebank.encoders.batching import encode_in_pieces
+from tilebank.encoders.batching import Batcher
 from tilebank.encoders.filterbank import FilterBank, build_filter_bank, filter_responses, periodic_spectrum
 from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
@@ -43,8 +43,8 @@ class TextureEncoder:
     def __init__(self, config: EncoderConfig, *, device: torch.device) -> None:
         _assert_texture(config)
         self._config = config
-        self._device = device
-        self._bank = build_filter_bank(config.input_size_px, device=device)
+        bank = build_filter_bank(config.input_size_px, device=device)
+        self._batcher = Batcher(lambda image: texture_features(image, bank), config=config, device=device)
 
     @property
     def config(self) -> EncoderConfig:
@@ -55,13 +55,7 @@ class TextureEncoder:
         self, pixels: NDArray[np.uint8 | np.uint16], *, max_value: NDArray[np.float32] | float
     ) -> NDArray[np.float16]:
         """Vectors (N, 110) of gray images (N, S, S). Raises EncoderError for pixels of another size or type."""
-        return encode_in_pieces(
-            pixels,
-            lambda image: texture_features(image, self._bank),
-            max_value=max_value,
-            config=self._config,
-            device=self._device,
-        )
+        return self._batcher.encode(pixels, max_value=max_value)
 
 
 def texture_features(image: Tensor, bank: FilterBank) -> Tensor:
@@ -125,8 +119,9 @@ def _assert_texture(config: EncoderConfig) -> None:
         raise EncoderError(f"encoder {config.name}: texture takes input_size_px 128, 256, 512, ..., not {size}")
     if config.dim != TEXTURE_DIM:
         raise EncoderError(f"encoder {config.name}: texture gives dim {TEXTURE_DIM}, its settings say {config.dim}")
-    if config.output != "statistics" or config.dtype != "float32" or config.preprocess != UNIT_PREPROCESS:
+    exact = config.dtype == "float32" and not config.compile
+    if config.output != "statistics" or not exact or config.preprocess != UNIT_PREPROCESS:
         raise EncoderError(
-            f"encoder {config.name}: texture needs output statistics, dtype float32 and preprocess mean 0, std 1, "
-            "channels 1; take them from conf/encoders/texture.yaml"
+            f"encoder {config.name}: texture needs output statistics, dtype float32, compile false and preprocess "
+            "mean 0, std 1, channels 1; take them from conf/encoders/texture.yaml"
         )
