@@ -9,7 +9,8 @@ import argparse
 import sys
 
 from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.extract import extract, plan_extraction
+from tilebank.flows.extract import extract
+from tilebank.flows.extract_plan import plan_extraction
 
 EXAMPLES = """examples:
   python jobs/extract.py --dataset phantom --plan             what would be done
@@ -27,7 +28,7 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.add_argument("--plan", action="store_true", help="look only: how many images are new, done and failed")
+    parser.add_argument("--plan", action="store_true", help="look only: what is new, and what it would cost")
     parser.add_argument(
         "--limit", type=at_least(1), metavar="N", help="take no more than N of the images that are to be done"
     )

@@ -4,12 +4,19 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    DigitalMammographyXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from tilebank.phantom.writer import PhantomConfig, write_phantoms
 
@@ -40,12 +47,17 @@ def dicom_of() -> Callable[..., bytes]:
     return make_dicom
 
 
-def make_dicom(stored: NDArray[np.integer], *, syntax: str = ExplicitVRLittleEndian, **tags: object) -> bytes:
-    """A Digital Mammography For Presentation file; a tag given as None is left out."""
+def make_dicom(
+    stored: NDArray[np.integer], *, syntax: str = ExplicitVRLittleEndian, frame: bytes | None = None, **tags: object
+) -> bytes:
+    """A Digital Mammography For Presentation file; a tag given as None is left out.
+
+    `frame` is the codestream of a compressed syntax, encoded from `stored` where it is not given.
+    """
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(sorted(tags.items())), str(stored.sum())])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = syntax
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     defaults: dict[str, object] = {
         "SOPClassUID": meta.MediaStorageSOPClassUID,
@@ -66,15 +78,69 @@ def make_dicom(stored: NDArray[np.integer], *, syntax: str = ExplicitVRLittleEnd
         "HighBit": 11,
         "PixelRepresentation": int(stored.dtype.kind == "i"),
     }
-    for name, value in (defaults | tags).items():
-        if value is not None:
-            setattr(dataset, name, value)
-    dataset.PixelData = stored.astype("<i2" if stored.dtype.kind == "i" else "<u2").tobytes()
-    if syntax != ExplicitVRLittleEndian:
-        dataset.compress(syntax, generate_instance_uid=False)
+    given = defaults | tags
+    with pydicom.config.disable_value_validation():  # files in the wild break the rules too
+        for name, value in given.items():
+            if value is not None:
+                setattr(dataset, name, value)
+    if pydicom.uid.UID(syntax).is_compressed and syntax != DeflatedExplicitVRLittleEndian:
+        frame = encode_frame(stored, syntax=syntax, bits=int(given["BitsStored"])) if frame is None else frame
+        dataset.PixelData = pydicom.encaps.encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+    else:
+        width = 1 if given["BitsAllocated"] == 8 else 2
+        pixels = stored.astype(f"<{stored.dtype.kind}{width}").tobytes() + b"\0" * (stored.size * width % 2)
+        big = syntax == ExplicitVRBigEndian
+        dataset.PixelData = np.frombuffer(pixels, "<u2").astype(">u2").tobytes() if big else pixels
+        dataset["PixelData"].VR = "OW"
     buffer = BytesIO()
-    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    with pydicom.config.disable_value_validation():
+        pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def encode_frame(stored: NDArray[np.integer], *, syntax: str, bits: int) -> bytes:
+    """The codestream of one gray frame in a compressed transfer syntax."""
+    raw = (stored.astype(np.int32) & ((1 << bits) - 1)).astype(np.uint8 if bits <= 8 else np.uint16)
+    return ENCODERS[syntax.removeprefix("1.2.840.10008.1.2.")](raw, bits)
+
+
+def _encode_rle(raw: NDArray[np.unsignedinteger], bits: int) -> bytes:
+    """Byte planes, the high one first, each as literal runs (PS3.5 G)."""
+    planes = [(raw >> shift & 255).astype(np.uint8).tobytes() for shift in range(8 * (raw.itemsize - 1), -1, -8)]
+    runs = [
+        b"".join(bytes([len(part) - 1]) + part for at in range(0, len(plane), 128) for part in [plane[at : at + 128]])
+        for plane in planes
+    ]
+    even = [run + b"\0" * (len(run) % 2) for run in runs]
+    starts = [64 + sum(map(len, even[:number])) for number in range(len(even))]
+    return b"".join(number.to_bytes(4, "little") for number in (len(even), *starts)).ljust(64, b"\0") + b"".join(even)
+
+
+def _encode_jpeg2000(raw: NDArray[np.unsignedinteger], bits: int) -> bytes:
+    return imagecodecs.jpeg2k_encode(raw, codecformat="j2k", reversible=True, bitspersample=bits)
+
+
+def _encode_lossless(predictor: int) -> Callable[[NDArray[np.unsignedinteger], int], bytes]:
+    return lambda raw, bits: imagecodecs.jpeg8_encode(raw, lossless=True, predictor=predictor, bitspersample=bits)
+
+
+ENCODERS: dict[str, Callable[[NDArray[np.unsignedinteger], int], bytes]] = {
+    "4.50": lambda raw, bits: imagecodecs.jpeg8_encode(raw, level=95),
+    "4.51": lambda raw, bits: imagecodecs.jpeg8_encode(raw, level=95, bitspersample=bits),
+    "4.57": _encode_lossless(6),
+    "4.70": _encode_lossless(1),
+    "4.80": lambda raw, bits: imagecodecs.jpegls_encode(raw),
+    "4.81": lambda raw, bits: imagecodecs.jpegls_encode(raw, level=2),
+    "4.90": _encode_jpeg2000,
+    "4.91": lambda raw, bits: imagecodecs.jpeg2k_encode(
+        raw, level=60, codecformat="j2k", reversible=False, bitspersample=bits
+    ),
+    "4.201": lambda raw, bits: imagecodecs.htj2k_encode(raw, reversible=True),
+    "4.202": lambda raw, bits: imagecodecs.htj2k_encode(raw, reversible=True),
+    "4.203": lambda raw, bits: imagecodecs.htj2k_encode(raw, level=0.0005, reversible=False),
+    "5": _encode_rle,
+}
 
 
 def half_disc(rows: int, columns: int, *, value: int = 2000, right: bool = False) -> NDArray[np.uint16]:

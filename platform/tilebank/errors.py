@@ -27,12 +27,17 @@ class DatasetError(TilebankError):
 
 
 class ImageError(TilebankError):
-    """One image cannot be used. `stage` names where it stopped: `read`, `decode`, `identify`, `mask` or `tile`."""
+    """One image cannot be used.
 
-    def __init__(self, stage: str, reason: str) -> None:
-        super().__init__(stage, reason)  # both in args, so that it survives pickling between processes
+    `stage` names where it stopped: `read`, `identify`, `filter` (fit for use, but not asked for), `decode`, `mask` or
+    `tile`; `error_class` is the short name of what is wrong, for counting; `reason` is for a person.
+    """
+
+    def __init__(self, stage: str, reason: str, error_class: str = "ImageError") -> None:
+        super().__init__(stage, reason, error_class)  # all in args, so that it survives pickling between processes
         self.stage = stage
         self.reason = reason
+        self.error_class = error_class
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.reason}"

@@ -36,12 +36,71 @@ class TileBox:
     height: int
 
 
+class ImageKind(StrEnum):
+    """What a DICOM object is; a standard full-field digital mammogram is `ffdm`."""
+
+    FFDM = "ffdm"
+    FOR_PROCESSING = "for_processing"  # raw detector values, not meant for reading
+    SYNTHETIC = "synthetic"  # 2D computed from tomosynthesis (C-View, S-View, ...)
+    TOMOSYNTHESIS = "tomosynthesis"
+    FILM = "film"  # digitised film
+    SECONDARY_CAPTURE = "secondary_capture"
+    SCREENSAVE = "screensave"  # colour, or with burned-in annotation
+    TEXT_PAGE = "text_page"  # text in a valid mammography object; seen in the pixels alone
+    CONSTANT = "constant"  # one value everywhere; seen in the pixels alone
+    OTHER = "other"  # an image, but no mammogram: ultrasound, MR, a radiograph of something else
+    NOT_AN_IMAGE = "not_an_image"  # dose reports, presentation states, objects without pixels
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of one DICOM object says: ids and technical tags, nothing else ever leaves the reader.
+
+    laterality: `L`, `R`, or empty where the header does not say; view: DICOM's View Position (`CC`, `MLO`, `ML`, ...),
+    or empty; `..._from`: the tag that said so; conflict: a sentence where the header contradicts itself on one of them.
+    special: what makes the view a special one (`spot`, `magnification`, `implant_displaced`, ...), sorted.
+    intensity: what the header offers, `lut`, `linear`, `linear_exact`, `sigmoid` or `none`; windows: how many.
+    spacing_mm: (row, column) at the detector, None where not given. warnings: what is odd but usable.
+    """
+
+    sop_instance_uid: str
+    patient_id: str
+    study_uid: str
+    accession_number: str
+    laterality: str
+    laterality_from: str
+    view: str
+    view_from: str
+    conflict: str
+    kind: ImageKind
+    special: tuple[str, ...]
+    sop_class: str
+    transfer_syntax: str
+    modality: str
+    manufacturer: str
+    model: str
+    photometric: str
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    intensity: str
+    windows: int
+    spacing_mm: tuple[float, float] | None
+    warnings: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class ManifestRow:
     """One image that a run should hold. All ids are strings: some owners' numbers exceed a float's precision.
 
-    `breast_id` is `exam_id` + `_` + laterality. `view` is DICOM's View Position (`CC`, `MLO`, ...); `image_kind` is
-    `ffdm` for a standard full-field digital mammogram.
+    `breast_id` is `exam_id` + `_` + laterality. `view` is DICOM's View Position (`CC`, `MLO`, ...). `..._from` says
+    where side and view were taken from: a DICOM tag or a table. `sop_instance_uid` is the DICOM's own id where the
+    manifest knows it: the file must then hold just that.
     """
 
     dataset: str
@@ -52,8 +111,28 @@ class ManifestRow:
     laterality: Laterality
     view: str
     uri: str
-    image_kind: str = "ffdm"
+    image_kind: ImageKind = ImageKind.FFDM
+    special: tuple[str, ...] = ()
+    laterality_from: str = "table"
+    view_from: str = "table"
     manufacturer: str = ""
+    sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One annotated lesion: which image, what it is, where (source pixels), and how sure the annotation is.
+
+    categories: the owner's words, normalised to `mass`, `calcification`, `asymmetry`, `distortion`, or kept as they
+    are; birads: the finding's own, empty where not given; note: what was changed on reading (`clipped`), or where the
+    box comes from (`transferred`), else empty.
+    """
+
+    image_id: str
+    categories: tuple[str, ...]
+    box: TileBox
+    birads: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +148,10 @@ class FailureRow:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """The truth about one breast for one task: 0 or 1, the rule that made it, and the stratum used for splitting."""
+    """The truth about one breast for one task: a class number, the rule that made it, the stratum used for splitting.
+
+    Yes-no tasks have the classes 0 and 1; `density` has 0 to 3 for A to D.
+    """
 
     dataset: str
     task: str

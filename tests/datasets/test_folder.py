@@ -1,17 +1,54 @@
-"""The folder adapter: placing, refusing, and joining a label table, with headers handed in."""
+"""The folder adapter: filtering, placing, refusing, and reading a label table, with headers handed in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tilebank.datasets.folder import Folder, unplaced_id
-from tilebank.datasets.study import Breast, DatasetConfig, ScannedImage
+from tilebank.datasets.intake import IntakeConfig
+from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
 from tilebank.errors import DatasetError
-from tilebank.terms import FailureRow, Laterality
+from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
+
+PLAIN = ImageHeader(
+    sop_instance_uid="1",
+    patient_id="0007",
+    study_uid="2.25.9",
+    accession_number="A1",
+    laterality="R",
+    laterality_from="ImageLaterality",
+    view="CC",
+    view_from="ViewCodeSequence",
+    conflict="",
+    kind=ImageKind.FFDM,
+    special=(),
+    sop_class="1.2.840.10008.5.1.4.1.1.1.2",
+    transfer_syntax="1.2.840.10008.1.2.1",
+    modality="MG",
+    manufacturer="ACME",
+    model="M1",
+    photometric="MONOCHROME2",
+    rows=4,
+    columns=3,
+    frames=1,
+    samples=1,
+    bits_allocated=16,
+    bits_stored=12,
+    high_bit=11,
+    signed=False,
+    intensity="linear",
+    windows=1,
+    spacing_mm=None,
+    warnings=(),
+)
+Read = Callable[..., Manifest]
 
 
-def adapter(root: Path, *, labels: str = "", exam_key: str = "accession_number") -> Folder:
+def adapter(
+    root: Path, *, labels: str = "", exam_key: str = "accession_number", intake: IntakeConfig | None = None
+) -> Folder:
     return Folder(
         DatasetConfig(
             name="mine",
@@ -21,21 +58,29 @@ def adapter(root: Path, *, labels: str = "", exam_key: str = "accession_number")
             redistributable=False,
             labels=labels,
             exam_key=exam_key,
+            intake=intake or IntakeConfig(),
         )
     )
 
 
-def image(uri: str, *, image_id: str, accession: str = "A1") -> ScannedImage:
-    return ScannedImage(
-        uri=uri,
-        image_id=image_id,
-        patient_id="0007",
-        study_uid="2.25.9",
-        accession_number=accession,
-        laterality=Laterality.R,
-        view="CC",
-        manufacturer="",
-    )
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """`read({"a.dcm": header, ...}, exam_key=..., intake=...)`: the manifest of a folder of such files."""
+
+    def of(headers: dict[str, ImageHeader], **settings: object) -> Manifest:
+        for name in headers:
+            (tmp_path / name).write_bytes(b"x")
+        return adapter(tmp_path, **settings).read_manifest(  # type: ignore[arg-type]
+            # backwards: headers come in any order
+            lambda uris: [ScannedImage(uri, headers[uri.rsplit("/", 1)[-1]]) for uri in reversed(uris)]
+        )
+
+    return of
+
+
+def said(manifest: Manifest) -> list[tuple[str, str, str]]:
+    """(file, stage, class) of the failures."""
+    return sorted((row.uri.rsplit("/", 1)[-1], row.stage, row.error_class) for row in manifest.failures)
 
 
 def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(tmp_path: Path) -> None:
@@ -47,46 +92,121 @@ def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(tmp_path
 
     def scan(uris: Sequence[str]) -> Iterator[ScannedImage | FailureRow]:
         seen.extend(uris)
-        return (image(uri, image_id=uri) for uri in uris)
+        return (ScannedImage(uri, replace(PLAIN, sop_instance_uid=uri)) for uri in uris)
 
     manifest = adapter(tmp_path).read_manifest(scan)
     assert [uri.removeprefix(f"{tmp_path}/") for uri in seen] == ["a.dcm", "sub/1.2.840.99", "sub/noext"]
-    assert {row.breast_id for row in manifest.images} == {"A1_R"}
-    assert manifest.images[0].patient_id == "0007", "ids stay text"
+    assert len(manifest.images) == 3
 
 
-def test_duplicates_and_missing_exams_are_named_failures(tmp_path: Path) -> None:
-    for name in ("a.dcm", "b.dcm", "c.dcm"):
-        (tmp_path / name).write_bytes(b"x")
+def test_a_row_holds_what_the_header_says_and_which_tag_said_it(read: Read) -> None:
+    (row,) = read({"a.dcm": replace(PLAIN, special=("spot",))}, intake=IntakeConfig(special=("spot",))).images
+    assert (row.dataset, row.patient_id, row.exam_id, row.breast_id) == ("mine", "0007", "A1", "A1_R")
+    assert (row.laterality, row.view) == (Laterality.R, "CC")
+    assert (row.laterality_from, row.view_from) == ("ImageLaterality", "ViewCodeSequence")
+    assert (row.image_kind, row.special, row.manufacturer) == (ImageKind.FFDM, ("spot",), "ACME")
+    assert row.image_id == row.sop_instance_uid == "1"
+    assert row.uri.endswith("/a.dcm")
 
-    def scan(uris: Sequence[str]) -> Iterator[ScannedImage | FailureRow]:
-        a, b, c = uris
-        yield image(c, image_id="3", accession="")
-        yield image(b, image_id="1")
-        yield image(a, image_id="1")
 
-    manifest = adapter(tmp_path).read_manifest(scan)
-    assert [row.image_id for row in manifest.images] == ["1"]
-    assert manifest.images[0].uri.endswith("a.dcm"), "the first by name is kept, whatever order headers come in"
-    assert sorted((row.error_class, row.uri[-5:]) for row in manifest.failures) == [
-        ("DuplicateImage", "b.dcm"),
-        ("MissingExam", "c.dcm"),
+def test_what_is_not_asked_for_is_filtered_before_anything_is_asked_of_it(read: Read) -> None:
+    headers = {
+        # a dose report has no side, no view and here no ids either: that is no fault of it
+        "report": replace(
+            PLAIN, kind=ImageKind.NOT_AN_IMAGE, laterality="", view="", patient_id="", sop_instance_uid=""
+        ),
+        "synthetic": replace(PLAIN, kind=ImageKind.SYNTHETIC, sop_instance_uid="2"),
+        "lateral": replace(PLAIN, view="ML", sop_instance_uid="3"),
+        "spot": replace(PLAIN, special=("spot",), sop_instance_uid="4"),
+    }
+    manifest = read(headers)
+    assert said(manifest) == [
+        ("lateral", "filter", "view-ML"),
+        ("report", "filter", "not_an_image"),
+        ("spot", "filter", "spot"),
+        ("synthetic", "filter", "synthetic"),
     ]
+    assert not manifest.images
+    ids = {row.uri.rsplit("/", 1)[-1]: row.image_id for row in manifest.failures}
+    assert (ids["synthetic"], ids["lateral"], ids["report"][:5]) == ("2", "3", "file-")
+    wide = read(headers, intake=IntakeConfig(kinds=("ffdm", "synthetic"), views=(), special=("spot",)))
+    assert [row.image_id for row in wide.images] == ["3", "4", "2"]
 
 
-def test_study_uid_can_name_the_exam(tmp_path: Path) -> None:
-    (tmp_path / "a.dcm").write_bytes(b"x")
-    manifest = adapter(tmp_path, exam_key="study_uid").read_manifest(
-        lambda uris: [image(uris[0], image_id="1", accession="")]
+def test_headers_without_ids_side_or_view_are_named_failures(read: Read) -> None:
+    manifest = read(
+        {
+            "a": replace(PLAIN, patient_id=""),
+            "b": replace(PLAIN, sop_instance_uid=""),
+            "c": replace(PLAIN, sop_instance_uid="3", accession_number=""),
+            "d": replace(PLAIN, sop_instance_uid="4", laterality=""),
+            "e": replace(PLAIN, sop_instance_uid="5", view=""),
+            "f": replace(PLAIN, sop_instance_uid="6", conflict="ImageLaterality R, ViewPosition LEFT"),
+        }
     )
+    assert said(manifest) == [
+        ("a", "identify", "MissingPatient"),
+        ("b", "identify", "MissingImageId"),
+        ("c", "identify", "MissingExam"),
+        ("d", "identify", "SideMissing"),
+        ("e", "identify", "ViewMissing"),
+        ("f", "identify", "SelfContradiction"),
+    ]
+    reasons = {row.error_class: row.reason for row in manifest.failures}
+    assert "--set dataset.exam_key" in reasons["MissingExam"]
+    assert "splits cannot be by patient" in reasons["MissingPatient"]
+    assert "ViewPosition LEFT" in reasons["SelfContradiction"]
+
+
+def test_an_image_that_lies_there_twice_is_taken_once_the_first_by_name(read: Read) -> None:
+    manifest = read({"b.dcm": PLAIN, "a.dcm": PLAIN})
+    assert [row.uri[-5:] for row in manifest.images] == ["a.dcm"]
+    assert said(manifest) == [("b.dcm", "identify", "DuplicateImage")]
+    assert manifest.failures[0].image_id not in {"1", ""}, "its failure must not count as the image's own"
+
+
+def test_failures_never_share_an_id(read: Read) -> None:
+    nobody = replace(PLAIN, laterality="")
+    manifest = read({"a": nobody, "b": nobody, "c": replace(PLAIN, sop_instance_uid="2")})
+    assert [row.image_id for row in manifest.images] == ["2"]
+    assert len({row.image_id for row in manifest.failures}) == 2
+    assert read({"a": nobody, "b": nobody, "c": PLAIN}).images[0].image_id not in {
+        row.image_id for row in read({"a": nobody, "b": nobody, "c": PLAIN}).failures
+    }
+
+
+def test_an_exam_id_that_several_patients_share_is_refused(read: Read) -> None:
+    manifest = read(
+        {
+            "a": PLAIN,
+            "b": replace(PLAIN, sop_instance_uid="2", patient_id="0008"),
+            "c": replace(PLAIN, sop_instance_uid="3", patient_id="0009", accession_number="A2"),
+        }
+    )
+    assert [row.image_id for row in manifest.images] == ["3"]
+    assert said(manifest) == [("a", "identify", "ExamOfTwoPatients"), ("b", "identify", "ExamOfTwoPatients")]
+    assert "--set dataset.exam_key" in manifest.failures[0].reason
+    assert not any(word in row.reason for row in manifest.failures for word in ("0007", "0008", "A1"))
+
+
+def test_study_uid_can_name_the_exam(read: Read) -> None:
+    manifest = read({"a": replace(PLAIN, accession_number="")}, exam_key="study_uid")
     assert manifest.images[0].breast_id == "2.25.9_R"
 
 
-def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
+def test_files_that_the_scan_cannot_read_stay_failures(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    failure = FailureRow("file-1", f"{tmp_path}/a", "read", "NotDicom", "no DICOM")
+    assert adapter(tmp_path).read_manifest(lambda uris: [failure]).failures == (failure,)
+
+
+def test_an_empty_or_missing_folder_or_an_unknown_exam_key_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no DICOM file below"):
         adapter(tmp_path).read_manifest(lambda uris: [])
     with pytest.raises(DatasetError, match="cannot list"):
         adapter(tmp_path / "nowhere").read_manifest(lambda uris: [])
+    with pytest.raises(DatasetError, match="exam_key 'study' is unknown; use one of accession_number, study_uid"):
+        adapter(tmp_path, exam_key="study")
 
 
 def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
@@ -94,16 +214,13 @@ def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
     assert "y.dcm" not in unplaced_id("/data", "/data/x/y.dcm")
 
 
-BREASTS = [Breast("P", "0012", "0012_L", Laterality.L), Breast("P", "0012", "0012_R", Laterality.R)]
-
-
 @pytest.mark.parametrize(
     "table",
     ["exam_id,laterality,birads\n0012,LEFT,4\n0012,r,1\n", "breast_id,birads\n0012_L,4\n0012_R,1\n"],
 )
-def test_truth_is_joined_by_breast_with_ids_as_text(tmp_path: Path, table: str) -> None:
+def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) -> None:
     (tmp_path / "truth.csv").write_text(table)
-    truth = adapter(tmp_path, labels=str(tmp_path / "truth.csv")).read_truth(BREASTS)
+    truth = adapter(tmp_path, labels=str(tmp_path / "truth.csv")).read_truth()
     assert {breast_id: row["birads"] for breast_id, row in truth.items()} == {"0012_L": "4", "0012_R": "1"}
 
 
@@ -112,7 +229,6 @@ def test_truth_is_joined_by_breast_with_ids_as_text(tmp_path: Path, table: str) 
     [
         ("exam_id,birads\n0012,4\n", "names no breast"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),
-        ("breast_id,birads\n99_L,4\n", "names no breast of the store"),
         ("breast_id;birads\n0012_L;4\n", "separated by semicolons"),
         ("breast_id,birads\n0012_L\n", "line 2 has another number of cells"),
     ],
@@ -120,9 +236,13 @@ def test_truth_is_joined_by_breast_with_ids_as_text(tmp_path: Path, table: str) 
 def test_a_broken_label_table_says_what_is_wrong(tmp_path: Path, table: str, says: str) -> None:
     (tmp_path / "truth.csv").write_text(table)
     with pytest.raises(DatasetError, match=says):
-        adapter(tmp_path, labels=str(tmp_path / "truth.csv")).read_truth(BREASTS)
+        adapter(tmp_path, labels=str(tmp_path / "truth.csv")).read_truth()
 
 
 def test_no_labels_tells_how_to_give_them(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"--set dataset.labels=PATH"):
-        adapter(tmp_path).read_truth(BREASTS)
+        adapter(tmp_path).read_truth()
+
+
+def test_a_folder_has_no_boxes(tmp_path: Path) -> None:
+    assert list(adapter(tmp_path).read_findings()) == []

@@ -1,62 +1,126 @@
-"""Label rules by hand, and splits that keep patients, strata and shares."""
+"""Label rules by hand, and splits that keep patients, strata, shares and what they once said."""
 
+import logging
+import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from tilebank.datasets.labels import label_breasts
-from tilebank.datasets.splits import SplitConfig, assert_no_leak, plan_splits
-from tilebank.datasets.study import Breast
+from tilebank.datasets.labels import TASKS, label_breasts
+from tilebank.datasets.splits import SplitConfig, assert_no_leak, keep_fraction, official_splits, plan_splits
 from tilebank.errors import ConfigError, DatasetError, LeakageError
-from tilebank.terms import LabelRow, Laterality, Split
+from tilebank.terms import LabelRow, Split
 
 
-def breast(name: str) -> Breast:
-    return Breast(f"P{name}", f"E{name}", f"E{name}_L", Laterality.L)
+@dataclass(frozen=True)
+class Named:
+    """The least that names a breast."""
+
+    patient_id: str
+    exam_id: str
+    breast_id: str
+
+
+def breast(name: str) -> Named:
+    return Named(f"P{name}", f"E{name}", f"E{name}_L")
 
 
 def test_malignancy_is_birads_1_against_4_5_6() -> None:
     truth = {f"E{birads}_L": {"birads": birads} for birads in "0123456"} | {"E7_L": {"birads": ""}}
-    rows = label_breasts("malignancy", [breast(name) for name in "012345678"], truth, dataset="d")
+    rows = label_breasts("malignancy", [breast(name) for name in "012345678"], truth=truth, dataset="d")
     assert {row.exam_id: row.label for row in rows} == {"E1": 0, "E4": 1, "E5": 1, "E6": 1}
     assert rows[1].stratum == "4"
     assert "4, 5, 6 -> 1" in rows[0].rule
+
+
+def test_a_breast_of_several_images_gets_one_label_with_its_own_ids() -> None:
+    truth = {"E1_L": {"birads": "5"}}
+    (row,) = label_breasts("malignancy", [breast("1"), breast("1"), breast("2")], truth=truth, dataset="d")
+    assert (row.dataset, row.task, row.patient_id, row.exam_id, row.breast_id) == (
+        "d",
+        "malignancy",
+        "P1",
+        "E1",
+        "E1_L",
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "category"), [("4a", "4"), ("4C", "4"), ("4.0", "4"), ("BI-RADS 5", "5"), (" 1 ", "1")]
 )
 def test_birads_are_read_as_they_are_written(text: str, category: str) -> None:
-    (row,) = label_breasts("malignancy", [breast("1")], {"E1_L": {"birads": text}}, dataset="d")
+    (row,) = label_breasts("malignancy", [breast("1")], truth={"E1_L": {"birads": text}}, dataset="d")
     assert (row.label, row.stratum) == (int(category != "1"), category)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("A", 0), ("b", 1), ("DENSITY C", 2), ("Density D", 3), ("1", 0), ("4", 3), ("2.0", 1), (" 3 ", 2)],
+)
+def test_density_has_four_classes_read_as_they_are_written(text: str, label: int) -> None:
+    (row,) = label_breasts("density", [breast("1")], truth={"E1_L": {"density": text}}, dataset="d")
+    assert (row.label, row.stratum) == (label, str(label))
+    assert TASKS["density"].classes == 4
+    assert "C (3) -> 2" in row.rule
+
+
+@pytest.mark.parametrize("text", ["0", "5", "E", "AB", "dense"])
+def test_a_density_that_cannot_be_read_raises(text: str) -> None:
+    with pytest.raises(DatasetError, match=f"breast E1_L: density is '{text}', not a density, A to D or 1 to 4"):
+        label_breasts("density", [breast("1")], truth={"E1_L": {"density": text}}, dataset="d")
 
 
 def test_a_birads_that_cannot_be_read_raises_instead_of_being_left_out() -> None:
     for task in ("malignancy", "mass"):
         with pytest.raises(DatasetError, match="breast E1_L: birads is 'four', not a BI-RADS category"):
-            label_breasts(task, [breast("1")], {"E1_L": {"birads": "four", "masses": "1"}}, dataset="d")
+            label_breasts(task, [breast("1")], truth={"E1_L": {"birads": "four", "masses": "1"}}, dataset="d")
 
 
-def test_counts_become_presence() -> None:
-    truth = {"E1_L": {"masses": "0"}, "E2_L": {"masses": "2"}, "E3_L": {"masses": ""}}
-    rows = label_breasts("mass", [breast(name) for name in "123"], truth, dataset="d")
-    assert [(row.exam_id, row.label, row.stratum) for row in rows] == [("E1", 0, "0"), ("E2", 1, "1")]
+@pytest.mark.parametrize(("task", "fact"), [("mass", "masses"), ("calcification", "calcifications")])
+def test_counts_become_presence_and_a_missing_count_is_no_label(task: str, fact: str) -> None:
+    truth = {"E1_L": {fact: "0"}, "E2_L": {fact: "2"}, "E3_L": {fact: ""}, "E4_L": {fact: "1.0"}, "E5_L": {}}
+    rows = label_breasts(task, [breast(name) for name in "12345"], truth=truth, dataset="d")
+    assert [(row.exam_id, row.label, row.stratum) for row in rows] == [("E1", 0, "0"), ("E2", 1, "1"), ("E4", 1, "1")]
 
 
-def test_label_errors_name_the_task_the_fact_and_the_breast() -> None:
+def test_cancer_leads_its_stratum_whatever_its_birads() -> None:
+    # an owner's cancers may carry a BI-RADS of 0 or none: they must still be dealt as cancers
+    truth = {
+        "E1_L": {"cancer": "1", "birads": "0"},
+        "E2_L": {"cancer": "0", "birads": "2.0"},
+        "E3_L": {"cancer": "1"},
+    }
+    rows = label_breasts("cancer", [breast(name) for name in "123"], truth=truth, dataset="d")
+    assert [(row.label, row.stratum) for row in rows] == [(1, "1/0"), (0, "0/2"), (1, "1")]
+    assert sorted(row.stratum for row in rows)[0] == "0/2"
+
+
+@pytest.mark.parametrize(
+    ("task", "facts", "says"),
+    [
+        ("mass", {"masses": "two"}, "masses is 'two', not a whole number"),
+        ("mass", {"masses": "-1"}, "masses is '-1', not a whole number"),
+        ("cancer", {"cancer": "2"}, "cancer is '2', not 0 or 1"),
+        ("cancer", {"cancer": "malignant"}, "cancer is 'malignant', not 0 or 1"),
+    ],
+)
+def test_a_fact_that_cannot_be_read_names_breast_and_fact(task: str, facts: dict[str, str], says: str) -> None:
+    with pytest.raises(DatasetError, match=f"breast E1_L: {says}"):
+        label_breasts(task, [breast("1")], truth={"E1_L": facts}, dataset="d")
+
+
+def test_unknown_tasks_and_facts_that_nobody_gives_are_named() -> None:
     with pytest.raises(ConfigError, match="unknown task 'malignant'; known: malignancy"):
-        label_breasts("malignant", [], {}, dataset="d")
+        label_breasts("malignant", [], truth={}, dataset="d")
     with pytest.raises(DatasetError, match="no usable 'masses' column"):
-        label_breasts("mass", [breast("1")], {"E1_L": {"birads": "1"}}, dataset="d")
-    with pytest.raises(DatasetError, match="breast E1_L: masses is 'two', not a whole number"):
-        label_breasts("mass", [breast("1")], {"E1_L": {"masses": "two"}}, dataset="d")
+        label_breasts("mass", [breast("1")], truth={"E1_L": {"birads": "1"}}, dataset="d")
 
 
-def labels(patients: int) -> list[LabelRow]:
+def labels(patients: int, *, first: int = 0) -> list[LabelRow]:
     """Two breasts a patient; one patient in four has a positive one."""
     rows = []
-    for number in range(patients):
+    for number in range(first, first + patients):
         for side in "LR":
             label = int(number % 4 == 0 and side == "L")
             exam = f"E{number}"
@@ -66,6 +130,19 @@ def labels(patients: int) -> list[LabelRow]:
     return rows
 
 
+def drawn(patients: int, *, seed: int) -> list[LabelRow]:
+    """One breast a patient, of a stratum drawn with the unequal weights of a real study."""
+    strata = random.Random(seed).choices("12456", weights=[60, 25, 8, 5, 2], k=patients)
+    return [
+        LabelRow("d", "malignancy", f"P{number}", f"E{number}", f"E{number}_L", 0, stratum, "rule")
+        for number, stratum in enumerate(strata)
+    ]
+
+
+def by_stratum(rows: list[LabelRow], splits: dict[str, Split]) -> Counter[tuple[str, Split]]:
+    return Counter((row.stratum, splits[row.patient_id]) for row in rows)
+
+
 def test_shares_hold_in_every_stratum() -> None:
     splits = plan_splits(labels(400), SplitConfig())
     assert Counter(splits.values()) == {Split.TRAIN: 280, Split.TEST: 80, Split.VAL: 40}
@@ -73,10 +150,71 @@ def test_shares_hold_in_every_stratum() -> None:
     assert Counter(positive) == {Split.TRAIN: 70, Split.TEST: 20, Split.VAL: 10}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_fresh_plan_keeps_shares_within_a_patient_in_each_stratum_and_in_all(seed: int) -> None:
+    rows = drawn(50 + 37 * seed, seed=seed)
+    splits = plan_splits(rows, SplitConfig(seed=seed))
+    counts = by_stratum(rows, splits)
+    for stratum, size in Counter(row.stratum for row in rows).items():
+        assert abs(counts[stratum, Split.TEST] - 0.2 * size) <= 1
+        assert abs(counts[stratum, Split.VAL] - 0.1 * size) <= 1
+    total = Counter(splits.values())
+    assert abs(total[Split.TEST] - 0.2 * len(rows)) <= 1
+    assert abs(total[Split.VAL] - 0.1 * len(rows)) <= 1
+
+
 def test_the_same_seed_gives_the_same_split_in_any_order_and_another_seed_another() -> None:
     rows = labels(60)
     assert plan_splits(rows, SplitConfig()) == plan_splits(rows[::-1], SplitConfig())
     assert plan_splits(rows, SplitConfig()) != plan_splits(rows, SplitConfig(seed=1))
+
+
+@pytest.mark.parametrize("more", [1, 2, 3, 7, 20, 50])
+def test_adding_patients_never_moves_an_old_one(more: int) -> None:
+    for seed in range(10):
+        everyone = drawn(80 + more, seed=seed)
+        before = plan_splits(everyone[:80], SplitConfig(seed=seed))
+        after = plan_splits(everyone, SplitConfig(seed=seed), held=before)
+        assert {patient_id: after[patient_id] for patient_id in before} == before
+        assert len(after) == 80 + more
+
+
+def test_a_fresh_plan_of_more_patients_does_move_old_ones() -> None:
+    # so that the memory of the test above holds them, and not luck
+    everyone = drawn(130, seed=0)
+    before = plan_splits(everyone[:80], SplitConfig())
+    assert before.items() - plan_splits(everyone, SplitConfig()).items()
+
+
+def test_shares_hold_after_patients_came_one_by_one() -> None:
+    rows = drawn(300, seed=3)
+    splits = plan_splits(rows[:50], SplitConfig())
+    for count in range(51, 301):
+        splits = plan_splits(rows[:count], SplitConfig(), held=splits)
+    counts = by_stratum(rows, splits)
+    for stratum, size in Counter(row.stratum for row in rows).items():
+        assert abs(counts[stratum, Split.TEST] - 0.2 * size) <= 2
+        assert abs(counts[stratum, Split.VAL] - 0.1 * size) <= 2
+
+
+def test_newcomers_are_shared_out_by_what_a_stratum_lacks() -> None:
+    rows = [replace(row, stratum="1") for row in drawn(100, seed=0)]
+    held = {row.patient_id: Split.TRAIN for row in rows[:80]}  # nobody was held out so far
+    # of 100 patients 20 places of test and 10 of validation are free, for 20 newcomers: two thirds and one third
+    counts = Counter(plan_splits(rows, SplitConfig(), held=held).values())
+    assert counts == {Split.TRAIN: 80, Split.TEST: 14, Split.VAL: 6}
+    # where too many are held out already, all newcomers are trained on
+    held = {
+        row.patient_id: Split(split) for row, split in zip(rows, ["test", "val", "val", "train"] * 20, strict=False)
+    }
+    counts = Counter(plan_splits(rows, SplitConfig(), held=held).values())
+    assert counts == {Split.TEST: 20, Split.VAL: 40, Split.TRAIN: 40}
+
+
+def test_held_patients_without_a_label_are_no_part_of_the_plan() -> None:
+    rows = labels(40)
+    held = plan_splits(rows, SplitConfig()) | {"gone": Split.TEST}
+    assert "gone" not in plan_splits(rows, SplitConfig(), held=held)
 
 
 def test_a_patients_breasts_never_part() -> None:
@@ -89,6 +227,131 @@ def test_small_strata_are_not_forgotten_by_rounding() -> None:
     # 30 strata of one patient each: rounding every one by itself would leave test and val empty
     rows = [replace(row, stratum=str(100 + number)) for number, row in enumerate(labels(30)[::2])]
     assert Counter(plan_splits(rows, SplitConfig()).values()) == {Split.TRAIN: 21, Split.TEST: 6, Split.VAL: 3}
+
+
+def test_a_scheme_names_what_a_split_depends_on_and_not_the_fraction() -> None:
+    schemes = [
+        SplitConfig().scheme,
+        SplitConfig(val=0.2).scheme,
+        SplitConfig(test=0.3).scheme,
+        SplitConfig(seed=1).scheme,
+        SplitConfig(official=True).scheme,
+    ]
+    assert len(set(schemes)) == len(schemes)
+    assert SplitConfig(fraction=0.1).scheme == SplitConfig().scheme == "val=0.1 test=0.2 seed=0"
+    # of no effect with the owner's test
+    assert SplitConfig(official=True, test=0.3).scheme == SplitConfig(official=True).scheme
+
+
+def owners(rows: list[LabelRow], test: set[str]) -> dict[str, dict[str, str]]:
+    return {row.breast_id: {"split": "test" if row.patient_id in test else "train"} for row in rows}
+
+
+def test_official_test_patients_are_the_test_and_val_is_a_share_of_the_others() -> None:
+    rows = labels(240)
+    test = {f"P{number}" for number in range(40)}
+    official = official_splits(rows, owners(rows, test))
+    splits = plan_splits(rows, SplitConfig(official=True), official=official)
+    assert {patient_id for patient_id, split in splits.items() if split is Split.TEST} == test
+    assert Counter(splits.values()) == {Split.TEST: 40, Split.VAL: 20, Split.TRAIN: 180}
+
+
+def test_without_official_the_owners_split_is_not_looked_at() -> None:
+    rows = labels(60)
+    official = official_splits(rows, owners(rows, {"P0"}))
+    assert plan_splits(rows, SplitConfig(), official=official) == plan_splits(rows, SplitConfig())
+
+
+def test_a_patient_whom_the_owner_names_in_both_goes_not_to_test(caplog: pytest.LogCaptureFixture) -> None:
+    rows = labels(60)
+    truth = owners(rows, {"P0", "P1", "P2", "P3"})
+    truth["E0_R"] = {"split": "train"}  # of P0, whose left breast is test
+    with caplog.at_level(logging.WARNING):
+        official = official_splits(rows, truth)
+    splits = plan_splits(rows, SplitConfig(official=True), official=official)
+    assert {patient_id for patient_id, split in splits.items() if split is Split.TEST} == {"P1", "P2", "P3"}
+    assert "names 1 of 60 patients in both" in caplog.text
+
+
+def test_official_splits_stay_when_patients_are_added() -> None:
+    rows = labels(120)
+    official = official_splits(rows, owners(rows, {f"P{number}" for number in range(0, 120, 5)}))
+    config = SplitConfig(official=True)
+    before = plan_splits(rows[:160], config, official=official)
+    after = plan_splits(rows, config, official=official, held=before)
+    assert before.items() <= after.items()
+    assert all(after[patient_id] is split for patient_id, split in official.items() if split is Split.TEST)
+
+
+def test_a_held_patient_whom_the_owner_moves_to_the_test_raises() -> None:
+    rows, config = labels(60), SplitConfig(official=True)
+    held = plan_splits(rows, config, official=official_splits(rows, owners(rows, {"P0", "P4"})))
+    moved = official_splits(rows, owners(rows, {"P0", "P5"}))
+    with pytest.raises(DatasetError, match=r"2 patients were moved into or out of the test, \['P4', 'P5'\]"):
+        plan_splits(rows, config, official=moved, held=held)
+
+
+def test_a_held_test_patient_who_turns_up_in_both_stays() -> None:
+    rows, config = labels(60), SplitConfig(official=True)
+    truth = owners(rows, {"P0", "P4"})
+    held = plan_splits(rows, config, official=official_splits(rows, truth))
+    truth["E4_R"] = {"split": "train"}
+    assert plan_splits(rows, config, official=official_splits(rows, truth), held=held) == held
+
+
+def test_official_splits_that_are_not_there_or_unreadable_say_so() -> None:
+    rows = labels(20)
+    with pytest.raises(DatasetError, match=r"state no split; run without splits.official"):
+        official_splits(rows, {row.breast_id: {"birads": "1"} for row in rows})
+    with pytest.raises(DatasetError, match="breast E3_L: split is 'dev', not train or test"):
+        official_splits(rows, {"E3_L": {"split": "dev"}})
+    nobody = official_splits(rows, owners(rows, set()))
+    with pytest.raises(DatasetError, match="test would be empty; label 10 or more outside the owner's test and one"):
+        plan_splits(rows, SplitConfig(official=True), official=nobody)
+
+
+def test_fractions_of_the_train_patients_are_nested_and_leave_the_rest_alone() -> None:
+    rows = drawn(400, seed=1)
+    whole = plan_splits(rows, SplitConfig())
+    held_out = {patient_id for patient_id, split in whole.items() if split is not Split.TRAIN}
+    larger = keep_fraction(whole, rows, SplitConfig())
+    assert larger == whole
+    for fraction in (0.5, 0.25, 0.1, 0.01):
+        kept = keep_fraction(whole, rows, SplitConfig(fraction=fraction))
+        assert kept.items() < larger.items()
+        assert held_out <= kept.keys()
+        larger = kept
+    assert Counter(keep_fraction(whole, rows, SplitConfig(fraction=0.5)).values())[Split.TRAIN] == pytest.approx(
+        Counter(whole.values())[Split.TRAIN] / 2, abs=3
+    )
+
+
+def test_a_fraction_keeps_each_stratums_share_and_at_least_one_patient_of_it() -> None:
+    rows = drawn(400, seed=2)
+    whole = plan_splits(rows, SplitConfig())
+    kept = keep_fraction(whole, rows, SplitConfig(fraction=0.1))
+    stratum = {row.patient_id: row.stratum for row in rows}
+    sizes = Counter(stratum[patient_id] for patient_id, split in whole.items() if split is Split.TRAIN)
+    counts = Counter(stratum[patient_id] for patient_id, split in kept.items() if split is Split.TRAIN)
+    assert all(abs(counts[name] - 0.1 * size) <= 0.5 or counts[name] == 1 for name, size in sizes.items())
+    least = keep_fraction(whole, rows, SplitConfig(fraction=1e-6))
+    assert Counter(stratum[patient_id] for patient_id, split in least.items() if split is Split.TRAIN) == dict.fromkeys(
+        sizes, 1
+    )
+    another = keep_fraction(whole, rows, SplitConfig(fraction=0.1, seed=1))
+    assert another.keys() != kept.keys()
+
+
+@pytest.mark.parametrize("wrong", [{"val": 0.0}, {"test": 1.0}, {"val": 0.5, "test": 0.5}])
+def test_shares_that_leave_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="leave something to train on"):
+        SplitConfig(**wrong)
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01])
+def test_fractions_outside_0_to_1_are_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="above 0 and up to 1"):
+        SplitConfig(fraction=fraction)
 
 
 def test_too_few_patients_and_leaks_raise() -> None:

@@ -12,11 +12,12 @@ from tests.flows.conftest import MakeSettings
 
 from tilebank.encoders.registry import load_encoder
 from tilebank.errors import ConfigError, DatasetError, EncoderError, StoreError
-from tilebank.flows.extract import extract, plan_extraction
+from tilebank.flows.extract import extract
+from tilebank.flows.extract_plan import plan_extraction
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
 from tilebank.imaging.breast import breast_mask, chest_wall_on_right
-from tilebank.imaging.dicom import read_mammogram
+from tilebank.imaging.reader import read_mammogram
 from tilebank.imaging.tiling import cut_tiles, plan_tiles, plan_view
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
@@ -38,7 +39,7 @@ def test_every_image_is_stored_whole_and_equals_a_plain_loop(settings_for: MakeS
 
     encoder = load_encoder(settings.encoder)
     for image in read_manifest(settings).images[:9]:
-        mammogram = read_mammogram(Path(image.uri).read_bytes())
+        mammogram = read_mammogram(Path(image.uri).read_bytes(), reader=settings.reader, mask=settings.mask)
         mask = breast_mask(mammogram.pixels, settings.mask)
         plan = [plan_view(mask), *plan_tiles(mask, settings.tiling, size_px=settings.encoder.input_size_px)]
         flip = chest_wall_on_right(mask)
@@ -120,7 +121,7 @@ def test_bad_files_are_failures_with_a_reason_and_the_rest_is_stored(
     assert {name: row["stage"] for name, row in failures.items()} == {
         "truncated.dcm": "decode",
         "text.dcm": "read",
-        "blank.dcm": "mask",
+        "blank.dcm": "filter",
         "empty.dcm": "read",
     }
     assert "cut off" in failures["truncated.dcm"]["reason"]

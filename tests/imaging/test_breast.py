@@ -8,7 +8,8 @@ from tests.conftest import half_disc
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask, chest_wall_on_right, keep_breast, mask_box
-from tilebank.imaging.dicom import read_mammogram
+from tilebank.imaging.intensity import ReaderConfig
+from tilebank.imaging.reader import read_mammogram
 
 
 def test_mask_is_the_breast_without_its_marker() -> None:
@@ -76,8 +77,8 @@ def test_real_masks_hold_the_breast_and_leave_the_text_markers_out(real_mammogra
         "FFDM-1-A_R_CC.dcm": (slice(370, 480), slice(1180, 1440)),
     }
     for path in sorted(real_mammograms.glob("*.dcm")):
-        pixels = read_mammogram(path.read_bytes()).pixels
-        mask = breast_mask(pixels, MaskConfig())
+        mammogram = read_mammogram(path.read_bytes(), reader=ReaderConfig(), mask=MaskConfig())
+        pixels, mask = mammogram.pixels, mammogram.breast
         if path.name in markers:
             where = markers[path.name]
             assert pixels[where].max() > 3000, "the marker is where this test thinks it is"

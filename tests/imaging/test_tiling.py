@@ -10,7 +10,8 @@ from tests.conftest import half_disc
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.dicom import read_mammogram
+from tilebank.imaging.intensity import ReaderConfig
+from tilebank.imaging.reader import read_mammogram
 from tilebank.imaging.tiling import TilingConfig, cut_tiles, plan_tiles, plan_view
 from tilebank.terms import TileBox
 
@@ -102,7 +103,7 @@ def test_the_view_keeps_its_aspect_and_its_mean() -> None:
 
 def test_every_breast_pixel_of_real_mammograms_is_covered(real_mammograms: Path) -> None:
     for path in sorted(real_mammograms.glob("*.dcm")):
-        mask = breast_mask(read_mammogram(path.read_bytes()).pixels, MaskConfig())
+        mask = read_mammogram(path.read_bytes(), reader=ReaderConfig(), mask=MaskConfig()).breast
         for size in (256, 448, 518):
             tiles = plan_tiles(mask, TilingConfig(), size_px=size)
             assert (covered(mask, [tile.box for tile in tiles])[mask] == 1).all()

@@ -71,10 +71,17 @@ class Command:
 
     def titled(self, start: str) -> list[psutil.Process]:
         """Those of the family whose title begins with `start`."""
+        return self._whose_title(lambda title: title.startswith(start))
+
+    def titled_with(self, part: str) -> list[psutil.Process]:
+        """Those of the family whose title holds `part`."""
+        return self._whose_title(lambda title: part in title)
+
+    def _whose_title(self, fits: Callable[[str], bool]) -> list[psutil.Process]:
         found = []
         for process in self.family():
             try:
-                if " ".join(process.cmdline()).startswith(start):
+                if fits(" ".join(process.cmdline())):
                     found.append(process)
             except psutil.NoSuchProcess:
                 continue

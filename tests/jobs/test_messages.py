@@ -30,7 +30,13 @@ class Mistake:
 
 MISTAKES = {
     "unknown dataset": Mistake(
-        "extract --dataset phantm", 2, ("unknown dataset 'phantm'", "did you mean 'phantom'?", "known: folder, phantom")
+        "extract --dataset phantm",
+        2,
+        (
+            "unknown dataset 'phantm'",
+            "did you mean 'phantom'?",
+            "known: cbis, cmmd, embed, folder, phantom, rsna, vindr",
+        ),
     ),
     "misspelt --set": Mistake(
         "extract --set tiling.overlp=0.5", 2, ("--set tiling.overlp=0.5", "'tiling.overlp'", "did you mean 'overlap'?")
@@ -130,8 +136,9 @@ def test_a_plan_as_json_counts_right_and_leaves_nothing(user: User, phantom_root
     finished = user.run_job("extract", "--root", phantom_root, "--plan", "--json", path)
     assert (finished.status, finished.err) == (0, "")
     plan = json.loads(path.read_text())
-    counts = {name: plan[name] for name in ("images", "done", "failed_before", "pending", "unplaced")}
-    assert counts == {"images": IMAGES, "done": 0, "failed_before": 0, "pending": IMAGES, "unplaced": 0}
+    counts = {name: plan[name] for name in ("images", "done", "failed_before", "pending", "refused", "filtered")}
+    nothing = {"done": 0, "failed_before": 0, "refused": 0, "filtered": 0}
+    assert counts == nothing | {"images": IMAGES, "pending": IMAGES}
     assert plan["fingerprint"] in finished.out
     assert not user.home.exists()
 

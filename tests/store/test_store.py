@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from tilebank.errors import StoreError
+from tilebank.store.commits import CHUNK
 from tilebank.store.reader import Reader
 from tilebank.store.schema import instances_schema
-from tilebank.store.tables import CHUNK, Instances, Store
+from tilebank.store.tables import Instances, Store
 
 DIM = 4
 LICENCE = {"licence": "CC0-1.0", "redistributable": "true"}

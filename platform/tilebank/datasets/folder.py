@@ -1,22 +1,32 @@
-"""Any folder or bucket prefix of DICOMs: the manifest comes from headers alone, labels from an optional CSV."""
+"""Any folder or bucket prefix of DICOMs: the manifest comes from headers alone, labels from an optional CSV by breast.
+
+Knows nothing of pixels, and no owner's tables. Nothing is guessed: a file whose header leaves out whose image it is
+becomes a failure.
+"""
 
 import hashlib
-import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from tilebank.datasets.study import Breast, DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.intake import assert_asked_for, place_image
+from tilebank.datasets.layout import refused
+from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
 from tilebank.datasets.tables import read_table
-from tilebank.errors import DatasetError
+from tilebank.errors import DatasetError, ImageError
 from tilebank.files import list_files
-from tilebank.terms import FailureRow, Laterality, ManifestRow, breast_id_of
-
-logger = logging.getLogger(__name__)
+from tilebank.terms import FailureRow, Finding, ImageHeader, Laterality, ManifestRow, breast_id_of
 
 EXAM_KEYS = ("accession_number", "study_uid")
 # DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
 NOT_IMAGES: tuple[str, ...] = (
     *(".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml"),
     *(".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log"),
+)
+DUPLICATE = "the same image (SOP Instance UID) as another file that comes first by name: kept once"
+TWO_PATIENTS = (
+    "its exam id stands for several patients, so their breasts cannot be told apart; choose another tag for it with"
+    " --set dataset.exam_key, or mend the headers"
 )
 
 
@@ -29,46 +39,32 @@ class Folder:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """Every file that may be DICOM, placed by its header; what cannot be placed is a failure."""
-        uris = self._candidates()
-        images: dict[str, ManifestRow] = {}
-        failures = []
-        for found in sorted(scan(uris), key=lambda row: row.uri):
-            row = self._place(found) if isinstance(found, ScannedImage) else found
-            if isinstance(row, ManifestRow) and row.image_id in images:
-                reason = f"the same image (SOP Instance UID) as {images[row.image_id].uri}: kept once"
-                row = FailureRow(unplaced_id(self.config.root, row.uri), row.uri, "identify", "DuplicateImage", reason)
-            if isinstance(row, ManifestRow):
-                images[row.image_id] = row
-            else:
-                failures.append(row)
-        return Manifest(tuple(images.values()), tuple(failures))
+        """Every file that may be DICOM, placed by its header; what is not asked for or has no place is a failure."""
+        found = sorted(scan(self._candidates()), key=lambda row: row.uri)
+        rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
+        images, failures = _once([row for row in rows if isinstance(row, ManifestRow)])
+        images, mixed = _of_one_patient(images)
+        failures += mixed + [row for row in rows if isinstance(row, FailureRow)]
+        return Manifest(tuple(images), tuple(self._told_apart(images, failures)))
 
-    def read_truth(self, breasts: Sequence[Breast]) -> Truth:
+    def read_truth(self) -> Truth:
         """The label CSV by breast: keyed by `breast_id`, or by `exam_id` and `laterality`; other columns are facts."""
         if not self.config.labels:
             raise DatasetError(
                 f"dataset {self.config.name!r} has no labels; give a CSV with the columns exam_id, laterality and"
                 " birads (or breast_id and birads) as --set dataset.labels=PATH"
             )
-        rows = read_table(self.config.labels, required=())
-        known = {breast.breast_id for breast in breasts}
         truth: dict[str, dict[str, str]] = {}
-        for row in rows:
+        for row in read_table(self.config.labels, required=()):
             breast_id = _breast_of(row, uri=self.config.labels)
             if truth.get(breast_id, row) != row:
                 raise DatasetError(f"{self.config.labels} says two different things about breast {breast_id}")
             truth[breast_id] = row
-        if not known & truth.keys():
-            example = next(iter(truth), "nothing")
-            raise DatasetError(
-                f"{self.config.labels} names no breast of the store (it names {example}, the store holds"
-                f" {min(known, default='none')}); check the exam ids, or --set dataset.exam_key=study_uid"
-            )
-        unknown = len(truth.keys() - known)
-        if unknown:
-            logger.warning("%d of %d breasts in %s are not in the store", unknown, len(truth), self.config.labels)
         return truth
+
+    def read_findings(self) -> Sequence[Finding]:
+        """None: a folder has no boxes."""
+        return ()
 
     def _candidates(self) -> list[str]:
         root = self.config.root
@@ -81,26 +77,82 @@ class Folder:
         return uris
 
     def _place(self, image: ScannedImage) -> ManifestRow | FailureRow:
-        exam_id = image.accession_number if self.config.exam_key == "accession_number" else image.study_uid
-        if not exam_id:
-            reason = f"the header has no {self.config.exam_key}: choose the other with --set dataset.exam_key"
-            return FailureRow(image.image_id, image.uri, "identify", "MissingExam", reason)
+        header = image.header
+        try:
+            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            exam_id = _exam_of(header, exam_key=self.config.exam_key)
+            placement = place_image(header)
+        except ImageError as error:
+            return refused(header.sop_instance_uid or unplaced_id(self.config.root, image.uri), image.uri, error)
         return ManifestRow(
             dataset=self.config.name,
-            patient_id=image.patient_id,
+            patient_id=header.patient_id,
             exam_id=exam_id,
-            breast_id=breast_id_of(exam_id, image.laterality),
-            image_id=image.image_id,
-            laterality=image.laterality,
-            view=image.view,
+            breast_id=breast_id_of(exam_id, placement.laterality),
+            image_id=header.sop_instance_uid,
+            laterality=placement.laterality,
+            view=placement.view,
             uri=image.uri,
-            manufacturer=image.manufacturer,
+            image_kind=header.kind,
+            special=header.special,
+            laterality_from=placement.laterality_from,
+            view_from=placement.view_from,
+            manufacturer=header.manufacturer,
+            sop_instance_uid=header.sop_instance_uid,
         )
+
+    def _told_apart(self, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
+        """The failures, each with an id of its own: a second file of one id takes that of its place."""
+        taken = {row.image_id for row in images}
+        for row in failures:
+            image_id = unplaced_id(self.config.root, row.uri) if row.image_id in taken else row.image_id
+            taken.add(image_id)
+            yield replace(row, image_id=image_id)
 
 
 def unplaced_id(root: str, uri: str) -> str:
     """An id for a file that has none of its own: stable for its place below the root, and no path itself."""
     return "file-" + hashlib.sha256(uri.removeprefix(root).encode()).hexdigest()[:16]
+
+
+def _once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
+    """The first file of each image, and failures for the others."""
+    first: dict[str, ManifestRow] = {}
+    failures = []
+    for row in images:
+        if first.setdefault(row.image_id, row) is not row:
+            failures.append(FailureRow(row.image_id, row.uri, "identify", "DuplicateImage", DUPLICATE))
+    return list(first.values()), failures
+
+
+def _of_one_patient(images: Sequence[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
+    """The images of exams that belong to one patient, and failures for the others: a patient would stand in two."""
+    patients: dict[str, set[str]] = defaultdict(set)
+    for row in images:
+        patients[row.exam_id].add(row.patient_id)
+    kept = [row for row in images if len(patients[row.exam_id]) == 1]
+    mixed = [
+        FailureRow(row.image_id, row.uri, "identify", "ExamOfTwoPatients", TWO_PATIENTS)
+        for row in images
+        if len(patients[row.exam_id]) > 1
+    ]
+    return kept, mixed
+
+
+def _exam_of(header: ImageHeader, *, exam_key: str) -> str:
+    """The exam's id. Raises ImageError for a header without ids."""
+    if not header.sop_instance_uid:
+        raise ImageError(
+            "identify", "the header has no SOP Instance UID: it is no valid DICOM object", "MissingImageId"
+        )
+    if not header.patient_id:
+        reason = "the header has no Patient ID, and without one splits cannot be by patient; give it one"
+        raise ImageError("identify", reason, "MissingPatient")
+    exam_id = header.accession_number if exam_key == "accession_number" else header.study_uid
+    if not exam_id:
+        reason = f"the header has no {exam_key}: choose the other with --set dataset.exam_key"
+        raise ImageError("identify", reason, "MissingExam")
+    return exam_id
 
 
 def _is_other(uri: str) -> bool:

@@ -1,19 +1,41 @@
-"""From an owner's facts to labels: one rule a task, kept beside every label it makes. Works on text records."""
+"""From an owner's facts to labels: one rule a task, kept beside every label it makes. Works on text records.
+
+A breast is labelled, never an image. Adapters bring an owner's rows to one fact a breast before they reach here: the
+worst assessment, the number of distinct findings over all images of the breast, cancer when any finding of it is one,
+the density of the breast or else of its exam. An image without a finding says nothing by itself: it is the breast's
+fact that decides. A fact that is missing (no row, an empty cell) is no label, never a negative one; a fact that cannot
+be read raises.
+"""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from tilebank.datasets.study import Breast, Truth
+from tilebank.datasets.study import Truth
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.terms import LabelRow
+
+T = TypeVar("T")
+
+
+class Breast(Protocol):
+    """Whatever names a breast: a row of a manifest, or a stored one."""
+
+    @property
+    def patient_id(self) -> str: ...
+    @property
+    def exam_id(self) -> str: ...
+    @property
+    def breast_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Task:
-    """A yes-no question about a breast: the fact it is answered from, what that may look like, and the rule.
+    """A question about a breast: the fact it is answered from, what that may look like, and the rule.
 
-    `rule` says it in words; `decide` is given text that is not empty and raises ValueError for what it cannot read.
+    `rule` says it in words; `classes` is the number of answers, 0 to classes - 1; `decide` is given text that is not
+    empty, returns None for what the rule leaves out, and raises ValueError for what it cannot read.
     """
 
     name: str
@@ -21,10 +43,11 @@ class Task:
     expects: str
     rule: str
     decide: Callable[[str], int | None]
+    classes: int = 2
 
 
 BIRADS = re.compile(r"(?:BI-?RADS[ :]*)?([0-6])(?:[ABC]|\.0)?", re.IGNORECASE)
-COUNT = "a whole number"
+DENSITY = re.compile(r"(?:DENSITY[ :]*)?(?:([A-D])|([1-4])(?:\.0)?)", re.IGNORECASE)
 
 
 def birads_category(text: str) -> str:
@@ -35,40 +58,66 @@ def birads_category(text: str) -> str:
     return found.group(1)
 
 
+def _density(text: str) -> int:
+    """0 to 3 for A to D, out of `B`, `DENSITY B`, `2` or `2.0`. Raises ValueError for anything else."""
+    found = DENSITY.fullmatch(text.strip())
+    if not found:
+        raise ValueError(text)
+    letter, digit = found.groups()
+    return "ABCD".index(letter.upper()) if letter else int(digit) - 1
+
+
 def _malignancy(birads: str) -> int | None:
     return {"1": 0, "4": 1, "5": 1, "6": 1}.get(birads_category(birads))
 
 
-def _present(count: str) -> int | None:
-    return int(int(count.removesuffix(".0")) > 0)
+def _present(count: str) -> int:
+    whole = count.removesuffix(".0")
+    if not whole.isdecimal():
+        raise ValueError(count)
+    return int(int(whole) > 0)
 
 
-MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
+def _yes_no(text: str) -> int:
+    return ("0", "1").index(text.removesuffix(".0"))
+
+
+COUNT = "a whole number"
 CATEGORY = "a BI-RADS category, 0 to 6 or 4A to 4C"
+LETTER = "a density, A to D or 1 to 4"
+MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
+DENSITY_RULE = "breast density A (1) -> 0; B (2) -> 1; C (3) -> 2; D (4) -> 3"
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("malignancy", "birads", CATEGORY, MALIGNANCY_RULE, _malignancy),
+        Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _yes_no),
         Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present),
         Task("calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present),
-        Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _present),
+        Task("density", "density", LETTER, DENSITY_RULE, _density, classes=4),
     )
 }
 
 
-def label_breasts(task_name: str, breasts: Sequence[Breast], truth: Truth, *, dataset: str) -> list[LabelRow]:
+def task_named(name: str) -> Task:
+    """The task of this name. Raises ConfigError for an unknown one."""
+    if name not in TASKS:
+        raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, dataset: str) -> list[LabelRow]:
     """Labels of the breasts that the task's rule decides; the others are left out. Sorted by breast_id.
 
-    The stratum of a label is its BI-RADS where known, else the label. Raises ConfigError for an unknown task and
+    `breasts` may name one several times, as a manifest does. The stratum is the BI-RADS for a task that is answered
+    from it, else the label, with the BI-RADS behind it where known. Raises ConfigError for an unknown task and
     DatasetError when no breast gets a label or a fact cannot be read.
     """
-    if task_name not in TASKS:
-        raise ConfigError(f"unknown task {task_name!r}; known: {', '.join(TASKS)}")
-    task = TASKS[task_name]
+    task = task_named(task_name)
     rows = []
-    for breast in sorted(breasts, key=lambda breast: breast.breast_id):
-        facts = truth.get(breast.breast_id, {})
-        label = _decide(task, facts, breast_id=breast.breast_id)
+    for breast_id, breast in sorted({breast.breast_id: breast for breast in breasts}.items()):
+        facts = truth.get(breast_id, {})
+        label = _read(facts, task.fact, task.decide, expects=task.expects, breast_id=breast_id)
         if label is not None:
             rows.append(
                 LabelRow(
@@ -76,9 +125,9 @@ def label_breasts(task_name: str, breasts: Sequence[Breast], truth: Truth, *, da
                     task=task.name,
                     patient_id=breast.patient_id,
                     exam_id=breast.exam_id,
-                    breast_id=breast.breast_id,
+                    breast_id=breast_id,
                     label=label,
-                    stratum=_stratum(facts, label=label, breast_id=breast.breast_id),
+                    stratum=_stratum(task, facts, label=label, breast_id=breast_id),
                     rule=task.rule,
                 )
             )
@@ -87,21 +136,17 @@ def label_breasts(task_name: str, breasts: Sequence[Breast], truth: Truth, *, da
     return rows
 
 
-def _decide(task: Task, facts: Mapping[str, str], *, breast_id: str) -> int | None:
-    text = facts.get(task.fact, "").strip()
+def _stratum(task: Task, facts: Mapping[str, str], *, label: int, breast_id: str) -> str:
+    """Text that sorts a worse breast behind a better one: the label leads, for a BI-RADS of 0 can go with cancer."""
+    birads = _read(facts, "birads", birads_category, expects=CATEGORY, breast_id=breast_id)
+    if birads is None:
+        return str(label)
+    return birads if task.fact == "birads" else f"{label}/{birads}"
+
+
+def _read(facts: Mapping[str, str], fact: str, decide: Callable[[str], T], *, expects: str, breast_id: str) -> T | None:
+    text = facts.get(fact, "").strip()
     try:
-        return task.decide(text) if text else None
+        return decide(text) if text else None
     except ValueError as error:
-        raise _unreadable(task.fact, text, expects=task.expects, breast_id=breast_id) from error
-
-
-def _stratum(facts: Mapping[str, str], *, label: int, breast_id: str) -> str:
-    text = facts.get("birads", "").strip()
-    try:
-        return birads_category(text) if text else str(label)
-    except ValueError as error:
-        raise _unreadable("birads", text, expects=CATEGORY, breast_id=breast_id) from error
-
-
-def _unreadable(fact: str, text: str, *, expects: str, breast_id: str) -> DatasetError:
-    return DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; mend the table")
+        raise DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; mend the table") from error

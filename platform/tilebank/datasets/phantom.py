@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from tilebank.datasets.study import Breast, DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.layout import asked_for, stands
+from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
-from tilebank.files import exists, join_uri
-from tilebank.terms import Laterality, ManifestRow
+from tilebank.files import join_uri
+from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, TileBox
 
 IMAGE_COLUMNS = ("image_id", "patient_id", "exam_id", "breast_id", "laterality", "view", "file", "manufacturer")
+BREAST_COLUMNS = ("breast_id", "birads", "density", "masses", "calcifications")
+BOX_COLUMNS = ("x", "y", "width", "height")
 
 
 class Phantom:
@@ -20,19 +23,25 @@ class Phantom:
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
         """The images that images.csv names."""
         root = self.config.root
-        try:
-            stands = exists(join_uri(root, "phantom.json"))
-        except OSError as error:
-            raise DatasetError(f"cannot look at {root}: {error}; check --root") from error
-        if not stands:
+        if not stands(join_uri(root, "phantom.json")):
             raise DatasetError(f"no phantom study at {root}; write one with: python jobs/make_phantom.py")
-        rows = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
-        return Manifest(images=tuple(self._image(row) for row in rows), failures=())
+        table = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
+        rows = [asked_for(self._image(row), self.config.intake) for row in table]
+        return Manifest(
+            images=tuple(row for row in rows if isinstance(row, ManifestRow)),
+            failures=tuple(row for row in rows if isinstance(row, FailureRow)),
+        )
 
-    def read_truth(self, breasts: Sequence[Breast]) -> Truth:  # noqa: ARG002 - the table is small and read whole
+    def read_truth(self) -> Truth:
         """BI-RADS, density and counts of findings from breasts.csv."""
-        rows = read_table(join_uri(self.config.root, "breasts.csv"), required=("breast_id", "birads"))
+        rows = read_table(join_uri(self.config.root, "breasts.csv"), required=BREAST_COLUMNS)
         return {row["breast_id"]: row for row in rows}
+
+    def read_findings(self) -> Sequence[Finding]:
+        """The drawn lesions of findings.csv, one an image that shows it, boxes in source pixels."""
+        uri = join_uri(self.config.root, "findings.csv")
+        rows = read_table(uri, required=("image_id", "kind", *BOX_COLUMNS))
+        return [_finding(row, uri=uri) for row in rows]
 
     def _image(self, row: dict[str, str]) -> ManifestRow:
         return ManifestRow(
@@ -45,4 +54,13 @@ class Phantom:
             view=row["view"],
             uri=join_uri(self.config.root, row["file"]),
             manufacturer=row["manufacturer"],
+            sop_instance_uid=row["image_id"],
         )
+
+
+def _finding(row: dict[str, str], *, uri: str) -> Finding:
+    try:
+        x, y, width, height = (int(row[name]) for name in BOX_COLUMNS)
+    except ValueError as error:
+        raise DatasetError(f"{uri}: the box of a finding is not whole numbers ({error}); write it anew") from error
+    return Finding(row["image_id"], (row["kind"],), TileBox(x, y, width, height))

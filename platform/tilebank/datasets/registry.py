@@ -1,15 +1,25 @@
 """Adapters by name."""
 
+import os
+
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
+from tilebank.datasets.pseudonyms import Pseudonymised, read_key
 from tilebank.datasets.study import Dataset, DatasetConfig
 from tilebank.errors import ConfigError
 
-DATASETS: dict[str, type[Dataset]] = {"folder": Folder, "phantom": Phantom}
+DATASETS: dict[str, type[Dataset]] = {
+    "folder": Folder,
+    "phantom": Phantom,
+}
 
 
 def open_dataset(config: DatasetConfig) -> Dataset:
-    """The adapter that `config` names. Raises ConfigError for an unknown one."""
+    """The adapter that `config` names, its ids replaced where it asks for that.
+
+    Raises ConfigError for an unknown adapter, and for keyed ids without a key in the environment.
+    """
     if config.adapter not in DATASETS:
         raise ConfigError(f"dataset {config.name!r}: unknown adapter {config.adapter!r}; known: {', '.join(DATASETS)}")
-    return DATASETS[config.adapter](config)  # type: ignore[call-arg]  # a Protocol names no constructor
+    dataset = DATASETS[config.adapter](config)  # type: ignore[call-arg]  # a Protocol names no constructor
+    return Pseudonymised(dataset, read_key(os.environ)) if config.ids == "keyed-hash" else dataset

@@ -1,10 +1,11 @@
 """What a dataset is: a configuration, a manifest, and the truth about its breasts. Knows no owner's files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from tilebank.terms import FailureRow, Laterality, ManifestRow
+from tilebank.datasets.intake import IntakeConfig
+from tilebank.terms import FailureRow, Finding, ImageHeader, ManifestRow
 
 
 @dataclass(frozen=True)
@@ -12,8 +13,9 @@ class DatasetConfig:
     """Where a dataset lies and how it is read.
 
     root: folder or bucket prefix; labels: CSV of breast truths (adapter `folder`), empty for none; exam_key: which tag
-    names the exam, `accession_number` or `study_uid`; licence: its name; redistributable: whether vectors and heads
-    made from it may be shared: tables and heads inherit both.
+    names the exam, `accession_number` or `study_uid` (adapter `folder`); licence: its name; redistributable: whether
+    vectors and heads made from it may be shared: tables and heads inherit both. ids: `plain`, or `keyed-hash` to
+    replace patient and exam ids by a hash under the key in TILEBANK_ID_KEY. intake: which images are asked for.
     """
 
     name: str
@@ -23,54 +25,48 @@ class DatasetConfig:
     redistributable: bool
     labels: str = ""
     exam_key: str = "accession_number"
+    ids: Literal["plain", "keyed-hash"] = "plain"
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
 
 
 @dataclass(frozen=True)
 class ScannedImage:
-    """What the header of one file says: handed in by whoever can read DICOM."""
+    """One file and what its header says: handed in by whoever can read DICOM."""
 
     uri: str
-    image_id: str
-    patient_id: str
-    study_uid: str
-    accession_number: str
-    laterality: Laterality
-    view: str
-    manufacturer: str
+    header: ImageHeader
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The images that a run should hold, and the files that cannot be placed."""
+    """The images that a run should hold, and the files that are refused or (stage `filter`) not asked for."""
 
     images: tuple[ManifestRow, ...]
     failures: tuple[FailureRow, ...]
-
-
-@dataclass(frozen=True)
-class Breast:
-    """One breast that has vectors: the bag that a label is asked for."""
-
-    patient_id: str
-    exam_id: str
-    breast_id: str
-    laterality: Laterality
 
 
 Scan = Callable[[Sequence[str]], Iterable[ScannedImage | FailureRow]]
 """Reads the headers behind many URIs, in any order."""
 
 Truth = Mapping[str, Mapping[str, str]]
-"""breast_id -> column -> text, as the owner wrote it; an empty text is a missing fact."""
+"""breast_id -> fact -> text, as the owner wrote it; an empty text or no key is a missing fact.
+
+Facts that several datasets share: `birads`, `density`, `masses` and `calcifications` (counts), `cancer` (0 or 1),
+`split` (the owner's `train` or `test`), `years_to_cancer` and `years_to_last_followup`, `age`.
+"""
 
 
 class Dataset(Protocol):
-    """One adapter. Both calls read metadata only."""
+    """One adapter. All calls read metadata only; a table that is missing or lacks a column raises DatasetError."""
 
     def read_manifest(self, scan: Scan) -> Manifest:
         """Every image of the dataset. Raises DatasetError when there is none."""
         ...
 
-    def read_truth(self, breasts: Sequence[Breast]) -> Truth:
-        """What the owner's tables say about these breasts. Raises DatasetError when there are no tables."""
+    def read_truth(self) -> Truth:
+        """What the owner's tables say about breasts, with images or without."""
+        ...
+
+    def read_findings(self) -> Sequence[Finding]:
+        """Annotated lesions, in any order; none where the dataset has no boxes."""
         ...

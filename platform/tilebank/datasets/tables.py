@@ -2,28 +2,74 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from tilebank.errors import DatasetError
-from tilebank.files import read_bytes
+from tilebank.files import open_file
+
+NULLS = frozenset(
+    {"", "nan", "none", "null", "nat", "<na>"}
+)  # how an empty cell is written, the libraries' ways included
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-def read_table(uri: str, *, required: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV with a header line. Raises DatasetError when it is missing or lacks a required column."""
+def read_table(uri: str, *, required: Sequence[str], columns: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """The rows of a CSV with a header line: all columns, or those of `required` and `columns` alone.
+
+    A column of `columns` that the table lacks is empty text. Raises DatasetError when the table is missing, is not a
+    table, or lacks a required column.
+    """
+    return list(read_rows(uri, required=required, columns=columns))
+
+
+def read_rows(uri: str, *, required: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
+    """The rows of `read_table` one by one, for tables that are too large to hold; it raises as they are read."""
     try:
-        text = read_bytes(uri).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with open_file(uri) as stream:
+            reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
+            yield from _rows(reader, uri=uri, required=required, columns=columns)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"cannot read the table {uri}: {error}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = reader.fieldnames or []
-    if len(columns) == 1 and ";" in columns[0]:
+
+
+def given(text: str) -> str:
+    """`text`, or the empty text where it is one of the ways to write an empty cell (`NaN`, `None`, ...)."""
+    return "" if text.casefold() in NULLS else text
+
+
+def exact_id(text: str, *, column: str, uri: str) -> str:
+    """An identifier as the owner wrote it; `123.0`, which a detour through floats makes of 123, is mended.
+
+    Raises DatasetError for what has lost digits on that detour, or may have: scientific notation, fractions, and
+    more than 15 digits with a decimal point (a float holds 15 decimal digits for certain).
+    """
+    if text.isdecimal() or not NUMBER.fullmatch(text):
+        return text
+    mended = text.removesuffix(".0")
+    if mended.isdecimal() and len(mended) <= 15:
+        return mended
+    raise DatasetError(
+        f"{uri}: {column} {text!r} was written from a floating-point number and may have lost digits; take the owner's"
+        " own table, or write it again with all columns read as text"
+    )
+
+
+def _rows(
+    reader: Iterator[list[str]], *, uri: str, required: Sequence[str], columns: Sequence[str] | None
+) -> Iterator[dict[str, str]]:
+    header = next(reader, [])
+    if len(header) == 1 and ";" in header[0]:
         raise DatasetError(f"{uri} is separated by semicolons; save it with commas")
-    missing = [name for name in required if name not in columns]
+    missing = [name for name in required if name not in header]
     if missing:
-        raise DatasetError(f"{uri} has no column {', '.join(missing)}; it has {', '.join(columns) or 'none at all'}")
-    rows = []
-    for number, row in enumerate(reader, start=2):
-        if None in row or None in row.values():
+        some = ", ".join(header[:30]) + (f" and {len(header) - 30} more" if len(header) > 30 else "")
+        raise DatasetError(f"{uri} has no column {', '.join(missing)}; it has {some or 'none at all'}")
+    kept = list(dict.fromkeys(header if columns is None else (*required, *columns)))
+    absent = {name: "" for name in kept if name not in header}
+    places = [(name, header.index(name)) for name in kept if name in header]
+    for number, cells in enumerate(reader, start=2):
+        if len(cells) == len(header):
+            yield {name: cells[place].strip() for name, place in places} | absent
+        elif cells:  # a blank line is none
             raise DatasetError(f"{uri} line {number} has another number of cells than the header; repair the line")
-        rows.append({name: cell.strip() for name, cell in row.items()})
-    return rows

@@ -12,13 +12,11 @@ import ray
 from tilebank.encoders.registry import load_encoder
 from tilebank.errors import StoreError
 from tilebank.files import join_uri, read_bytes
-from tilebank.flows.bench_images import cut_image, study_images
+from tilebank.flows.bench_images import cut_image, read_image, study_images
 from tilebank.flows.bench_measure import Bench, BenchRow, PartResult, compared, counted, in_processes
 from tilebank.flows.extract import extract
 from tilebank.flows.runtime import cluster_gpus
 from tilebank.flows.settings import Settings
-from tilebank.imaging.breast import breast_mask
-from tilebank.imaging.dicom import read_mammogram
 from tilebank.store.tables import Store
 from tilebank.terms import ManifestRow
 
@@ -135,8 +133,8 @@ def _loop(request: _LoopRequest) -> _Course:
     encoder = load_encoder(settings.encoder)
     vectors, marks, encode_s = [], [], []
     for image in request.images:
-        mammogram = read_mammogram(read_bytes(image.uri))
-        tiles = cut_image(mammogram, breast_mask(mammogram.pixels, settings.mask), settings)
+        mammogram = read_image(read_bytes(image.uri), settings)
+        tiles = cut_image(mammogram, settings)
         before_s = time.perf_counter()
         vectors.append(encoder.encode(tiles, max_value=float(mammogram.max_value)))
         now_s = time.perf_counter()

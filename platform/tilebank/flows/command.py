@@ -122,6 +122,12 @@ def run_job(
     return FAILED if summary.failed else 0
 
 
+def aligned(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values as a block of text, values under each other."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
 def _names(kind: str) -> str:
     try:
         return ", ".join(known_names(kind))

@@ -14,52 +14,13 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from tilebank.flows.command import aligned
+from tilebank.flows.extract_plan import ExtractionPlan, plan_of
 from tilebank.flows.settings import Settings
 from tilebank.flows.stages import FAILURE_COLUMNS, instance_rows
-from tilebank.flows.stream import encode_images, read_manifest
+from tilebank.flows.stream import encode_images
 from tilebank.store.tables import Instances, Store
-from tilebank.terms import FailureRow, ManifestRow
-
-
-@dataclass(frozen=True)
-class ExtractionPlan:
-    """What is there and what is to be done, by image."""
-
-    dataset: str
-    encoder: str
-    fingerprint: str
-    table: str
-    images: int
-    done: int
-    failed_before: int
-    pending: tuple[ManifestRow, ...]
-    unplaced: tuple[FailureRow, ...]
-
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
-
-    def as_dict(self) -> dict[str, object]:
-        """JSON values; rows as counts."""
-        return asdict(self) | {"pending": len(self.pending), "unplaced": len(self.unplaced)}
-
-    def as_text(self) -> str:
-        """Counts by state."""
-        rows = [
-            ("dataset / encoder", f"{self.dataset} / {self.encoder}"),
-            ("fingerprint", self.fingerprint),
-            ("table", self.table),
-            ("images", str(self.images)),
-            ("  done", str(self.done)),
-            (
-                "  failed before",
-                f"{self.failed_before}" + (" (--retry-failed tries them again)" if self.failed_before else ""),
-            ),
-            ("  new", str(len(self.pending))),
-            ("files that cannot be placed", str(len(self.unplaced))),
-        ]
-        return _aligned(rows)
+from tilebank.terms import FailureRow
 
 
 @dataclass(frozen=True)
@@ -82,7 +43,7 @@ class ExtractionSummary:
     @property
     def failed(self) -> bool:
         """Whether there was something to do and nothing came of it."""
-        return bool(self.plan.pending or self.plan.unplaced) and not self.images and not self.plan.done
+        return bool(self.plan.pending or self.plan.refused) and not self.images and not self.plan.done
 
     @property
     def images_per_s(self) -> float:
@@ -95,38 +56,29 @@ class ExtractionSummary:
         where = [("table", f"{self.plan.table}, version {self.version}"), ("fingerprint", self.plan.fingerprint)]
         if not self.plan.pending and not self.failures:
             done = f"all {self.plan.images} images are stored or recorded as failures"
-            return _aligned([("nothing to do", done), *where])
+            return aligned([("nothing to do", done), *where])
         rows += [(f"  failed, {reason}", str(count)) for reason, count in sorted(self.failures.items())]
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
             ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),
         ]
-        return _aligned([*rows, *where])
-
-
-def plan_extraction(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionPlan:
-    """What an extraction would do. Reads the manifest and the store, writes nothing.
-
-    limit: take no more than this many pending images, in manifest order. retry_failed: failed images are pending too.
-    """
-    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
-    return _plan(settings, table, limit=limit, retry_failed=retry_failed)
+        return aligned([*rows, *where])
 
 
 def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionSummary:
     """Encode and store what is missing. Raises TilebankError before any work when something is wrong with the whole."""
     began = time.perf_counter()
     table = _open_table(settings)
-    plan = _plan(settings, table, limit=limit, retry_failed=retry_failed)
-    table.commit_failures([_failure(row, plan.fingerprint) for row in plan.unplaced])
+    plan = plan_of(settings, table, limit=limit, retry_failed=retry_failed)
+    unread = (*plan.refused, *plan.filtered)
+    committer = _Committer(table, settings, plan)
+    committer.record(unread)
     tally: Counter[str] = Counter()
-    failures = Counter(f"{row.stage}: {row.reason}" for row in plan.unplaced)
+    failures = Counter(f"{row.stage}: {row.reason}" for row in unread)
     if plan.pending:
         with tqdm(total=len(plan.pending), unit="image", desc="extract", dynamic_ncols=True) as bar:
             for rows in _in_commits(encode_images(settings, plan.pending), size=settings.extraction.commit_images):
-                tally += _commit(
-                    table, rows, dim=settings.encoder.dim, fingerprint=plan.fingerprint, retried=retry_failed
-                )
+                tally += committer.commit(rows)
                 failures += Counter(
                     f"{row['failed_stage']}: {row['failed_reason']}" for row in rows if row["failed_stage"]
                 )
@@ -153,27 +105,6 @@ def _open_table(settings: Settings) -> Instances:
     return store.open_instances(dataset, encoder.name, dim=encoder.dim, licence=settings.licence)
 
 
-def _plan(settings: Settings, table: Instances | None, *, limit: int | None, retry_failed: bool) -> ExtractionPlan:
-    manifest = read_manifest(settings)
-    fingerprint = settings.fingerprint
-    done = table.done_images(fingerprint) if table else set()
-    failed = set(table.failed_images(fingerprint)) - done if table else set()
-    known = done if retry_failed else done | failed
-    pending = [row for row in manifest.images if row.image_id not in known]
-    ids = {row.image_id for row in manifest.images}
-    return ExtractionPlan(
-        dataset=settings.dataset.name,
-        encoder=settings.encoder.name,
-        fingerprint=fingerprint,
-        table=table.uri if table else "none yet",
-        images=len(ids),
-        done=len(done & ids),
-        failed_before=len(failed & ids),
-        pending=tuple(pending[:limit]),
-        unplaced=tuple(row for row in manifest.failures if retry_failed or row.image_id not in failed),
-    )
-
-
 def _in_commits(rows: Iterable[dict[str, Any]], *, size: int) -> Iterator[list[dict[str, Any]]]:
     """Rows in lists of `size`; an image that a restarted worker sends again is passed on once."""
     seen: set[str] = set()
@@ -190,27 +121,28 @@ def _in_commits(rows: Iterable[dict[str, Any]], *, size: int) -> Iterator[list[d
         yield chunk
 
 
-def _commit(
-    table: Instances, rows: Sequence[dict[str, Any]], *, dim: int, fingerprint: str, retried: bool
-) -> Counter[str]:
-    """Store what came out whole, record what failed; count views and tiles. Only a retry has failures to forget."""
-    whole = [row for row in rows if not row["failed_stage"]]
-    if whole:
-        pieces = [instance_rows(row, dim=dim, fingerprint=fingerprint) for row in whole]
-        table.commit(pa.concat_tables(pieces))
-        if retried:
-            table.forget_failures([row["image_id"] for row in whole], fingerprint=fingerprint)
-    failed = [row for row in rows if row["failed_stage"]]
-    reasons = [FailureRow(row["image_id"], row["uri"], *(row[name] for name in FAILURE_COLUMNS)) for row in failed]
-    table.commit_failures([_failure(row, fingerprint) for row in reasons])
-    instances = sum(piece.num_rows for piece in pieces) if whole else 0
-    return Counter(views=len(whole), tiles=instances - len(whole))
+class _Committer:
+    """Stores what came out whole and records what failed; one commit a chunk of images."""
 
+    def __init__(self, table: Instances, settings: Settings, plan: ExtractionPlan) -> None:
+        self._table = table
+        self._dim = settings.encoder.dim
+        self._keyed = settings.dataset.ids == "keyed-hash"
+        self._plan = plan
 
-def _failure(row: FailureRow, fingerprint: str) -> dict[str, str]:
-    return asdict(row) | {"fingerprint": fingerprint}
+    def commit(self, rows: Sequence[dict[str, Any]]) -> Counter[str]:
+        """Store and record these images; count views and tiles. A success ends an old failure."""
+        whole = [row for row in rows if not row["failed_stage"]]
+        pieces = [instance_rows(row, dim=self._dim, fingerprint=self._plan.fingerprint) for row in whole]
+        if whole:
+            self._table.commit(pa.concat_tables(pieces))
+        if mended := [row["image_id"] for row in whole if row["image_id"] in self._plan.failures_to_retry]:
+            self._table.forget_failures(mended, fingerprint=self._plan.fingerprint)
+        failed = [row for row in rows if row["failed_stage"]]
+        self.record(FailureRow(row["image_id"], row["uri"], *(row[name] for name in FAILURE_COLUMNS)) for row in failed)
+        return Counter(views=len(whole), tiles=sum(piece.num_rows for piece in pieces) - len(whole))
 
-
-def _aligned(rows: Sequence[tuple[str, str]]) -> str:
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    def record(self, failures: Iterable[FailureRow]) -> None:
+        """Write failures. Where ids are replaced by a hash no path is kept, since paths often hold ids."""
+        common = {"fingerprint": self._plan.fingerprint} | ({"uri": ""} if self._keyed else {})
+        self._table.commit_failures([asdict(row) | common for row in failures])

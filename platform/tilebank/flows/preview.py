@@ -9,9 +9,8 @@ from tilebank.errors import DatasetError, ImageError
 from tilebank.files import read_bytes
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
-from tilebank.imaging.breast import breast_mask
-from tilebank.imaging.dicom import read_mammogram
 from tilebank.imaging.overlay import draw_plan, png_bytes
+from tilebank.imaging.reader import read_mammogram
 from tilebank.imaging.tiling import plan_tiles, plan_view
 from tilebank.terms import ManifestRow
 
@@ -60,8 +59,8 @@ def _first(rows: Sequence[ManifestRow], count: int) -> list[ManifestRow]:
 
 
 def _draw(row: ManifestRow, settings: Settings, *, out: Path, height_px: int) -> str:
-    mammogram = read_mammogram(read_bytes(row.uri))
-    mask = breast_mask(mammogram.pixels, settings.mask)
+    mammogram = read_mammogram(read_bytes(row.uri), reader=settings.reader, mask=settings.mask)
+    mask = mammogram.breast
     tiles = plan_tiles(mask, settings.tiling, size_px=settings.encoder.input_size_px)
     picture = draw_plan(
         mammogram.pixels,

@@ -17,6 +17,7 @@ from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of
 from tilebank.imaging.breast import MASK_VERSION, MaskConfig
 from tilebank.imaging.dicom import READER_VERSION
+from tilebank.imaging.intensity import INTENSITY_VERSION, ReaderConfig
 from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
 from tilebank.mil.fit import FitConfig
 from tilebank.mil.heads import HeadConfig
@@ -29,18 +30,28 @@ class ExtractionConfig:
     """How an extraction uses the machine; nothing here shapes a vector. See conf/platform.yaml."""
 
     images_per_task: int = 4
+    read_cpus: float = 1
     read_memory_mb: int = 512
     images_per_batch: int = 8
     commit_images: int = 32
+    image_seconds: float = 120
+    image_memory_mb: int = 4096
     encoders: int = 0
+    encoders_max: int = 0
     encoder_cpus: float = 1
     encoder_gpus: float = -1
+    encoder_memory_mb: int = 0
+    gpu_tflops: float = 400
 
     def __post_init__(self) -> None:
         if min(self.images_per_task, self.images_per_batch, self.commit_images, self.read_memory_mb) < 1:
             raise ValueError("images_per_task, images_per_batch, commit_images and read_memory_mb are at least 1")
-        if self.encoders < 0 or self.encoder_cpus < 0:
-            raise ValueError("encoders and encoder_cpus are not below 0")
+        if min(self.encoders, self.encoders_max, self.encoder_cpus, self.encoder_memory_mb) < 0:
+            raise ValueError("encoders, encoders_max, encoder_cpus and encoder_memory_mb are not below 0")
+        if self.read_cpus <= 0 or self.gpu_tflops <= 0:
+            raise ValueError("read_cpus and gpu_tflops are above 0")
+        if self.image_seconds <= 0 or self.image_memory_mb < 1:
+            raise ValueError("image_seconds and image_memory_mb are above 0")
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class Settings(BaseModel):
     store: str
     tracking: str
     artifacts: str
+    reader: ReaderConfig
     mask: MaskConfig
     tiling: TilingConfig
     extraction: ExtractionConfig
@@ -103,7 +115,7 @@ class Settings(BaseModel):
         """The hash of everything that shapes a vector. Raises EncoderError when the weights cannot be named."""
         return fingerprint_of(
             {
-                "reader": READER_VERSION,
+                "reader": {"version": [READER_VERSION, INTENSITY_VERSION], "config": self.reader},
                 "mask": {"version": MASK_VERSION, "config": self.mask},
                 "tiling": {"version": TILING_VERSION, "config": self.tiling},
                 "encoder": identity_of(self.encoder),

@@ -1,16 +1,17 @@
 """The stages of an extraction: columns in, columns out. Each runs in a Ray worker; none knows the store.
 
-`read_images`: manifest columns -> the same, plus `pixels` and the plan of the instances, or a failure.
+`read_images`: manifest columns -> the same, plus what was seen, the plan of the instances and `pixels`, or a failure.
 `EncodeImages`: those -> `vectors` in place of `pixels`.
-`scan_headers`: `uri` -> the header's columns, or a failure.
+`look_at_images`: manifest columns -> the same, plus what was seen, or a failure.
+`scan_headers`: `uri` -> the pickled header, or a failure.
 
 One row is one image, so that an image is never torn apart between blocks. Arrays of varying length travel as bytes:
 pixels uint16 (n, S, S), boxes int32 (n, 4), tissue float32 (n,), vectors float16 (n, D); instance 0 is the whole view.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,43 +21,39 @@ from tilebank.datasets.folder import unplaced_id
 from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
-from tilebank.files import open_file, read_bytes
-from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.dicom import ImageHeader, Mammogram, read_header, read_mammogram
-from tilebank.imaging.instances import cut_instances
-from tilebank.imaging.tiling import TilingConfig
-from tilebank.store.schema import instances_schema
+from tilebank.files import read_bytes
+from tilebank.flows.isolation import Limits, isolated
+from tilebank.flows.one_image import Expected, ImageRecipe, header_of, instances_of, look_at, unreadable
+from tilebank.store.schema import SEEN, instances_schema
 from tilebank.terms import InstanceKind
 
 Row = dict[str, Any]
 
 FAILURE_COLUMNS = ("failed_stage", "failed_class", "failed_reason")
+READ_AHEAD = 2  # files a reading task fetches at once
 NO_ENCODER = "encoder"  # the stage of a failure that is nobody's image: the run stops
 NO_FAILURE: Row = dict.fromkeys(FAILURE_COLUMNS, "")
+FAILURE = pa.schema([(name, pa.string()) for name in FAILURE_COLUMNS])
 PLAN = pa.schema(
-    [("max_value", pa.int32()), ("flipped", pa.bool_()), ("boxes", pa.large_binary()), ("tissue", pa.large_binary())]
-    + [(name, pa.string()) for name in FAILURE_COLUMNS]
+    [("max_value", pa.int32()), ("flipped", pa.bool_())]
+    + [(name, pa.large_binary()) for name in ("boxes", "tissue", "pixels")]
 )
-HEADER = pa.schema(
-    [(name, pa.string()) for name in ("uri", "image_id", "patient_id", "study_uid", "accession_number", "laterality")]
-    + [(name, pa.string()) for name in ("view", "manufacturer", *FAILURE_COLUMNS)]
-)
+LOOK = pa.schema([("breast_fraction", pa.float32())])
+HEADER = pa.schema([("uri", pa.string()), ("image_id", pa.string()), ("header", pa.binary()), *FAILURE])
+# What a failed image has in place of pixels; the encode stage reads it as no instances.
 NOTHING: Row = {"max_value": 0, "flipped": False, "boxes": b"", "tissue": b"", "pixels": b""}
 
 
-def read_images(batch: pa.Table, *, mask: MaskConfig, tiling: TilingConfig, size_px: int) -> pa.Table:
-    """manifest columns -> + pixels, max_value, flipped, boxes, tissue, failed_stage, failed_class, failed_reason."""
-    rows = []
-    for image in batch.to_pylist():
-        try:
-            mammogram = _read(image["uri"], image_id=image["image_id"])
-            rows.append(_instances_of(mammogram, mask=mask, tiling=tiling, size_px=size_px) | NO_FAILURE)
-        except ImageError as error:
-            rows.append(NOTHING | failure_columns(error))
-    columns = pa.Table.from_pylist(rows, schema=pa.schema([*PLAN, ("pixels", pa.large_binary())]))
-    for name in columns.column_names:
-        batch = batch.append_column(name, columns[name])
-    return batch
+def read_images(batch: pa.Table, *, recipe: ImageRecipe, limits: Limits) -> pa.Table:
+    """manifest columns -> + those of SEEN, PLAN and FAILURE."""
+    rows = [NOTHING | row for row in _through(instances_of, batch, recipe=recipe, limits=limits)]
+    return _beside(batch, rows, schema=pa.schema([*SEEN, *PLAN, *FAILURE]))
+
+
+def look_at_images(batch: pa.Table, *, recipe: ImageRecipe, limits: Limits) -> pa.Table:
+    """manifest columns -> + those of SEEN, LOOK and FAILURE: all of a reading but the tiles."""
+    rows = list(_through(look_at, batch, recipe=recipe, limits=limits))
+    return _beside(batch, rows, schema=pa.schema([*SEEN, *LOOK, *FAILURE]))
 
 
 class EncodeImages:
@@ -97,15 +94,15 @@ def _refused(batch: pa.Table, reason: str) -> pa.Table:
     return batch.drop_columns(["pixels"]).append_column("vectors", nothing)
 
 
-def scan_headers(batch: pa.Table, *, root: str) -> pa.Table:
-    """uri -> uri, image_id, patient_id, study_uid, accession_number, laterality, view, manufacturer, failed_*."""
+def scan_headers(batch: pa.Table, *, root: str, limits: Limits) -> pa.Table:
+    """uri -> uri, image_id, header (pickled, empty for a failure), and those of FAILURE."""
     rows = []
     for uri in batch["uri"].to_pylist():
         try:
-            header = asdict(_header(uri))
-            rows.append({"uri": uri} | {name: header.get(name, "") for name in HEADER.names[1:-3]} | NO_FAILURE)
+            header = isolated(limits).call(header_of, uri)
+            rows.append({"uri": uri, "image_id": header.sop_instance_uid, "header": pickle.dumps(header)} | NO_FAILURE)
         except ImageError as error:
-            rows.append({"uri": uri, "image_id": unplaced_id(root, uri)} | failure_columns(error))
+            rows.append({"uri": uri, "image_id": unplaced_id(root, uri), "header": b""} | failure_columns(error))
     return pa.Table.from_pylist(rows, schema=HEADER)
 
 
@@ -114,8 +111,9 @@ def instance_rows(row: dict[str, Any], *, dim: int, fingerprint: str) -> pa.Tabl
     boxes = np.frombuffer(row["boxes"], np.int32).reshape(-1, 4)
     count = len(boxes)
     vectors = np.frombuffer(row["vectors"], np.float16)
-    constant = {name: row[name] for name in ("image_id", "breast_id", "exam_id", "patient_id", "laterality", "view")}
-    columns = {name: pa.array([value] * count, pa.string()) for name, value in constant.items()}
+    ids = ("image_id", "breast_id", "exam_id", "patient_id", "laterality", "view")
+    constant = [pa.field(name, pa.string()) for name in ids] + list(SEEN)
+    columns = {field.name: pa.repeat(pa.scalar(row[field.name], field.type), count) for field in constant}
     columns |= {
         "instance_id": pa.array([f"{row['image_id']}#{index}" for index in range(count)]),
         "kind": pa.array([InstanceKind.VIEW.value] + [InstanceKind.TILE.value] * (count - 1)),
@@ -130,45 +128,43 @@ def instance_rows(row: dict[str, Any], *, dim: int, fingerprint: str) -> pa.Tabl
 
 
 def failure_columns(error: ImageError) -> Row:
-    """A failure as columns: the stage, the class of what went wrong beneath, the reason."""
-    cause = error.__cause__ or error
-    return dict(zip(FAILURE_COLUMNS, (error.stage, type(cause).__name__, error.reason), strict=True))
+    """A failure as columns: the stage, the class of what went wrong, the reason."""
+    return dict(zip(FAILURE_COLUMNS, (error.stage, error.error_class, error.reason), strict=True))
 
 
-def _read(uri: str, *, image_id: str) -> Mammogram:
-    with _reading():
-        content = read_bytes(uri)
-    mammogram = read_mammogram(content)
-    if mammogram.header.image_id != image_id:
-        raise ImageError("identify", "the file holds another image than the manifest says (SOP Instance UID differs)")
-    return mammogram
+def _through(function: Callable[..., Row], batch: pa.Table, *, recipe: ImageRecipe, limits: Limits) -> Iterator[Row]:
+    """What `function` says of each image, or its failure. The next images are fetched while one is decoded."""
+    images = batch.to_pylist()
+    for image, content in zip(images, _fetched([image["uri"] for image in images]), strict=True):
+        expected = Expected(image["laterality"], image["view"], image["sop_instance_uid"])
+        try:
+            if isinstance(content, ImageError):
+                raise content
+            yield isolated(limits).call(function, content, expected, recipe=recipe) | NO_FAILURE
+        except ImageError as error:
+            yield failure_columns(error)
 
 
-def _header(uri: str) -> ImageHeader:
-    with _reading(), open_file(uri) as source:
-        return read_header(source)
+def _fetched(uris: Sequence[str]) -> Iterator[bytes | ImageError]:
+    """The files' bytes in order, READ_AHEAD of them under way at once."""
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        yield from pool.map(_fetch, uris)
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
+def _fetch(uri: str) -> bytes | ImageError:
     try:
-        yield
+        return read_bytes(uri)
     except OSError as error:
-        raise ImageError("read", f"the file cannot be read ({type(error).__name__})") from error
+        return unreadable(error)
 
 
-def _instances_of(mammogram: Mammogram, *, mask: MaskConfig, tiling: TilingConfig, size_px: int) -> Row:
-    """The whole view, then its tiles, cut at the encoder's size."""
-    breast = breast_mask(mammogram.pixels, mask)
-    cut = cut_instances(mammogram.pixels, breast, mask=mask, tiling=tiling, size_px=size_px)
-    boxes = [(tile.box.x, tile.box.y, tile.box.width, tile.box.height) for tile in cut.plan]
-    return {
-        "max_value": mammogram.max_value,
-        "flipped": cut.flipped,
-        "boxes": np.asarray(boxes, np.int32).tobytes(),
-        "tissue": np.asarray([tile.tissue_fraction for tile in cut.plan], np.float32).tobytes(),
-        "pixels": cut.pixels.tobytes(),
-    }
+def _beside(batch: pa.Table, rows: Sequence[Row], *, schema: pa.Schema) -> pa.Table:
+    """`batch` with the columns of `rows` that `schema` names, in place of its own of that name."""
+    columns = pa.Table.from_pylist(rows, schema=schema)
+    kept = batch.drop_columns([name for name in schema.names if name in batch.column_names])
+    for name in schema.names:
+        kept = kept.append_column(name, columns[name])
+    return kept
 
 
 def _buffers(column: pa.ChunkedArray) -> list[memoryview]:

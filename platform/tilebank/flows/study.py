@@ -1,20 +1,24 @@
 """A task's labels and splits laid over stored vectors: what a search, or a person in a notebook, reads."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.datasets.labels import label_breasts
+from tilebank.datasets.labels import TASKS, Breast, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.splits import assert_no_leak, plan_splits
-from tilebank.datasets.study import Breast
+from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
+from tilebank.datasets.study import DatasetConfig, Truth
+from tilebank.errors import ConfigError, DatasetError
 from tilebank.flows.settings import Settings
 from tilebank.mil.bags import BagBatch
 from tilebank.store.reader import BagArrays, Reader
 from tilebank.store.tables import Store
-from tilebank.terms import LabelRow, Laterality, Split
+from tilebank.terms import LabelRow, Split
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,29 +58,81 @@ class LabelledStudy:
 def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     """Label and split the stored breasts for `task`; labels and splits are written beside the vectors.
 
-    Raises TilebankError when there are no vectors, no labels, or too few patients.
+    Train patients that `splits.fraction` leaves out are in the tables, but in no split here. Raises TilebankError when
+    the task is no yes-no question, or there are no vectors, no labels, or too few patients.
     """
+    _assert_yes_no(task)
     dataset = settings.dataset.name
     reader = Reader(settings.store, dataset=dataset, encoder=settings.encoder.name, fingerprint=settings.fingerprint)
-    labels = _label(settings, reader, task=task)
-    splits = plan_splits(labels, settings.splits)
-    rows = {split: [row for row in labels if splits[row.patient_id] is split] for split in Split}
+    labels, whole = _plan(settings, reader.read_breasts(), task=task)
+    splits = keep_fraction(whole, labels, settings.splits)
+    rows = {split: [row for row in labels if splits.get(row.patient_id) is split] for split in Split}
     assert_no_leak({split: [row.patient_id for row in part] for split, part in rows.items()})
-    _write_truth(settings, labels=labels, splits=splits, task=task)
+    _write_truth(settings, labels=labels, splits=whole, task=task)
     return LabelledStudy(reader, rows)
 
 
-def _label(settings: Settings, reader: Reader, *, task: str) -> list[LabelRow]:
-    breasts = [
-        Breast(row.patient_id, row.exam_id, row.breast_id, Laterality(row.laterality)) for row in reader.read_breasts()
-    ]
-    truth = open_dataset(settings.dataset).read_truth(breasts)
-    return label_breasts(task, breasts, truth, dataset=settings.dataset.name)
+def plan_study(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:
+    """The labels of `breasts` and patient_id -> split, as a search would take them; needs no vectors, writes nothing.
+
+    `breasts` may be the rows of a manifest. Patients whose split the store already holds stay there; train patients
+    that `splits.fraction` leaves out have no split. Takes tasks of any number of classes. Raises TilebankError for an
+    unknown task, no labels, or too few patients.
+    """
+    labels, whole = _plan(settings, breasts, task=task)
+    return labels, keep_fraction(whole, labels, settings.splits)
+
+
+def _plan(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:
+    """Labels, and the split of every labelled patient."""
+    task_named(task)
+    truth = _read_truth(settings.dataset, breasts)
+    labels = label_breasts(task, breasts, truth=truth, dataset=settings.dataset.name)
+    official = official_splits(breasts, truth) if settings.splits.official else {}
+    return labels, plan_splits(labels, settings.splits, held=_held(settings, task=task), official=official)
+
+
+def _read_truth(config: DatasetConfig, breasts: Sequence[Breast]) -> Truth:
+    """The dataset's facts. Raises DatasetError when they are about none of `breasts`."""
+    truth = open_dataset(config).read_truth()
+    known = {breast.breast_id for breast in breasts}
+    if not known & truth.keys():
+        raise DatasetError(
+            f"the labels of dataset {config.name!r} name none of its images' breasts (they name"
+            f" {min(truth, default='none')}, the images are of {min(known, default='none')}); {_advice(config)}"
+        )
+    unknown = len(truth.keys() - known)
+    if unknown:
+        logger.info("%s: labels of %d of %d breasts have no images here", config.name, unknown, len(truth))
+    return truth
+
+
+def _advice(config: DatasetConfig) -> str:
+    if config.ids == "keyed-hash":
+        return "set TILEBANK_ID_KEY to the key, and dataset.ids to what it was, when the images were extracted"
+    if config.adapter == "folder":
+        return f"check the exam ids in {config.labels}, or --set dataset.exam_key=study_uid (it is {config.exam_key})"
+    return f"check that the tables and the images below {config.root} are of one release"
+
+
+def _held(settings: Settings, *, task: str) -> dict[str, Split]:
+    """What the store says of this task's patients, those without a label any more included."""
+    held = Store(settings.store).read_splits(settings.dataset.name, task=task, scheme=settings.splits.scheme)
+    return {patient_id: Split(split) for patient_id, split in held.items()}
+
+
+def _assert_yes_no(task: str) -> None:
+    classes = task_named(task).classes
+    if classes != 2:
+        known = ", ".join(name for name, each in TASKS.items() if each.classes == 2)
+        raise ConfigError(f"task {task!r} has {classes} classes, and heads score yes-no tasks; choose one of {known}")
 
 
 def _write_truth(settings: Settings, *, labels: Sequence[LabelRow], splits: Mapping[str, Split], task: str) -> None:
+    """The labels, and the splits of all who have or had one: who comes back finds its place."""
     store, dataset = Store(settings.store), settings.dataset.name
     store.write_labels(dataset, [asdict(row) for row in labels], licence=settings.licence)
-    common = {"dataset": dataset, "task": task, "seed": settings.splits.seed}
-    rows = [common | {"patient_id": patient_id, "split": splits[patient_id].value} for patient_id in sorted(splits)]
+    whole = _held(settings, task=task) | dict(splits)
+    common = {"dataset": dataset, "task": task, "scheme": settings.splits.scheme, "seed": settings.splits.seed}
+    rows = [common | {"patient_id": patient_id, "split": whole[patient_id].value} for patient_id in sorted(whole)]
     store.write_splits(dataset, rows, licence=settings.licence)

@@ -1,243 +1,249 @@
-"""A DICOM file becomes a Mammogram. The only reader that knows pydicom; knows nothing of masks, tiles or tables.
+"""The bytes of a DICOM file become a header record and stored values. The only reader that knows pydicom.
 
-Only the tags named in this file ever leave it: ids and technical tags, no patient text.
+Knows nothing of windows, masks, tiles or tables. Only the tags listed in `header` are ever read: ids and technical
+tags, no patient text; and no error quotes any other.
 """
 
 import logging
 import struct
 import warnings
-from dataclasses import dataclass
-from io import BytesIO
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.multival import MultiValue
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
 
 from tilebank.errors import ImageError
-from tilebank.imaging.intensity import WindowFunction, apply_window, scale_to_range
-from tilebank.terms import Laterality
+from tilebank.imaging.codecs import MAX_PIXELS, SUPPORTED, FrameLayout, decode_frame, stored_values
+from tilebank.imaging.codestreams import join_fragments
+from tilebank.imaging.header import ALLOWED_TAGS, Tags, describe_header, intensity_rules
+from tilebank.imaging.header import DAMAGE as DAMAGED_VALUE
+from tilebank.imaging.intensity import StoredImage
+from tilebank.terms import ImageHeader
 
-READER_VERSION = 1  # raise it when the same file would give other pixels: it is part of the fingerprint
+READER_VERSION = 2  # raise it when the same file would give other stored values: it is part of the fingerprint
 
-VIEW_CODES = {  # DICOM CID 4014, SNOMED RT and SNOMED CT
-    "R-10242": "CC",
-    "399162004": "CC",
-    "R-10226": "MLO",
-    "399368009": "MLO",
+MAX_INFLATED_BYTES = 2 * MAX_PIXELS + (1 << 26)  # of a deflated file: the largest image, and a header
+BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", BIG_ENDIAN, DEFLATED})
+PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 0x7FE00009
+# What pydicom raises on damaged data; anything else is a bug and should be seen as one.
+DAMAGE = (*DAMAGED_VALUE, BytesLengthException, InvalidDicomError, EOFError, MemoryError, struct.error, zlib.error)
+LOOKS_LIKE = {  # what is often saved in the place of a DICOM file
+    b"<": "an HTML or XML page, perhaps of a failed download",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself",
+    b"PK": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89PNG": "a PNG",
+    b"\xff\xd8": "a JPEG",
+    b"\0" * 132: "zeros",
 }
-# What pydicom and its codecs raise on damaged data; anything else is a bug and should be seen as one.
-DAMAGE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
-logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote header text, which may name a patient
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote header text and file names
 
 
 @dataclass(frozen=True)
-class ImageHeader:
-    """What the header says about one image: ids and technical tags. Empty strings where it says nothing."""
+class _Parsed:
+    """A file up to its pixel data, which begin at byte `pixels_at` of `inflated`, else of the file; None for none."""
 
-    image_id: str
-    patient_id: str
-    study_uid: str
-    accession_number: str
-    laterality: Laterality
-    view: str
-    manufacturer: str
-    rows: int
-    columns: int
-    bits_stored: int
-    photometric: str
-    transfer_syntax: str
-
-
-@dataclass(frozen=True)
-class Mammogram:
-    """One image in presentation polarity (air dark) at native depth.
-
-    pixels: uint16 (rows, columns) in 0..max_value, max_value = 2**bits_stored - 1; windowed_by says which rule made
-    them: `lut`, `window` or `range`; spacing_mm is (row, column) spacing at the detector, None where not given.
-    """
-
+    tags: Tags
     header: ImageHeader
-    pixels: NDArray[np.uint16]
-    max_value: int
-    windowed_by: str
-    spacing_mm: tuple[float, float] | None
+    pixels_at: int | None
+    inflated: bytes | None
 
 
 def read_header(source: BinaryIO) -> ImageHeader:
-    """Ids and technical tags of one DICOM image; reads no further than its pixels. Raises ImageError.
+    """What the header of one DICOM object says; reads no further than its pixels (all of a deflated file).
 
-    The stage is `read` where the file is no DICOM, `identify` where the header cannot be placed.
+    Raises ImageError (`read`): EmptyFile, NotDicom, HeaderDamaged or TooLarge. A missing side or view, or an object
+    that is no image, is no error here: the record says so.
     """
-    return _header_of(_parse(source, stop_before_pixels=True))
+    return _parse(source).header
 
 
-def read_mammogram(content: bytes) -> Mammogram:
-    """Decode one DICOM image and bring it to presentation values. Raises ImageError (`read`, `identify`, `decode`)."""
-    if not content:
-        raise ImageError("read", "the file is empty")
-    header = read_header(
-        BytesIO(content)
-    )  # by itself: of a file cut off in its pixels, pydicom gives back no tag at all
-    dataset = _parse(BytesIO(content), stop_before_pixels=False)
-    stored = _decode(dataset)
-    pixels, windowed_by = _present(stored, dataset, header)
-    spacing = dataset.get("ImagerPixelSpacing") or dataset.get("PixelSpacing")
-    return Mammogram(
-        header=header,
-        pixels=pixels,
-        max_value=2**header.bits_stored - 1,
-        windowed_by=windowed_by,
-        spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
-    )
+def read_stored(content: bytes) -> StoredImage:
+    """Decode one gray frame. Raises ImageError: those of `read_header`, and `decode`.
+
+    Never pads, crops or fills in: what does not fit its header is refused.
+    """
+    parsed = _parse(BytesIO(content))
+    layout = _layout_of(parsed.header, has_pixels=parsed.pixels_at is not None)
+    data = memoryview(content if parsed.inflated is None else parsed.inflated)
+    samples, bits = _samples(data, parsed, layout)
+    stored, dirty = stored_values(samples, layout, bits=bits)
+    with _quiet():
+        rules, odd = intensity_rules(parsed.tags, parsed.header)
+        padding = _padding_of(stored, parsed.tags)
+    if dirty:
+        odd = (*odd, "bits outside BitsStored were set, and are cleared")
+    header = replace(parsed.header, warnings=(*parsed.header.warnings, *odd))
+    return StoredImage(header=header, stored=stored, padding=padding, rules=rules)
 
 
-def _parse(source: BinaryIO, *, stop_before_pixels: bool) -> Dataset:
+def _parse(source: BinaryIO) -> _Parsed:
+    head = source.read(144)  # preamble, mark, and the length of the file's own group
+    if not head:
+        raise ImageError("read", "the file is empty", "EmptyFile")
+    if head[128:132] != b"DICM":
+        like = next((f" (it looks like {what})" for start, what in LOOKS_LIKE.items() if head.startswith(start)), "")
+        raise ImageError("read", f"not a DICOM file: the DICM mark is missing{like}", "NotDicom")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(source, stop_before_pixels=stop_before_pixels)
-    except InvalidDicomError:
-        raise ImageError("read", "not a DICOM file: the DICM mark is missing") from None
+        with _quiet():
+            return _parse_marked(source, head)
     except DAMAGE as error:
-        raise ImageError("read", f"the DICOM header is damaged ({type(error).__name__})") from error
+        raise _damaged(type(error).__name__) from error
 
 
-def _header_of(dataset: Dataset) -> ImageHeader:
-    try:
-        for tag in ("SOPInstanceUID", "PatientID", "Rows", "Columns", "BitsStored", "PhotometricInterpretation"):
-            if not dataset.get(tag):
-                raise ImageError("identify", f"the header has no {tag}: not an image that can be placed")
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
-            raise ImageError("identify", "not a single gray frame (colour, or tomosynthesis)")
-        return ImageHeader(
-            image_id=str(dataset.SOPInstanceUID),
-            patient_id=str(dataset.PatientID),
-            study_uid=str(dataset.get("StudyInstanceUID", "")),
-            accession_number=str(dataset.get("AccessionNumber", "") or ""),
-            laterality=_laterality_of(dataset),
-            view=_view_of(dataset),
-            manufacturer=str(dataset.get("Manufacturer", "") or ""),
-            rows=int(dataset.Rows),
-            columns=int(dataset.Columns),
-            bits_stored=int(dataset.BitsStored),
-            photometric=str(dataset.PhotometricInterpretation),
-            transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
+def _parse_marked(source: BinaryIO, head: bytes) -> _Parsed:
+    group = head + source.read(int.from_bytes(head[140:144], "little") if head[136:138] == b"UL" else 0)[: 1 << 16]
+    inflated = _inflate(source.read()) if DEFLATED.encode() in group[144:] else None
+    wanted = [pydicom.datadict.tag_for_keyword(name) for name in ALLOWED_TAGS]
+    if inflated is None:
+        source.seek(0)
+        dataset = file = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=wanted)
+        body = source
+    else:
+        file, body = pydicom.dcmread(BytesIO(group)), BytesIO(inflated)
+        dataset = read_dataset(
+            body, is_implicit_VR=False, is_little_endian=True, stop_when=_is_pixel_data, specific_tags=wanted
         )
-    except DAMAGE as error:
-        raise ImageError("read", f"the DICOM header is damaged ({type(error).__name__})") from error
+    syntax = str(file.file_meta.get("TransferSyntaxUID", ""))
+    tags = Tags(dataset, damage=DAMAGE, little_endian=syntax != BIG_ENDIAN)
+    sop_class = tags.text("SOPClassUID") or str(file.file_meta.get("MediaStorageSOPClassUID", ""))
+    pixels_at = _pixels_at(body, little_endian=tags.little_endian)
+    if pixels_at is None and inflated is None and _is_cut_off(body):
+        raise _damaged("it is cut off")
+    if not sop_class or not len(dataset):
+        raise _damaged("it does not say what it is")
+    header = describe_header(tags, sop_class=sop_class, transfer_syntax=syntax, has_pixels=pixels_at is not None)
+    return _Parsed(tags, header, pixels_at, inflated)
 
 
-def _laterality_of(dataset: Dataset) -> Laterality:
-    for tag in ("ImageLaterality", "Laterality"):
-        text = str(dataset.get(tag, "") or "").strip().upper()
-        if text in ("L", "R"):
-            return Laterality(text)
-    raise ImageError("identify", "the header names no side: ImageLaterality and Laterality are both missing or not L/R")
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Values are judged here, not by pydicom, whose warnings quote them."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
 
 
-def _view_of(dataset: Dataset) -> str:
-    text = str(dataset.get("ViewPosition", "") or "").strip().upper()
-    if text:
-        return text
-    codes = (str(item.get("CodeValue", "")) for item in dataset.get("ViewCodeSequence") or [])
-    for code in codes:
-        if code in VIEW_CODES:
-            return VIEW_CODES[code]
-    raise ImageError("identify", "the header names no view: ViewPosition and a known ViewCodeSequence are both missing")
+def _inflate(deflated: bytes) -> bytes:
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = engine.decompress(deflated, MAX_INFLATED_BYTES)
+    if engine.unconsumed_tail:
+        raise ImageError("read", f"the deflated file holds more than {MAX_INFLATED_BYTES} bytes", "TooLarge")
+    if not engine.eof:
+        raise _damaged("the deflated file is cut off")
+    return inflated
 
 
-def _decode(dataset: Dataset) -> NDArray[np.int32]:
-    """Stored values (rows, columns). A short or damaged pixel stream raises, it is never padded."""
-    if "PixelData" not in dataset:
-        raise ImageError("decode", "the file has no pixel data (cut off, or not an image)")
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and syntax.is_compressed and not _codestream_is_whole(dataset):
-        raise ImageError("decode", "the compressed pixel data is cut off before its end marker")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # codecs warn, and fill in, where they should fail
-            stored = dataset.pixel_array
-    except (*DAMAGE, Warning) as error:
-        raise ImageError(
-            "decode", f"the pixel data cannot be decoded ({syntax.name}: {type(error).__name__})"
-        ) from error
-    if stored.shape != (int(dataset.Rows), int(dataset.Columns)):
-        raise ImageError("decode", f"the pixels are {stored.shape}, the header says {(dataset.Rows, dataset.Columns)}")
-    return np.asarray(stored, dtype=np.int32)
+def _is_pixel_data(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
+    return tag in (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA)
 
 
-def _codestream_is_whole(dataset: Dataset) -> bool:
-    """Whether a JPEG-family frame ends with its end marker FFD9 (padding aside): decoders fill in what is cut off."""
-    try:
-        frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
-    except (*DAMAGE, StopIteration):
-        return False
-    is_jpeg = frame[:2] in (b"\xff\xd8", b"\xff\x4f") or frame[4:8] == b"jP  "
-    return not is_jpeg or b"\xff\xd9" in frame[-16:]
-
-
-def _present(stored: NDArray[np.int32], dataset: Dataset, header: ImageHeader) -> tuple[NDArray[np.uint16], str]:
-    """Modality LUT, VOI, polarity, as one table over the stored values that occur."""
-    padding = _padding_of(stored, dataset)
-    low, high = int(stored.min()), int(stored.max())
-    domain = np.arange(low, high + 1)
-    modality = np.asarray(apply_modality_lut(domain, dataset), dtype=np.float64)
-    measured = stored if padding is None or padding.all() else stored[~padding]
-    ends = modality[int(measured.min()) - low], modality[int(measured.max()) - low]
-    unit, windowed_by = _voi(modality, dataset, value_range=(float(min(ends)), float(max(ends))))
-    if header.photometric == "MONOCHROME1":
-        unit = 1.0 - unit
-    table = np.rint(unit * (2**header.bits_stored - 1)).astype(np.uint16)
-    pixels = np.take(table, stored - low)
-    if padding is not None:
-        pixels[padding] = 0
-    return pixels, windowed_by
-
-
-def _voi(
-    modality: NDArray[np.float64], dataset: Dataset, *, value_range: tuple[float, float]
-) -> tuple[NDArray[np.float64], str]:
-    """VOI LUT before window, the first of several (PS3.3 C.11.2.1.1); the value range where neither is usable."""
-    sequence = dataset.get("VOILUTSequence")
-    if sequence:
-        looked_up = np.asarray(apply_voi_lut(modality.astype(np.int64), dataset, prefer_lut=True), dtype=np.float64)
-        return looked_up / (2 ** int(sequence[0].LUTDescriptor[2]) - 1), "lut"
-    center, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
-    name = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    if center is not None and width is not None and name in WindowFunction.__members__:
-        try:
-            return apply_window(modality, center=center, width=width, function=WindowFunction(name)), "window"
-        except ValueError:
-            pass  # an impossible width is as good as none
-    return scale_to_range(modality, low=value_range[0], high=value_range[1]), "range"
-
-
-def _first(value: object) -> float | None:
-    if isinstance(value, MultiValue):
-        value = value[0] if value else None
-    return float(str(value)) if value not in (None, "") else None
-
-
-def _padding_of(stored: NDArray[np.int32], dataset: Dataset) -> NDArray[np.bool_] | None:
-    """Pixels that are no measurement: Pixel Padding Value and its range limit (PS3.3 C.7.5.1.1.2)."""
-    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
-    if value is None:
+def _pixels_at(body: BinaryIO, *, little_endian: bool) -> int | None:
+    """Where pydicom stopped, if that is pixel data."""
+    position = body.tell()
+    start = body.read(4)
+    body.seek(position)
+    if len(start) < 4:
         return None
-    ends = sorted((int(value), int(value if limit is None else limit)))
+    group, element = struct.unpack("<HH" if little_endian else ">HH", start)
+    return position if _is_pixel_data(group << 16 | element, None, 0) else None
+
+
+def _is_cut_off(body: BinaryIO) -> bool:
+    """Whether a file without pixel data ends within an element, not after one."""
+    size = body.seek(0, SEEK_END)
+    body.seek(0)
+    dataset = pydicom.dcmread(body)
+    elements = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118 - a dataset yields its elements
+    ends = [item.value_tell + item.length for item in elements if isinstance(item, RawDataElement)]
+    return not elements or (isinstance(elements[-1], RawDataElement) and max(ends) != size)
+
+
+def _layout_of(header: ImageHeader, *, has_pixels: bool) -> FrameLayout:
+    """The header's word on its frame, when that is one gray frame of a sane size."""
+    if not has_pixels or not header.rows or not header.columns:
+        raise ImageError("decode", "the file has no pixel data (cut off, or not an image)", "NoPixelData")
+    if (header.frames, header.samples) != (1, 1) or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        what = f"{header.frames} frames of {header.samples} samples, {header.photometric or 'no photometric'}"
+        raise ImageError("decode", f"not a single gray frame: {what}", "NotOneGrayFrame")
+    if header.rows * header.columns > MAX_PIXELS:
+        reason = f"{header.rows} x {header.columns} are more than {MAX_PIXELS} pixels"
+        raise ImageError("decode", reason, "TooLarge")
+    stored, high, allocated = header.bits_stored, header.high_bit, header.bits_allocated
+    if allocated not in (8, 16) or not 1 <= stored <= high + 1 <= allocated:
+        reason = f"{stored} bits stored up to bit {high} of {allocated} allocated: no known layout"
+        raise ImageError("decode", reason, "DepthMismatch")
+    return FrameLayout(header.rows, header.columns, allocated, stored, high, header.signed)
+
+
+def _samples(data: memoryview, parsed: _Parsed, layout: FrameLayout) -> tuple[NDArray[np.generic], int]:
+    """The samples of the frame, and how many bits wide they are."""
+    syntax, little = parsed.header.transfer_syntax, parsed.tags.little_endian
+    if syntax not in NATIVE and syntax not in SUPPORTED:
+        raise ImageError("decode", f"the transfer syntax {syntax or '(none)'} is not supported", "SyntaxUnknown")
+    vr, length, value = _pixel_element(data, parsed.pixels_at or 0, little_endian=little)
+    if (length is None) == (syntax in NATIVE):
+        reason = "the pixel data is encapsulated where its transfer syntax is not, or the reverse"
+        raise ImageError("decode", reason, "SyntaxMismatch")
+    if length is not None:
+        return _native(value, layout, length=length, little_endian=little, words=vr != b"OB"), layout.bits_allocated
+    table, lengths = (parsed.tags.value(name) or b"" for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"))
+    frame = join_fragments(value, offsets=bytes(table), lengths=bytes(lengths))
+    return decode_frame(frame, layout, syntax=syntax)
+
+
+def _pixel_element(data: memoryview, at: int, *, little_endian: bool) -> tuple[bytes, int | None, memoryview]:
+    """VR (empty where implicit), length (None where undefined) and all that follows."""
+    order = "<" if little_endian else ">"
+    vr = bytes(data[at + 4 : at + 6])
+    explicit = vr in (b"OB", b"OW", b"UN")
+    start = at + (12 if explicit else 8)
+    if start > len(data):
+        raise ImageError("decode", "the file is cut off in its pixel data", "PixelDataCutOff")
+    if struct.unpack_from(f"{order}HH", data, at) != (PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF):
+        raise ImageError("decode", "the pixels are floating-point numbers", "DepthMismatch")
+    length = int(struct.unpack_from(f"{order}I", data, start - 4)[0])
+    return vr if explicit else b"", None if length == 0xFFFFFFFF else length, data[start:]
+
+
+def _native(
+    value: memoryview, layout: FrameLayout, *, length: int, little_endian: bool, words: bool
+) -> NDArray[np.generic]:
+    """Uncompressed pixels: exactly as many bytes as the header asks for, and one to make them even (PS3.5 8.1.1)."""
+    wanted = layout.rows * layout.columns * layout.bits_allocated // 8
+    if min(length, len(value)) < wanted:
+        reason = f"the pixel data is cut off: {min(length, len(value))} of {wanted} bytes"
+        raise ImageError("decode", reason, "PixelDataCutOff")
+    if length > wanted + wanted % 2:
+        raise ImageError("decode", f"{length} bytes of pixel data where the header asks for {wanted}", "SizeMismatch")
+    order = "<" if little_endian else ">"
+    if layout.bits_allocated == 8:
+        even = np.frombuffer(value, np.uint8, min(wanted + wanted % 2, len(value)))
+        if words and not little_endian and even.size % 2 == 0:  # two pixels to a word, the first one low
+            even = even.reshape(-1, 2)[:, ::-1].reshape(-1)
+        return even[:wanted].reshape(layout.rows, layout.columns)
+    return np.frombuffer(value, f"{order}u2", wanted // 2).reshape(layout.rows, layout.columns)
+
+
+def _padding_of(stored: NDArray[np.int32], tags: Tags) -> NDArray[np.bool_] | None:
+    """Pixels that are no measurement: Pixel Padding Value and its range limit (PS3.3 C.7.5.1.1.2)."""
+    values, limits = tags.numbers("PixelPaddingValue"), tags.numbers("PixelPaddingRangeLimit")
+    if len(values) != 1:
+        return None
+    ends = sorted((int(values[0]), int(limits[0] if len(limits) == 1 else values[0])))
     return np.asarray((stored >= ends[0]) & (stored <= ends[1]))
+
+
+def _damaged(what: str) -> ImageError:
+    return ImageError("read", f"the DICOM header is damaged ({what})", "HeaderDamaged")

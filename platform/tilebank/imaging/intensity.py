@@ -1,45 +1,119 @@
-"""From stored values to presentation values. Works on numbers; knows nothing of files.
+"""What a file says about its intensities, and the contract by which stored values become presentation values.
 
-The order is the standard's (PS3.4 N.2): modality LUT, then VOI, then polarity. A presentation value depends on nothing
-but the stored value, so the whole chain is computed once for each value that occurs and applied as one table look-up.
+Owns the records between the DICOM reader and the pixels, and the settings; knows no files, and no arithmetic but that
+of a table's descriptor (`presentation` computes).
+
+The contract, in the standard's order (PS3.4 N.2), in float64, as one table over the stored values:
+
+1. Modality: the Modality LUT, else slope and intercept.
+2. VOI (PS3.3 C.11.2): the first VOI LUT, else the first window by its function LINEAR, LINEAR_EXACT or SIGMOID. A
+   look-up table clamps at its ends and is scaled by its own bits.
+3. Polarity: MONOCHROME1 is inverted, so that air is dark.
+4. The result is scaled to 0..2**bits_stored - 1. Padding is no measurement: it becomes 0, is never breast, and takes no
+   part in any range.
+
+Where step 1 or 2 cannot be done as the file says (nothing stated, a width that the standard forbids, centers without
+widths, an unknown function, numbers that are not finite, a broken table), and where the window maps the whole breast to
+one value, the range of the modality values inside the breast takes the place of the window, and a warning says so.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilebank.terms import ImageHeader
 
-class WindowFunction(StrEnum):
-    """VOI LUT Function (0028,1056)."""
-
-    LINEAR = "LINEAR"
-    LINEAR_EXACT = "LINEAR_EXACT"
-    SIGMOID = "SIGMOID"
+INTENSITY_VERSION = 1  # raise it when the same stored values would give other pixels: it is part of the fingerprint
 
 
-def apply_window(
-    values: NDArray[np.float64], *, center: float, width: float, function: WindowFunction
-) -> NDArray[np.float64]:
-    """Map modality values into [0, 1] by a VOI window (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+class IntensityMode(StrEnum):
+    """How stored values become pixels.
 
-    Raises ValueError where the standard allows no such width: below 1 for LINEAR, not above 0 for the others.
+    voi: as the file says, see the contract; minmax: the range of all measured pixels; raw: modality values on the full
+    scale of the bits stored; published: stored values, negated by the histogram, for the reference method's figures.
+    Polarity is applied in all but the last, which ignores every tag.
     """
-    if function is WindowFunction.LINEAR:
-        if width < 1:
-            raise ValueError(f"window width {width} is below 1")
-        if width == 1:
-            return (values > center - 0.5).astype(np.float64)
-        return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0.0, 1.0)
-    if width <= 0:
-        raise ValueError(f"window width {width} is not above 0")
-    if function is WindowFunction.LINEAR_EXACT:
-        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
-    return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -700, 700))))
+
+    VOI = "voi"
+    MINMAX = "minmax"
+    RAW = "raw"
+    PUBLISHED = "published"
 
 
-def scale_to_range(values: NDArray[np.float64], *, low: float, high: float) -> NDArray[np.float64]:
-    """Map [low, high] into [0, 1], clipping outside: the fall-back where a file gives no usable window."""
-    if high <= low:
-        return np.zeros_like(values)
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+@dataclass(frozen=True)
+class ReaderConfig:
+    """How images are read: conf/platform.yaml, section `reader`."""
+
+    intensity: IntensityMode = IntensityMode.VOI
+
+
+@dataclass(frozen=True)
+class LookUpTable:
+    """A DICOM look-up table (PS3.3 C.11.1.1, C.11.2.1.1).
+
+    first: the input value of the first entry, signed where the input is signed; bits: of an output value.
+    """
+
+    first: int
+    values: NDArray[np.int32]
+    bits: int
+
+
+@dataclass(frozen=True)
+class IntensityRules:
+    """What a file says about its intensities, as it says it.
+
+    windows: (center, width) pairs in the file's order; function: VOI LUT Function in upper case; inverted: MONOCHROME1.
+    """
+
+    slope: float
+    intercept: float
+    modality_lut: LookUpTable | None
+    voi_lut: LookUpTable | None
+    windows: tuple[tuple[float, float], ...]
+    function: str
+    inverted: bool
+    bits_stored: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """Decoded values of one image, before any intensity rule.
+
+    stored: (rows, columns); padding: True where a pixel is no measurement, None where the file names no padding.
+    """
+
+    header: ImageHeader
+    stored: NDArray[np.int32]
+    padding: NDArray[np.bool_] | None
+    rules: IntensityRules
+
+
+def look_up_table(descriptor: Sequence[int], data: bytes | Sequence[int], *, signed: bool) -> LookUpTable:
+    """LUT Descriptor (0028,3002) and LUT Data (0028,3006, little endian where bytes) as a table (PS3.3 C.11.2.1.1).
+
+    0 entries mean 65536; `signed` says how the first input value is meant; entries of 8 bits may come one a byte, two
+    to a word. Raises ValueError where descriptor and data do not fit each other.
+    """
+    if len(descriptor) != 3:
+        raise ValueError(f"a LUT Descriptor of {len(descriptor)} values instead of 3")
+    entries = int(descriptor[0]) & 0xFFFF or 1 << 16
+    first, bits = int(descriptor[1]) & 0xFFFF, int(descriptor[2])
+    if not 8 <= bits <= 16:
+        raise ValueError(f"a LUT of {bits} bits, not 8 to 16")
+    raw = data if isinstance(data, bytes) else np.asarray(data, dtype=np.int64).astype("<u2").tobytes()
+    if len(raw) >= 2 * entries:
+        values = np.frombuffer(raw, "<u2", entries)
+    elif bits == 8 and len(raw) >= entries:
+        values = np.frombuffer(raw, np.uint8, entries).astype("<u2")
+    else:
+        raise ValueError(f"a LUT of {entries} entries of {bits} bits with {len(raw)} bytes of data")
+    if int(values.max()) >= 1 << bits:
+        raise ValueError(f"a LUT of {bits} bits with values up to {int(values.max())}")
+    return LookUpTable(
+        first=first - (1 << 16) if signed and first >= 1 << 15 else first, values=values.astype(np.int32), bits=bits
+    )

@@ -41,6 +41,16 @@ class Tile:
     tissue_fraction: float
 
 
+@dataclass(frozen=True)
+class ImageInstances:
+    """The instances of one image, the whole view first: pixels uint16 (n, S, S) in 0..max_value, places, the flip."""
+
+    pixels: NDArray[np.uint16]
+    plan: tuple[Tile, ...]
+    flipped: bool
+    max_value: int
+
+
 def plan_tiles(mask: NDArray[np.bool_], config: TilingConfig, *, size_px: int) -> list[Tile]:
     """Square tiles of `size_px` on a regular grid over the breast's bounding box, row by row.
 

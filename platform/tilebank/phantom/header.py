@@ -4,8 +4,12 @@ Knows attributes and encodings; knows no files and not how a pixel is made. Noth
 or birth date is made up.
 """
 
+import numpy as np
+from imagecodecs import jpeg2k_encode
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 
 from tilebank.phantom.anatomy import VIEWS, View, grid_of
 from tilebank.phantom.plan import PhantomBreast, PhantomConfig, PhantomExam
@@ -44,8 +48,17 @@ def describe_image(
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     if vendor.jpeg2000:
-        dataset.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
+        _compress(dataset, rendered.pixels)
     return dataset
+
+
+def _compress(dataset: Dataset, pixels: NDArray[np.unsignedinteger]) -> None:
+    frame = jpeg2k_encode(
+        pixels.astype(np.uint16), codecformat="j2k", reversible=True, bitspersample=dataset.BitsStored, numthreads=1
+    )
+    dataset.PixelData = encapsulate([bytes(frame)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
 
 
 def _describe_exam(dataset: Dataset, exam: PhantomExam, *, vendor: Vendor, seed: int) -> None:

@@ -30,7 +30,7 @@ from tilebank.terms import breast_id_of
 
 __all__ = ["PhantomConfig", "PhantomExam", "PhantomSummary", "plan_exams", "write_exam", "write_phantoms"]
 
-WRITER_VERSION = 1  # raise it whenever the same config gives other bytes
+WRITER_VERSION = 2  # raise it whenever the same config gives other bytes
 _MARKER = "phantom.json"
 
 

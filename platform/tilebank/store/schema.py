@@ -6,6 +6,14 @@ INSTANCE_INDICES = ("breast_id", "exam_id", "image_id")
 
 _TEXT, _PX = pa.string(), pa.int32()
 
+# What the reader saw of an image, the same on each of its rows: where side and view were taken from, what kind of image
+# it is, how its intensity was brought to presentation, what was odd, and how large it is.
+SEEN = pa.schema(
+    [(name, _TEXT) for name in ("laterality_from", "view_from", "image_kind", "special", "manufacturer")]
+    + [(name, _TEXT) for name in ("windowed_by", "warnings")]
+    + [("rows", _PX), ("columns", _PX)]
+)
+
 FAILURES = pa.schema(
     [(name, _TEXT) for name in ("image_id", "uri", "stage", "error_class", "reason", "fingerprint")],
 )
@@ -21,7 +29,17 @@ LABELS = pa.schema(
         ("rule", _TEXT),
     ]
 )
-SPLITS = pa.schema([("dataset", _TEXT), ("task", _TEXT), ("seed", pa.int64()), ("patient_id", _TEXT), ("split", _TEXT)])
+# `scheme` names all that decides a split but the patients: shares, seed, whether the owner's test is taken.
+SPLITS = pa.schema(
+    [
+        ("dataset", _TEXT),
+        ("task", _TEXT),
+        ("scheme", _TEXT),
+        ("seed", pa.int64()),
+        ("patient_id", _TEXT),
+        ("split", _TEXT),
+    ]
+)
 PREDICTIONS = pa.schema(
     [(name, _TEXT) for name in ("breast_id", "exam_id", "patient_id", "task", "split")]
     + [("label", pa.int8()), ("score", pa.float32())]
@@ -40,6 +58,7 @@ def instances_schema(dim: int) -> pa.Schema:
             ("flipped", pa.bool_()),
             ("vector", pa.list_(pa.float16(), dim)),
             ("fingerprint", _TEXT),
+            *SEEN,
         ]
     )
 

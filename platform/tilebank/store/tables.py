@@ -1,11 +1,12 @@
-"""Write the store's tables: commits, failures, labels, indices. One writer a table is assumed.
+"""Write the store's tables: commits, failures, labels, indices. One writer a table, the holder of its lease.
 
 A stored view row is an image's completion marker, so all rows of an image go into one commit (one Lance transaction,
 which either becomes the next version whole or leaves nothing).
 """
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import lance
 import lancedb
@@ -13,9 +14,11 @@ import pyarrow as pa
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri, write_bytes
-from tilebank.store.schema import FAILURES, INSTANCE_INDICES, LABELS, PREDICTIONS, SPLITS, instances_schema, table_name
+from tilebank.store.commits import Guard, append_once, open_table, options_of, repeat, unguarded
+from tilebank.store.indices import build_indices
+from tilebank.store.schema import FAILURES, LABELS, PREDICTIONS, SPLITS, instances_schema, table_name
 
-CHUNK = "tilebank.chunk"  # transaction property: which chunk a commit holds
+AT_ONCE = 500  # ids in one filter
 
 
 class Store:
@@ -33,9 +36,12 @@ class Store:
                 f"cannot write to the store {self.uri}: {error}; choose another with --store URI"
             ) from error
 
-    def open_instances(self, dataset: str, encoder: str, *, dim: int, licence: Mapping[str, str]) -> "Instances":
+    def open_instances(
+        self, dataset: str, encoder: str, *, dim: int, licence: Mapping[str, str], guard: Guard = unguarded
+    ) -> "Instances":
         """The instances of one dataset and encoder, with their failures; both tables made when they are missing.
 
+        guard: asked before each attempt at a commit (`Lease.assert_held`); raises where another may write by now.
         Raises StoreError when the table holds vectors of another dimension.
         """
         instances = self._table(table_name("instances", dataset, encoder), instances_schema(dim), licence)
@@ -44,14 +50,14 @@ class Store:
             raise StoreError(
                 f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim}"
             )
-        return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence))
+        return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence), guard)
 
     def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
         """The same where they are already there; writes nothing."""
         names = (table_name("instances", dataset, encoder), table_name("failures", dataset, encoder))
         places = [join_uri(self.uri, f"{name}.lance") for name in names]
         try:
-            return Instances(*map(lance.dataset, places)) if all(map(exists, places)) else None
+            return Instances(*map(open_table, places)) if all(map(exists, places)) else None
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot open table {names[0]} in {self.uri}: {error}") from error
 
@@ -60,8 +66,27 @@ class Store:
         self._replace(table_name("labels", dataset), LABELS, rows, keys=("task",), licence=licence)
 
     def write_splits(self, dataset: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]) -> None:
-        """Replace the splits of the task and seed that `rows` are about; others stay."""
-        self._replace(table_name("splits", dataset), SPLITS, rows, keys=("task", "seed"), licence=licence)
+        """Replace the splits of the task and scheme that `rows` are about; others stay."""
+        self._replace(table_name("splits", dataset), SPLITS, rows, keys=("task", "scheme"), licence=licence)
+
+    def read_splits(self, dataset: str, *, task: str, scheme: str) -> dict[str, str]:
+        """patient_id -> split as written for this task and scheme; empty where there is none. Writes nothing."""
+        name = table_name("splits", dataset)
+        place = join_uri(self.uri, f"{name}.lance")
+        clause = f"task = {_quoted(task)} AND scheme = {_quoted(scheme)}"
+        try:
+            if not exists(place):
+                return {}
+            table = open_table(place)
+            if "scheme" not in table.schema.names:
+                raise StoreError(f"{place} comes from an earlier version; delete it, and splits are planned anew")
+            rows = table.to_table(columns=["patient_id", "split"], filter=clause).to_pylist()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+        splits = {row["patient_id"]: row["split"] for row in rows}
+        if len(splits) < len(rows):
+            raise StoreError(f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); drop it")
+        return splits
 
     def write_predictions(
         self, dataset: str, encoder: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]
@@ -88,25 +113,40 @@ class Store:
             return
         kept = [row for row in old if tuple(row[key] for key in keys) not in replaced]
         whole = pa.concat_tables([pa.Table.from_pylist(kept, schema=schema), fresh])
-        lance.write_dataset(whole.replace_schema_metadata(_metadata(licence)), table.uri, mode="overwrite")
+        whole = whole.replace_schema_metadata(_metadata(licence))
+        options = options_of(self.uri)
+        repeat(
+            lambda: lance.write_dataset(whole, table.uri, mode="overwrite", storage_options=options),
+            table.uri,
+            what="replace rows",
+        )
 
     def _table(self, name: str, schema: pa.Schema, licence: Mapping[str, str]) -> lance.LanceDataset:
         """The table; a missing one is made through LanceDB, so that any LanceDB client finds it."""
         place = join_uri(self.uri, f"{name}.lance")
+
+        def create() -> None:
+            database = lancedb.connect(self.uri, storage_options=options_of(self.uri))
+            try:
+                database.create_table(name, schema=schema.with_metadata(_metadata(licence)), exist_ok=True)
+            except RuntimeError as error:  # LanceDB's name for what a network does
+                raise OSError(str(error)) from error
+
         try:
             if not exists(place):
-                lancedb.connect(self.uri).create_table(name, schema=schema.with_metadata(_metadata(licence)))
-            return lance.dataset(place)
-        except (OSError, ValueError, RuntimeError) as error:
+                repeat(create, self.uri, what=f"create table {name}")
+            return open_table(place)
+        except (OSError, ValueError) as error:
             raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
 
 
 class Instances:
     """The instances table of one dataset and encoder, and its failures."""
 
-    def __init__(self, instances: lance.LanceDataset, failures: lance.LanceDataset) -> None:
+    def __init__(self, instances: lance.LanceDataset, failures: lance.LanceDataset, guard: Guard = unguarded) -> None:
         self._instances = instances
         self._failures = failures
+        self._guard = guard
         self.uri = str(instances.uri)
 
     @property
@@ -130,39 +170,50 @@ class Instances:
         clause = f"fingerprint = {_quoted(fingerprint)} AND kind = "
         return {kind: self._instances.count_rows(clause + _quoted(kind)) for kind in ("view", "tile")}
 
-    def commit(self, rows: pa.Table) -> None:
-        """Add all rows of some images, in one transaction that carries an id of its own. Raises StoreError.
-
-        After an error it is not known whether the commit was taken (a connection may break on the answer): the next
-        run looks at what is stored, so nothing is ever sent twice from here.
-        """
+    def commit(self, rows: pa.Table, *, chunk: str | None = None) -> None:
+        """Add all rows of some images exactly once, in one transaction under an id of its own. Raises StoreError."""
         try:
-            self._instances = lance.write_dataset(
-                rows.cast(self._instances.schema.remove_metadata()),
-                self._instances,
-                mode="append",
-                transaction_properties={CHUNK: uuid.uuid4().hex},
-            )
-        except (OSError, ValueError) as error:
-            raise StoreError(f"cannot commit to {self.uri}: {error}; run the same command again to go on") from error
+            rows = rows.cast(self._instances.schema.remove_metadata())
+        except (ValueError, KeyError) as error:
+            raise StoreError(f"rows do not fit {self.uri}: {error}; it was made by another version") from error
+        self._instances = append_once(self._instances, rows, chunk=chunk or uuid.uuid4().hex, guard=self._guard)
 
     def commit_failures(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Record failures; a row of the same image and fingerprint is replaced, so that a repeat adds nothing."""
-        if rows:
-            table = pa.Table.from_pylist([dict(row) for row in rows], schema=FAILURES)
-            merge = self._failures.merge_insert(["image_id", "fingerprint"])
-            merge.when_matched_update_all().when_not_matched_insert_all().execute(table)
+        """Record failures; one that stands as it is stays, one of the same image and fingerprint is replaced."""
+        fresh = {(row["image_id"], row["fingerprint"]): dict(row) for row in rows}
+        replaced: dict[str, list[str]] = {}
+        for standing in self._standing_failures(fresh):
+            key = (standing["image_id"], standing["fingerprint"])
+            if fresh.get(key) == standing:
+                del fresh[key]
+            elif key in fresh:
+                replaced.setdefault(standing["fingerprint"], []).append(standing["image_id"])
+        for fingerprint, image_ids in replaced.items():
+            self.forget_failures(image_ids, fingerprint=fingerprint)
+        if fresh:
+            table = pa.Table.from_pylist(list(fresh.values()), schema=FAILURES)
+            self._failures = append_once(self._failures, table, chunk=uuid.uuid4().hex, guard=self._guard)
 
     def forget_failures(self, image_ids: Collection[str], *, fingerprint: str) -> None:
         """Drop the failures of images that are stored by now, or are to be tried again."""
-        if image_ids:
-            among = ", ".join(_quoted(image_id) for image_id in sorted(image_ids))
-            self._failures.delete(f"fingerprint = {_quoted(fingerprint)} AND image_id IN ({among})")
+        for among in _in_filters(image_ids):
+            clause = f"fingerprint = {_quoted(fingerprint)} AND image_id IN ({among})"
+            repeat(partial(self._failures.delete, clause), self._failures.uri, what="drop failures", guard=self._guard)
 
     def index(self) -> None:
         """Bring the scalar indices on breast, exam and image up to date."""
-        for column in INSTANCE_INDICES:
-            self._instances.create_scalar_index(column, "BTREE", replace=True)
+        build_indices(self._instances, guard=self._guard)
+
+    def _standing_failures(self, keys: Collection[tuple[str, str]]) -> list[dict[str, str]]:
+        """Recorded failures of these images, under any fingerprint."""
+        parts = _in_filters({image_id for image_id, _ in keys})
+        return [row for among in parts for row in self._failures.to_table(filter=f"image_id IN ({among})").to_pylist()]
+
+
+def _in_filters(ids: Collection[str]) -> Iterator[str]:
+    """The ids as the insides of IN (...), so many at once that a filter stays quick."""
+    quoted = [_quoted(one) for one in sorted(ids)]
+    return (", ".join(quoted[start : start + AT_ONCE]) for start in range(0, len(quoted), AT_ONCE))
 
 
 def _metadata(licence: Mapping[str, str]) -> dict[str, str]:

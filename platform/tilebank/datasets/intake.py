@@ -1,0 +1,112 @@
+"""Which images are asked for, and whose they are: the filter and the placement that all datasets share.
+
+Works on header records; reads nothing. What is not asked for is a failure with the stage `filter`: recorded, counted,
+and taken up again when the configuration lets it in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tilebank.errors import ImageError
+from tilebank.terms import ImageHeader, ImageKind, Laterality
+
+WHAT = {
+    ImageKind.FOR_PROCESSING: "raw detector values (For Processing), not meant for reading",
+    ImageKind.SYNTHETIC: "a synthetic 2D image computed from tomosynthesis",
+    ImageKind.TOMOSYNTHESIS: "a tomosynthesis volume",
+    ImageKind.FILM: "digitised film",
+    ImageKind.SECONDARY_CAPTURE: "a secondary capture",
+    ImageKind.SCREENSAVE: "a screen save (colour, or burned-in annotation)",
+    ImageKind.TEXT_PAGE: "a page of text",
+    ImageKind.CONSTANT: "a constant image",
+    ImageKind.OTHER: "an image, but no mammogram (ultrasound, MR, another radiograph)",
+    ImageKind.NOT_AN_IMAGE: "not an image (a report, a state, or an object without pixels)",
+    ImageKind.FFDM: "a full-field digital mammogram",
+}
+
+
+@dataclass(frozen=True)
+class IntakeConfig:
+    """Which images are asked for; the rest is filtered.
+
+    kinds: values of ImageKind; views: View Positions, none for all; special: special views that are let in (`spot`,
+    `magnification`, `implant_displaced`, ...).
+    """
+
+    kinds: tuple[str, ...] = (ImageKind.FFDM.value,)
+    views: tuple[str, ...] = ("CC", "MLO")
+    special: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.kinds) - {kind.value for kind in ImageKind})
+        if unknown:
+            known = ", ".join(kind.value for kind in ImageKind)
+            raise ValueError(f"intake.kinds names {', '.join(unknown)}; known: {known}")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Whose image it is, and what said so."""
+
+    laterality: Laterality
+    view: str
+    laterality_from: str
+    view_from: str
+
+
+def assert_asked_for(kind: ImageKind, *, view: str, special: Sequence[str], intake: IntakeConfig) -> None:
+    """Raise ImageError (stage `filter`) for an image that the configuration does not let in.
+
+    The error class is what has to be let in: a kind, a special view, or `view-` and a View Position. A view that is not
+    known yet (empty) is not filtered here.
+    """
+    if kind.value not in intake.kinds:
+        reason = f"{WHAT[kind]}; let it in with dataset.intake.kinds"
+        raise ImageError("filter", reason, kind.value)
+    kept_out = [name for name in special if name not in intake.special]
+    if kept_out:
+        reason = f"a special view ({', '.join(kept_out)}); let it in with dataset.intake.special"
+        raise ImageError("filter", reason, kept_out[0])
+    if view and intake.views and view not in intake.views:
+        reason = f"view {view} is not among {', '.join(intake.views)}; let it in with dataset.intake.views"
+        raise ImageError("filter", reason, f"view-{view}")
+
+
+def place_image(header: ImageHeader, *, laterality: str = "", view: str = "") -> Placement:
+    """Side and view of an image, by its header and by a table (empty where there is none).
+
+    Raises ImageError (stage `identify`): SelfContradiction, SideConflict, ViewConflict, SideMissing or ViewMissing;
+    nothing is ever guessed.
+    """
+    if header.conflict:
+        raise ImageError("identify", f"the header contradicts itself: {header.conflict}", "SelfContradiction")
+    side, side_from = _agreed("side", header.laterality, header.laterality_from, laterality)
+    seen, view_from = _agreed("view", header.view, header.view_from, view)
+    return Placement(Laterality(side), seen, side_from, view_from)
+
+
+def place_by_table(laterality: str, view: str) -> Placement:
+    """Side and view that an owner's table gives an image; the header is held against them when the image is read.
+
+    Raises ImageError (stage `identify`): SideMissing or ViewMissing.
+    """
+    side, side_from = _agreed("side", "", "", laterality if laterality in tuple(Laterality) else "")
+    seen, view_from = _agreed("view", "", "", view)
+    return Placement(Laterality(side), seen, side_from, view_from)
+
+
+def _agreed(what: str, said: str, said_by: str, table: str) -> tuple[str, str]:
+    if said and table and said != table:
+        reason = f"{said_by} says {what} {said}, the table says {table}: mend one of them"
+        raise ImageError("identify", reason, f"{what.capitalize()}Conflict")
+    if not said and not table:
+        reason = f"neither the header nor a table names the {what}"
+        raise ImageError("identify", reason, f"{what.capitalize()}Missing")
+    return (said, said_by) if said else (table, "table")
+
+
+def lets_in(error_class: str, intake: IntakeConfig) -> bool:
+    """Whether an image that was filtered with this error class would be taken now."""
+    if error_class.startswith("view-"):
+        return not intake.views or error_class.removeprefix("view-") in intake.views
+    return error_class in intake.kinds or error_class in intake.special

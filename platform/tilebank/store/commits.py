@@ -1,0 +1,132 @@
+"""Changes that happen exactly once, over a network that breaks. Knows Lance and its versions, not what is stored.
+
+A request may be taken though its answer is lost, and may even arrive after its sender gave up. So an append carries the
+id of its chunk in its transaction, each attempt is made once, and before another the newest versions are searched for
+the id. Requests that may be repeated without harm (an index, a deletion) are simply repeated.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import lance
+import pyarrow as pa
+from lance.commit import CommitConflictError
+from lance.fragment import write_fragments
+
+from tilebank.errors import StoreError
+from tilebank.files import is_local
+
+T = TypeVar("T")
+Guard = Callable[[], None]
+
+CHUNK = "tilebank.chunk"  # transaction property: which chunk a commit holds
+ATTEMPTS = 8
+PAUSE_S = 0.5  # before the second attempt; doubled before each further one, up to:
+LONGEST_PAUSE_S = 15.0
+
+# Beyond a request's own three attempts: an object store that asks to slow down is given half a minute to two.
+REMOTE_OPTIONS = {"client_max_retries": "8", "client_retry_timeout": "120"}
+
+logger = logging.getLogger(__name__)
+
+
+def unguarded() -> None:
+    """Nothing stands between a writer and its table."""
+
+
+def options_of(uri: str) -> dict[str, str] | None:
+    """What Lance is told of a store besides the environment: how patient it is. Never a credential."""
+    return dict(REMOTE_OPTIONS) if uri.startswith("s3://") else None
+
+
+def open_table(uri: str, *, version: int | None = None) -> lance.LanceDataset:
+    """The table at `uri`. Raises OSError or ValueError."""
+    return lance.dataset(uri, version=version, storage_options=options_of(uri))
+
+
+def append_once(
+    table: lance.LanceDataset, rows: pa.Table, *, chunk: str, guard: Guard = unguarded
+) -> lance.LanceDataset:
+    """The table with `rows` added, in one transaction, exactly once whatever the network does.
+
+    guard: asked before each attempt; raises where this process may no longer write. Raises StoreError.
+    """
+    uri = str(table.uri)
+    fragments = repeat(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
+    base = newest = table
+    for attempt in range(ATTEMPTS):
+        guard()
+        operation = lance.LanceOperation.Append(fragments)
+        transaction = lance.Transaction(newest.version, operation, transaction_properties={CHUNK: chunk})
+        try:
+            # Lance's own retries would rebase onto a commit of ours that arrived late, and so add the rows again.
+            written = lance.LanceDataset.commit(newest, transaction, max_retries=0)
+            return _without_second(written, chunk, base=base) if attempt else written
+        except OSError as error:
+            _wait(attempt, error, uri=uri, what="commit")
+        newest = repeat(lambda: open_table(uri), uri, what="look for a commit", guard=guard)
+        if _versions_with(chunk, newest, base=base):
+            return _without_second(newest, chunk, base=base)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def repeat(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
+    """`work()`, tried again after an error that may pass, with growing pauses. Raises StoreError.
+
+    For what may be done twice: an index, a deletion, a read.
+    """
+    for attempt in range(ATTEMPTS):
+        guard()
+        try:
+            return work()
+        except OSError as error:
+            _wait(attempt, error, uri=uri, what=what)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
+    if attempt == ATTEMPTS - 1 or not _may_pass(error, uri):
+        raise StoreError(f"cannot {what} in {uri}: {error}; run the same command again to go on") from error
+    pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2**attempt)
+    logger.info("attempt %d to %s failed (%s), the next in %.1f s", attempt + 1, what, type(error).__name__, pause_s)
+    time.sleep(pause_s)
+
+
+def _may_pass(error: OSError, uri: str) -> bool:
+    """A rival's commit passes; so does what a network does, but not what a disk says."""
+    if isinstance(error, CommitConflictError):
+        return bool(error.retryable)
+    return not is_local(uri) and not isinstance(error, FileNotFoundError | PermissionError)
+
+
+def _versions_with(chunk: str, newest: lance.LanceDataset, *, base: lance.LanceDataset) -> list[int]:
+    """The versions after `base` whose transaction carries this chunk's id."""
+    held = []
+    for version in range(int(base.version) + 1, int(newest.version) + 1):
+        transaction = repeat(partial(newest.read_transaction, version), str(newest.uri), what=f"read version {version}")
+        if transaction is not None and transaction.transaction_properties.get(CHUNK) == chunk:
+            held.append(version)
+    return held
+
+
+def _without_second(newest: lance.LanceDataset, chunk: str, *, base: lance.LanceDataset) -> lance.LanceDataset:
+    """Take a chunk's second copy away again.
+
+    An attempt that arrives between the search for it and the next attempt is rebased under that one, and both stand.
+    """
+    uri = str(newest.uri)
+    versions = _versions_with(chunk, newest, base=base)
+    for version in versions[1:]:
+        before, after = ({f.fragment_id for f in _at(uri, at).get_fragments()} for at in (version - 1, version))
+        undo = lance.LanceOperation.Delete([], sorted(after - before), "a second copy of a chunk")
+        logger.warning("chunk %s arrived twice; its second copy is taken away", chunk)
+        undone = partial(lance.LanceDataset.commit, newest, undo, read_version=newest.version)
+        newest = repeat(undone, uri, what="take a second copy away")  # fragments that are gone can go once more
+    return newest
+
+
+def _at(uri: str, version: int) -> lance.LanceDataset:
+    return repeat(lambda: open_table(uri, version=version), uri, what=f"read version {version}")
