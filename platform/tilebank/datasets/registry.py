@@ -2,15 +2,25 @@
 
 import os
 
+from tilebank.datasets.cbis import Cbis
+from tilebank.datasets.cmmd import Cmmd
+from tilebank.datasets.embed import Embed
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import Pseudonymised, read_key
+from tilebank.datasets.rsna import Rsna
 from tilebank.datasets.study import Dataset, DatasetConfig
+from tilebank.datasets.vindr import Vindr
 from tilebank.errors import ConfigError
 
 DATASETS: dict[str, type[Dataset]] = {
+    "cbis": Cbis,
+    "cmmd": Cmmd,
+    "embed": Embed,
     "folder": Folder,
     "phantom": Phantom,
+    "rsna": Rsna,
+    "vindr": Vindr,
 }
 
 

@@ -1,0 +1,135 @@
+"""CMMD (Chinese Mammography Database): headers say whose image it is, the clinical sheet what is true of a breast.
+
+Every patient has one study, so `exam_id` is the patient's ID1, which is also the DICOM's Patient ID. The side is in
+Image Laterality and the view in the View Code Sequence alone, so the manifest is made from headers. The sheet names
+the breasts with a lesion; the other breast of a listed patient is an implied normal one. There are no boxes and no
+owner's split.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tilebank.datasets.folder import DUPLICATE, unplaced_id
+from tilebank.datasets.intake import assert_asked_for, place_image
+from tilebank.datasets.layout import find_table, list_dicoms, refused, stands
+from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.tables import given, read_table
+from tilebank.errors import DatasetError, ImageError
+from tilebank.files import join_uri
+from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
+
+SHEET = "CMMD_clinicaldata_revision"
+SHEETS = (f"{SHEET}.csv", "label.csv")
+COLUMNS = ("ID1", "LeftRight", "Age", "abnormality", "classification", "subtype")
+CANCER: Mapping[str, str] = {"benign": "0", "malignant": "1"}
+# The sheet says of what sort the lesions are, not how many: a sort that is there counts once.
+MASSES: Mapping[str, str] = {"mass": "1", "calcification": "0", "both": "1"}
+CALCIFICATIONS: Mapping[str, str] = {"mass": "0", "calcification": "1", "both": "1"}
+
+RULES: Mapping[str, str] = {
+    "cancer": "classification Malignant -> 1, Benign -> 0; a breast that the sheet does not name -> 0",
+    "masses": "abnormality mass or both -> 1, else 0: the sheet does not count them",
+    "calcifications": "abnormality calcification or both -> 1, else 0: the sheet does not count them",
+    "implied_normal": "1 for the breast of a listed patient that the sheet does not name, else 0",
+    "subtype": "the sheet's molecular subtype of a cancer, where it was tested",
+    "age": "the sheet's Age",
+}
+
+
+class Cmmd:
+    """Adapter `cmmd`."""
+
+    def __init__(self, config: DatasetConfig) -> None:
+        self.config = config
+
+    def read_manifest(self, scan: Scan) -> Manifest:
+        """Every DICOM below the root, placed by its header."""
+        root, taken = self.config.root, set()
+        rows: list[ManifestRow | FailureRow] = []
+        for found in sorted(scan(list_dicoms(root)), key=lambda row: row.uri):
+            row = self._place(found) if isinstance(found, ScannedImage) else found
+            if row.image_id in taken:
+                row = FailureRow(unplaced_id(root, row.uri), row.uri, "identify", "DuplicateImage", DUPLICATE)
+            taken.add(row.image_id)
+            rows.append(row)
+        images = tuple(row for row in rows if isinstance(row, ManifestRow))
+        return Manifest(images, tuple(row for row in rows if isinstance(row, FailureRow)))
+
+    def read_truth(self) -> Truth:
+        """Both breasts of every listed patient; a breast that the sheet does not name has `implied_normal` 1."""
+        said: dict[str, dict[str, dict[str, str]]] = {}
+        for row in read_table(self._sheet(), required=COLUMNS):
+            sides = said.setdefault(row["ID1"], {})
+            facts = _facts(row)
+            if sides.setdefault(row["LeftRight"], facts) != facts:
+                breast = f"{row['ID1']} {row['LeftRight']}"
+                raise DatasetError(f"the sheet says two different things about breast {breast}; mend one of the rows")
+        return {
+            breast_id_of(patient_id, side): sides.get(side.value) or _implied_normal(sides)
+            for patient_id, sides in said.items()
+            for side in Laterality
+        }
+
+    def read_findings(self) -> Sequence[Finding]:
+        """None: the owner gives no boxes."""
+        return ()
+
+    def _sheet(self) -> str:
+        root = self.config.root
+        advice = f"put the clinical sheet there, as {SHEETS[0]}"
+        if stands(join_uri(root, f"{SHEET}.xlsx")):
+            advice = f"convert the sheet: libreoffice --headless --convert-to csv --outdir {root} {root}/{SHEET}.xlsx"
+        return find_table(root, SHEETS, advice=advice)
+
+    def _place(self, found: ScannedImage) -> ManifestRow | FailureRow:
+        header = found.header
+        image_id = header.sop_instance_uid or unplaced_id(self.config.root, found.uri)
+        try:
+            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            if not header.sop_instance_uid or not header.patient_id:
+                reason = "the header has no SOP Instance UID or no Patient ID: fetch the file again"
+                raise ImageError("identify", reason, "MissingId")
+            placement = place_image(header)
+        except ImageError as error:
+            return refused(image_id, found.uri, error)
+        return ManifestRow(
+            dataset=self.config.name,
+            patient_id=header.patient_id,
+            exam_id=header.patient_id,
+            breast_id=breast_id_of(header.patient_id, placement.laterality),
+            image_id=image_id,
+            laterality=placement.laterality,
+            view=placement.view,
+            uri=found.uri,
+            image_kind=header.kind,
+            special=header.special,
+            laterality_from=placement.laterality_from,
+            view_from=placement.view_from,
+            manufacturer=header.manufacturer,
+            sop_instance_uid=header.sop_instance_uid,
+        )
+
+
+def _facts(row: Mapping[str, str]) -> dict[str, str]:
+    if not row["ID1"] or row["LeftRight"] not in ("L", "R"):
+        raise DatasetError(f"the sheet has a row with ID1 {row['ID1']!r} and LeftRight {row['LeftRight']!r}; mend it")
+    sort, found = row["abnormality"].lower(), row["classification"].lower()
+    if sort not in MASSES or found not in CANCER:
+        raise DatasetError(
+            f"breast {row['ID1']} {row['LeftRight']}: abnormality is {row['abnormality']!r} (mass, calcification or"
+            f" both), classification {row['classification']!r} (Benign or Malignant); mend the sheet"
+        )
+    return {
+        "cancer": CANCER[found],
+        "masses": MASSES[sort],
+        "calcifications": CALCIFICATIONS[sort],
+        "implied_normal": "0",
+        "subtype": given(row["subtype"]),
+        "age": given(row["Age"]),
+    }
+
+
+def _implied_normal(sides: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The facts of the breast that the sheet does not name, beside the one that it does."""
+    age = next(iter(sides.values()))["age"]
+    nothing = {"cancer": "0", "masses": "0", "calcifications": "0"}
+    return {**nothing, "implied_normal": "1", "subtype": "", "age": age}
