@@ -42,9 +42,11 @@ def breast_mask(pixels: NDArray[np.uint16], config: MaskConfig) -> NDArray[np.bo
     piece = _largest_piece(above, opening_px=config.opening_px)
     if piece.sum() < config.min_breast_fraction * piece.size:
         share = float(piece.mean())
-        raise ImageError("mask", f"no breast found: the largest bright piece covers {share:.2%} of the image")
+        raise ImageError(
+            "mask", f"no breast found: the largest bright piece covers {share:.2%} of the image", "NoBreast"
+        )
     if above.mean() > 0.999:
-        raise ImageError("mask", "no breast found: the image has no background, or is constant")
+        raise ImageError("mask", "no breast found: the image has no background, or is constant", "NoBreast")
     full = np.repeat(np.repeat(piece, step, axis=0), step, axis=1)
     return full[:rows, :columns].astype(np.bool_)
 
@@ -58,7 +60,7 @@ def mask_box(mask: NDArray[np.bool_]) -> TileBox:
     """The smallest rectangle that holds every True pixel. Raises ImageError (stage `mask`) for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
-        raise ImageError("mask", "no breast found: the mask is empty")
+        raise ImageError("mask", "no breast found: the mask is empty", "NoBreast")
     x, y = int(columns[0]), int(rows[0])
     return TileBox(x=x, y=y, width=int(columns[-1]) + 1 - x, height=int(rows[-1]) + 1 - y)
 

@@ -70,7 +70,8 @@ def plan_tiles(mask: NDArray[np.bool_], config: TilingConfig, *, size_px: int) -
             if fraction > config.min_tissue_fraction:
                 tiles.append(Tile(TileBox(x=x, y=y, width=size_px, height=size_px), fraction))
     if not tiles:
-        raise ImageError("tile", f"no tile of {size_px} px has more than {config.min_tissue_fraction:.0%} breast in it")
+        reason = f"no tile of {size_px} px has more than {config.min_tissue_fraction:.0%} breast in it"
+        raise ImageError("tile", reason, "NoTile")
     return tiles
 
 
