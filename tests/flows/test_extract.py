@@ -188,3 +188,8 @@ def test_an_encoder_that_cannot_be_loaded_stops_the_run_with_one_sentence(
 def test_more_than_this_machine_has_is_refused_instead_of_waited_for(settings_for: MakeSettings) -> None:
     with pytest.raises(ConfigError, match="an encoder asks for 64 CPU cores and 8 GPUs, Ray has"):
         extract(settings_for("extraction.encoder_gpus=8", "extraction.encoder_cpus=64"), limit=1)
+
+
+def test_encoders_that_leave_no_core_for_reading_are_refused_instead_of_waited_for(settings_for: MakeSettings) -> None:
+    with pytest.raises(ConfigError, match="64 encoders of 1 CPU cores and 0 GPUs, and a reading task of 1 cores"):
+        extract(settings_for("extraction.encoders=64"), limit=1)

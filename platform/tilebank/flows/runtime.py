@@ -37,13 +37,22 @@ def cluster_gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
-def assert_resources(*, cpus: float, gpus: float) -> None:
-    """Raise ConfigError for a worker that would wait for ever: asked for more than this machine has.
+def assert_resources(*, encoders: int, cpus: float, gpus: float, read_cpus: float) -> None:
+    """Raise ConfigError for work that would wait for ever: encoders that this machine has no room for, or that leave
+    none for reading.
 
     A cluster may still grow, so there nothing is refused.
     """
-    if not os.environ.get("RAY_ADDRESS") and (cpus > cluster_cpus() or gpus > cluster_gpus()):
+    if os.environ.get("RAY_ADDRESS"):
+        return
+    if cpus > cluster_cpus() or gpus > cluster_gpus():
         raise ConfigError(
             f"an encoder asks for {cpus:g} CPU cores and {gpus:g} GPUs, Ray has {cluster_cpus()} and {cluster_gpus()}"
             " on this machine; lower extraction.encoder_cpus and extraction.encoder_gpus"
+        )
+    if encoders * gpus > cluster_gpus() or encoders * cpus + read_cpus > cluster_cpus():
+        raise ConfigError(
+            f"{encoders} encoders of {cpus:g} CPU cores and {gpus:g} GPUs, and a reading task of {read_cpus:g} cores"
+            f" beside them, are more than this machine has ({cluster_cpus()} cores, {cluster_gpus()} GPUs); lower"
+            " extraction.encoders, extraction.encoder_cpus or extraction.read_cpus"
         )

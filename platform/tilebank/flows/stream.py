@@ -68,7 +68,7 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
     read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
     gpus = _encoder_gpus(config)
     encoders = config.encoders or max(1, cluster_gpus())
-    assert_resources(cpus=config.encoder_cpus, gpus=gpus)
+    assert_resources(encoders=encoders, cpus=config.encoder_cpus, gpus=gpus, read_cpus=config.read_cpus)
     encoded = (
         ray.data.from_arrow(blocks)
         # A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.
