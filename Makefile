@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast lint format bench clean
+.PHONY: help venv demo test test-fast test-s3 chaos lint format bench clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
@@ -26,6 +26,14 @@ test: lint      ## lint, then every test
 
 test-fast: venv ## tests that start no Ray and run no whole job
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-s3: venv   ## the tests of object storage on a real Ceph gateway (Debian 12; fetches 70 MB once)
+	infra/ceph_rgw.sh start
+	. /tmp/tilebank-ceph/env && $(BIN)/python -m pytest tests/store tests/jobs/test_extract_on_s3.py; \
+	  status=$$?; infra/ceph_rgw.sh stop; exit $$status
+
+chaos: venv     ## kills and network faults at random, many minutes (TILEBANK_CHAOS_KILLS, TILEBANK_CHAOS_SEED)
+	$(BIN)/python -m pytest -m chaos -s tests/jobs/test_chaos.py
 
 lint: venv      ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -93,6 +93,8 @@ def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) ->
         return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{source}: key {key!r} is missing"
+    if problem["type"] in ("tuple_type", "list_type"):
+        return f"{source}: {key!r} is {problem['input']!r}, one value; write a list, such as [{problem['input']}]"
     return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
 
 

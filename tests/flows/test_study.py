@@ -69,7 +69,7 @@ def store_views(settings: Settings, patients: Sequence[int]) -> None:
             "height": 4,
         }
         | {"tissue_fraction": 1.0, "flipped": False, "vector": np.ones(dim, np.float16)}
-        | {"fingerprint": settings.fingerprint}
+        | {"fingerprint": settings.fingerprint, "image_kind": row.image_kind.value, "special": ""}
         for row in breasts(patients)
     ]
     store = Store(settings.store)

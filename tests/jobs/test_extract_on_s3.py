@@ -1,17 +1,15 @@
 """Images, vectors and artifacts behind s3://: the same commands, the same rows, nothing on the local disk."""
 
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow.compute as pc
 import pytest
-from moto.server import ThreadedMotoServer
 from tests.jobs.conftest import IMAGES, SETTINGS, Reference, User, assert_same_rows, read_rows, user_at
+from tests.s3_server import REGION, S3Server, s3_server
 
 pytestmark = pytest.mark.slow
 
@@ -32,50 +30,39 @@ class Bucket:
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server that knows nobody, on a port of its own."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would bury everything else
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def server() -> Iterator[S3Server]:
+    """An S3 server."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def bucket(endpoint: str) -> Bucket:
+def bucket(server: S3Server) -> Bucket:
     """One empty bucket."""
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    s3 = server.client()
+    for entry in s3.list_buckets()["Buckets"]:
+        if entry["Name"] == BUCKET:  # of an earlier run, on a server that outlives the tests
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+                for held in page.get("Contents", []):
+                    s3.delete_object(Bucket=BUCKET, Key=held["Key"])
     s3.create_bucket(Bucket=BUCKET)
     options = {
-        "aws_access_key_id": "testing",
-        "aws_secret_access_key": "testing",
-        "aws_endpoint": endpoint,
-        "aws_region": "us-east-1",
+        "aws_access_key_id": server.key,
+        "aws_secret_access_key": server.secret,
+        "aws_endpoint": server.endpoint,
+        "aws_region": REGION,
         "allow_http": "true",
     }
     return Bucket(s3, options)
 
 
 @pytest.fixture(scope="module")
-def remote(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+def remote(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A user who keeps everything but the MLflow database in the bucket, told by the environment alone."""
     user = user_at(
         tmp_path_factory.mktemp("remote") / "home",
-        AWS_ACCESS_KEY_ID="testing",
-        AWS_SECRET_ACCESS_KEY="testing",
-        AWS_ENDPOINT_URL=endpoint,
-        AWS_REGION="us-east-1",
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_ALLOW_HTTP="true",
-        AWS_EC2_METADATA_DISABLED="true",
-        MLFLOW_S3_ENDPOINT_URL=endpoint,
+        **server.environment(),
+        MLFLOW_S3_ENDPOINT_URL=server.endpoint,
         TILEBANK_STORE=f"s3://{BUCKET}/store",
         TILEBANK_ARTIFACTS=f"s3://{BUCKET}/artifacts",
     )

@@ -25,12 +25,21 @@ WHAT = {
 }
 
 
+UNREADABLE = (ImageKind.TOMOSYNTHESIS, ImageKind.NOT_AN_IMAGE, ImageKind.TEXT_PAGE, ImageKind.CONSTANT)
+"""Kinds of which no setting makes a bag."""
+
+SPECIAL_VIEWS = (
+    *("spot", "magnification", "tangential", "inframammary_fold", "anterior_compression", "implant_displaced"),
+    *("cleavage", "axillary_tail", "axillary_tissue", "rolled", "specimen", "stereotactic", "contrast"),
+)
+
+
 @dataclass(frozen=True)
 class IntakeConfig:
     """Which images are asked for; the rest is filtered.
 
-    kinds: values of ImageKind; views: View Positions, none for all; special: special views that are let in (`spot`,
-    `magnification`, `implant_displaced`, ...).
+    kinds: values of ImageKind that can be read at all; views: View Positions in capitals, none for all; special: those
+    of SPECIAL_VIEWS that are let in.
     """
 
     kinds: tuple[str, ...] = (ImageKind.FFDM.value,)
@@ -38,10 +47,12 @@ class IntakeConfig:
     special: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.kinds) - {kind.value for kind in ImageKind})
-        if unknown:
-            known = ", ".join(kind.value for kind in ImageKind)
-            raise ValueError(f"intake.kinds names {', '.join(unknown)}; known: {known}")
+        readable = [kind.value for kind in ImageKind if kind not in UNREADABLE]
+        for key, named, known in (("kinds", self.kinds, readable), ("special", self.special, SPECIAL_VIEWS)):
+            if unknown := sorted(set(named) - set(known)):
+                raise ValueError(f"intake.{key} names {', '.join(unknown)}; known: {', '.join(known)}")
+        if small := [view for view in self.views if view != view.upper()]:
+            raise ValueError(f"intake.views names {', '.join(small)}; write View Positions in capitals")
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def assert_asked_for(kind: ImageKind, *, view: str, special: Sequence[str], inta
     known yet (empty) is not filtered here.
     """
     if kind.value not in intake.kinds:
-        reason = f"{WHAT[kind]}; let it in with dataset.intake.kinds"
+        reason = WHAT[kind] if kind in UNREADABLE else f"{WHAT[kind]}; let it in with dataset.intake.kinds"
         raise ImageError("filter", reason, kind.value)
     kept_out = [name for name in special if name not in intake.special]
     if kept_out:
@@ -103,6 +114,16 @@ def _agreed(what: str, said: str, said_by: str, table: str) -> tuple[str, str]:
         reason = f"neither the header nor a table names the {what}"
         raise ImageError("identify", reason, f"{what.capitalize()}Missing")
     return (said, said_by) if said else (table, "table")
+
+
+def is_asked_for(kind: str, view: str, special: str, *, intake: IntakeConfig) -> bool:
+    """Whether a stored image is asked for; `special` as stored, names separated by commas."""
+    names = [name.strip() for name in special.split(",") if name.strip()]
+    try:
+        assert_asked_for(ImageKind(kind), view=view, special=names, intake=intake)
+    except ImageError:
+        return False
+    return True
 
 
 def lets_in(error_class: str, intake: IntakeConfig) -> bool:

@@ -7,7 +7,7 @@ from tilebank.datasets.cmmd import Cmmd
 from tilebank.datasets.embed import Embed
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
-from tilebank.datasets.pseudonyms import Pseudonymised, read_key
+from tilebank.datasets.pseudonyms import Pseudonymised, key_check, read_key
 from tilebank.datasets.rsna import Rsna
 from tilebank.datasets.study import Dataset, DatasetConfig
 from tilebank.datasets.vindr import Vindr
@@ -33,3 +33,9 @@ def open_dataset(config: DatasetConfig) -> Dataset:
         raise ConfigError(f"dataset {config.name!r}: unknown adapter {config.adapter!r}; known: {', '.join(DATASETS)}")
     dataset = DATASETS[config.adapter](config)  # type: ignore[call-arg]  # a Protocol names no constructor
     return Pseudonymised(dataset, read_key(os.environ)) if config.ids == "keyed-hash" else dataset
+
+
+def identity_of_ids(config: DatasetConfig) -> dict[str, str]:
+    """How rows are named, for the fingerprint: rows of two namings never stand in one bag. Raises ConfigError."""
+    check = key_check(read_key(os.environ)) if config.ids == "keyed-hash" else ""
+    return {"ids": config.ids, "key_check": check, "exam_key": config.exam_key}

@@ -15,10 +15,12 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from tilebank.flows.command import aligned
-from tilebank.flows.extract_plan import ExtractionPlan, plan_of
+from tilebank.flows.extract_plan import FILTER, ExtractionPlan, plan_of
 from tilebank.flows.settings import Settings
 from tilebank.flows.stages import FAILURE_COLUMNS, instance_rows
 from tilebank.flows.stream import encode_images
+from tilebank.store.lease import hold_lease
+from tilebank.store.schema import table_name
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow
 
@@ -55,9 +57,18 @@ class ExtractionSummary:
         rows = [("images stored", f"{self.images} ({self.views} views, {self.tiles} tiles)")]
         where = [("table", f"{self.plan.table}, version {self.version}"), ("fingerprint", self.plan.fingerprint)]
         if not self.plan.pending and not self.failures:
-            done = f"all {self.plan.images} images are stored or recorded as failures"
-            return aligned([("nothing to do", done), *where])
-        rows += [(f"  failed, {reason}", str(count)) for reason, count in sorted(self.failures.items())]
+            failed = self.plan.failed_before
+            again = f", {failed} recorded as failures (--retry-failed tries them again)" if failed else ""
+            return aligned(
+                [("nothing to do", f"{self.plan.done} of {self.plan.images} images are stored{again}"), *where]
+            )
+        kinds = {True: "not asked for", False: "failed"}
+        rows += [
+            (f"  {kinds[reason.startswith(FILTER)]}, {reason.removeprefix(f'{FILTER}: ')}", str(count))
+            for reason, count in sorted(self.failures.items())
+        ]
+        if self.failures:
+            rows.append(("  file by file", "the table failures--... beside the vectors, and jobs/validate.py"))
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
             ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),
@@ -66,26 +77,19 @@ class ExtractionSummary:
 
 
 def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionSummary:
-    """Encode and store what is missing. Raises TilebankError before any work when something is wrong with the whole."""
+    """Encode and store what is missing, under the table's lease.
+
+    Raises TilebankError before any work when something is wrong with the whole, or another extraction holds the table.
+    """
     began = time.perf_counter()
-    table = _open_table(settings)
-    plan = plan_of(settings, table, limit=limit, retry_failed=retry_failed)
-    unread = (*plan.refused, *plan.filtered)
-    committer = _Committer(table, settings, plan)
-    committer.record(unread)
-    tally: Counter[str] = Counter()
-    failures = Counter(f"{row.stage}: {row.reason}" for row in unread)
-    if plan.pending:
-        with tqdm(total=len(plan.pending), unit="image", desc="extract", dynamic_ncols=True) as bar:
-            for rows in _in_commits(encode_images(settings, plan.pending), size=settings.extraction.commit_images):
-                tally += committer.commit(rows)
-                failures += Counter(
-                    f"{row['failed_stage']}: {row['failed_reason']}" for row in rows if row["failed_stage"]
-                )
-                bar.update(len(rows))
-                bar.set_postfix(tiles=tally["tiles"], failed=failures.total())
-        if tally["views"]:
-            table.index()
+    store, dataset, encoder = Store(settings.store), settings.dataset.name, settings.encoder
+    store.assert_writable()
+    with hold_lease(settings.store, table_name("instances", dataset, encoder.name)) as lease:
+        table = store.open_instances(
+            dataset, encoder.name, dim=encoder.dim, licence=settings.licence, guard=lease.assert_held
+        )
+        plan = plan_of(settings, table, limit=limit, retry_failed=retry_failed)
+        tally, failures = _encode_and_commit(settings, table, plan)
     return ExtractionSummary(
         plan=plan,
         images=tally["views"],
@@ -93,16 +97,29 @@ def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool 
         tiles=tally["tiles"],
         failures=dict(failures),
         wall_s=time.perf_counter() - began,
-        bytes_written=(tally["views"] + tally["tiles"]) * settings.encoder.dim * 2,
+        bytes_written=(tally["views"] + tally["tiles"]) * encoder.dim * 2,
         version=table.version,
     )
 
 
-def _open_table(settings: Settings) -> Instances:
-    store = Store(settings.store)
-    store.assert_writable()
-    dataset, encoder = settings.dataset.name, settings.encoder
-    return store.open_instances(dataset, encoder.name, dim=encoder.dim, licence=settings.licence)
+def _encode_and_commit(settings: Settings, table: Instances, plan: ExtractionPlan) -> tuple[Counter[str], Counter[str]]:
+    """Counts of views and tiles stored, and of failures by `stage: reason`."""
+    unread = (*plan.refused, *plan.filtered)
+    committer = _Committer(table, settings, plan)
+    committer.record(unread)
+    tally: Counter[str] = Counter()
+    failures = Counter(f"{row.stage}: {row.reason}" for row in unread)
+    if not plan.pending:
+        return tally, failures
+    with tqdm(total=len(plan.pending), unit="image", desc="extract", dynamic_ncols=True) as bar:
+        for rows in _in_commits(encode_images(settings, plan.pending), size=settings.extraction.commit_images):
+            tally += committer.commit(rows)
+            failures += Counter(f"{row['failed_stage']}: {row['failed_reason']}" for row in rows if row["failed_stage"])
+            bar.update(len(rows))
+            bar.set_postfix(tiles=tally["tiles"], failed=failures.total())
+    if tally["views"]:
+        table.index()
+    return tally, failures
 
 
 def _in_commits(rows: Iterable[dict[str, Any]], *, size: int) -> Iterator[list[dict[str, Any]]]:

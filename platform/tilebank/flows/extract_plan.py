@@ -1,7 +1,7 @@
 """What an extraction would do: the manifest, less what is stored and what has failed. Decides; writes nothing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tilebank.datasets.intake import IntakeConfig, lets_in
@@ -12,6 +12,7 @@ from tilebank.flows.stream import read_manifest
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow, ManifestRow
 
+OUTSIDE = ("read", "identify")  # stages of failures that lie in what surrounds an image, not in its pixels
 FILTER = "filter"  # the stage of an image that is fit for use, but not asked for
 
 
@@ -77,19 +78,19 @@ def plan_of(settings: Settings, table: Instances | None, *, limit: int | None, r
     fingerprint = settings.fingerprint
     done = table.done_images(fingerprint) if table else set()
     recorded = table.failed_images(fingerprint) if table else {}
-    failed = _still_failed(recorded, settings.dataset.intake) - done
+    placed = {row.image_id for row in manifest.images}
+    failed = _still_failed(recorded, settings.dataset.intake, placed=placed) - done
     known = done if retry_failed else done | failed
     pending = [row for row in manifest.images if row.image_id not in known][:limit]
-    ids = {row.image_id for row in manifest.images}
     news = [row for row in manifest.failures if retry_failed or row.image_id not in failed]
     return ExtractionPlan(
         dataset=settings.dataset.name,
         encoder=settings.encoder.name,
         fingerprint=fingerprint,
         table=table.uri if table else "none yet",
-        images=len(ids),
-        done=len(done & ids),
-        failed_before=len(failed & ids),
+        images=len(placed),
+        done=len(done & placed),
+        failed_before=len(failed & placed),
         pending=tuple(pending),
         refused=tuple(row for row in news if row.stage != FILTER),
         filtered=tuple(row for row in news if row.stage == FILTER),
@@ -97,13 +98,17 @@ def plan_of(settings: Settings, table: Instances | None, *, limit: int | None, r
     )
 
 
-def _still_failed(failed: Mapping[str, str], intake: IntakeConfig) -> set[str]:
-    """The images that would fail again: what was filtered and is asked for by now is new."""
+def _still_failed(failed: Mapping[str, str], intake: IntakeConfig, *, placed: Collection[str]) -> set[str]:
+    """The images that are not tried again unasked.
+
+    What was filtered and is asked for by now is new. So is a file that could not be fetched or placed, where the
+    manifest holds it: it may have come, or been mended, since, and to look costs no decoding.
+    """
     stages = {image_id: said.partition("/") for image_id, said in failed.items()}
     return {
         image_id
         for image_id, (stage, _, error_class) in stages.items()
-        if stage != FILTER or not lets_in(error_class, intake)
+        if not (stage == FILTER and lets_in(error_class, intake)) and not (stage in OUTSIDE and image_id in placed)
     }
 
 

@@ -25,6 +25,8 @@ from tilebank.errors import ImageError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+START_S = 300.0  # a child makes its imports in a second or two; a machine may be very busy
+READY = b"ready"
 WATCH_S = 1.0  # how often a child looks whether its parent is still there
 
 
@@ -55,7 +57,7 @@ class IsolatedProcess:
         `function` is importable by name, its arguments and its result can be pickled. Raises ImageError (stage
         `decode`): Timeout, MemoryLimit, or Crash with the signal's name.
         """
-        pipe = self._running()
+        pipe = self._running(function)
         try:
             pipe.send((function, args, kwargs))
             if not pipe.poll(self._limits.seconds):
@@ -80,7 +82,8 @@ class IsolatedProcess:
             self._pipe.close()
             self._pipe = None
 
-    def _running(self) -> Connection:
+    def _running(self, function: Callable[..., object]) -> Connection:
+        """The pipe to a child that has made its imports: they are no image's time."""
         if self._child is None or self._pipe is None or self._child.poll() is not None:
             self.close()
             self._pipe, theirs = Pipe()
@@ -91,6 +94,10 @@ class IsolatedProcess:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment, start_new_session=False
             )
             theirs.close()
+            self._pipe.send(function)
+            if not self._pipe.poll(START_S) or self._pipe.recv_bytes() != READY:
+                self.close()
+                raise ImageError("decode", f"the reading process did not start within {START_S:g} s", "Start")
         return self._pipe
 
     def _cause_of_death(self) -> str:
@@ -109,16 +116,15 @@ def serve() -> None:
     """The child's life: take a call, answer it, until the parent is gone. Its arguments are in `sys.argv`."""
     pipe, parent, memory_mb = Connection(int(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    limited = False
-    while True:
-        try:
+    try:
+        pipe.recv()  # a function: its module is imported to know it
+        _limit_memory(memory_mb)
+        pipe.send_bytes(READY)
+        while True:
             function, args, kwargs = pipe.recv()
-        except (EOFError, ConnectionError):
-            return
-        if not limited:  # after the imports that the first call brought
-            _limit_memory(memory_mb)
-            limited = True
-        pipe.send_bytes(_answer(function, args, kwargs))
+            pipe.send_bytes(_answer(function, args, kwargs))
+    except (EOFError, ConnectionError):
+        return
 
 
 def _answer(function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:

@@ -23,6 +23,11 @@ from tilebank.terms import ImageHeader
 
 Row = dict[str, Any]
 
+ADVICE = {
+    "FileNotFoundError": ": it is not there; fetch it, or mend the path in the table",
+    "PermissionError": ": let the user of this job read it",
+}
+
 
 @dataclass(frozen=True)
 class ImageRecipe:
@@ -84,8 +89,8 @@ def place_expected(header: ImageHeader, expected: Expected, *, intake: IntakeCon
 
 def unreadable(error: OSError) -> ImageError:
     """A file that does not come, as a failure."""
-    reason = f"the file cannot be read ({type(error).__name__})"
-    return ImageError("read", reason, type(error).__name__)
+    name = type(error).__name__
+    return ImageError("read", f"the file cannot be read ({name}){ADVICE.get(name, '')}", name)
 
 
 def _read(content: bytes, expected: Expected, *, recipe: ImageRecipe) -> tuple[Mammogram, Placement]:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tilebank.config import Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
+from tilebank.datasets.registry import identity_of_ids
 from tilebank.datasets.splits import SplitConfig
 from tilebank.datasets.study import DatasetConfig
 from tilebank.encoders.registry import identity_of
@@ -112,13 +113,17 @@ class Settings(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """The hash of everything that shapes a vector. Raises EncoderError when the weights cannot be named."""
+        """The hash of everything that shapes a vector or names its bag.
+
+        Raises EncoderError when the weights cannot be named, ConfigError for keyed ids without a key.
+        """
         return fingerprint_of(
             {
                 "reader": {"version": [READER_VERSION, INTENSITY_VERSION], "config": self.reader},
                 "mask": {"version": MASK_VERSION, "config": self.mask},
                 "tiling": {"version": TILING_VERSION, "config": self.tiling},
                 "encoder": identity_of(self.encoder),
+                "ids": identity_of_ids(self.dataset),
             }
         )
 

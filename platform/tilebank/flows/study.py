@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilebank.datasets.intake import is_asked_for
 from tilebank.datasets.labels import TASKS, Breast, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
@@ -63,7 +65,13 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     """
     _assert_yes_no(task)
     dataset = settings.dataset.name
-    reader = Reader(settings.store, dataset=dataset, encoder=settings.encoder.name, fingerprint=settings.fingerprint)
+    reader = Reader(
+        settings.store,
+        dataset=dataset,
+        encoder=settings.encoder.name,
+        fingerprint=settings.fingerprint,
+        asked_for=partial(is_asked_for, intake=settings.dataset.intake),
+    )
     labels, whole = _plan(settings, reader.read_breasts(), task=task)
     splits = keep_fraction(whole, labels, settings.splits)
     rows = {split: [row for row in labels if splits.get(row.patient_id) is split] for split in Split}
@@ -88,8 +96,20 @@ def _plan(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[
     task_named(task)
     truth = _read_truth(settings.dataset, breasts)
     labels = label_breasts(task, breasts, truth=truth, dataset=settings.dataset.name)
+    _assert_classes(labels, task=task)
     official = official_splits(breasts, truth) if settings.splits.official else {}
     return labels, plan_splits(labels, settings.splits, held=_held(settings, task=task), official=official)
+
+
+def _assert_classes(labels: Sequence[LabelRow], *, task: str) -> None:
+    """Raise DatasetError where there is nothing to tell apart, however many more are labelled."""
+    classes = {row.label for row in labels}
+    if len(classes) == 1:
+        others = ", ".join(name for name in TASKS if name != task)
+        raise DatasetError(
+            f"all {len(labels)} breasts with a label for {task!r} are of class {classes.pop()} ({labels[0].rule});"
+            f" choose another task with --task: {others}"
+        )
 
 
 def _read_truth(config: DatasetConfig, breasts: Sequence[Breast]) -> Truth:
@@ -101,9 +121,11 @@ def _read_truth(config: DatasetConfig, breasts: Sequence[Breast]) -> Truth:
             f"the labels of dataset {config.name!r} name none of its images' breasts (they name"
             f" {min(truth, default='none')}, the images are of {min(known, default='none')}); {_advice(config)}"
         )
-    unknown = len(truth.keys() - known)
-    if unknown:
-        logger.info("%s: labels of %d of %d breasts have no images here", config.name, unknown, len(truth))
+    if unknown := sorted(truth.keys() - known):
+        # An owner's tables name more than anybody has downloaded; one's own table should not.
+        level = logging.WARNING if config.adapter == "folder" else logging.INFO
+        said = "labels of %d of %d breasts have no images here, such as %s"
+        logger.log(level, said, len(unknown), len(truth), ", ".join(unknown[:3]))
     return truth
 
 

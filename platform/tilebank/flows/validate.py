@@ -142,7 +142,10 @@ def _assert_writable(flag: str, place: Path) -> None:
     """Before any work, not after it."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        stood = place.exists()
         with place.open("ab"):
             pass
+        if not stood:  # a validation that fails leaves no empty report
+            place.unlink()
     except OSError as error:
         raise ConfigError(f"cannot write {flag} {place}: {error}; choose another path") from error

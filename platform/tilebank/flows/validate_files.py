@@ -44,6 +44,11 @@ class DatasetFiles:
         self.rows[failure.uri] = stopped(row, failure, root=self.root)
         self.images.pop(failure.uri, None)
 
+    def stop_another(self, failure: FailureRow) -> None:
+        """A table names a file that another of its rows was given already, or none: a row of its own."""
+        row = FileRow(self._name(failure.uri), Outcome.REFUSE)
+        self.rows[f"{failure.uri}#{len(self.rows)}"] = stopped(row, failure, root=self.root)
+
     def _name(self, uri: str) -> str:
         return relative_uri(uri, root=self.root)
 
@@ -69,8 +74,10 @@ def read_files(settings: Settings, *, pixels: bool) -> DatasetFiles:
 def _settle(files: DatasetFiles, manifest: Manifest) -> dict[str, ManifestRow]:
     """Take over what the adapter decided from headers; the images that it took from tables alone are returned."""
     scanned = set(files.rows)
+    taken = {image.uri for image in manifest.images} - scanned | {""}
     for failure in manifest.failures:
-        files.stop(failure)
+        (files.stop_another if failure.uri in taken else files.stop)(failure)
+        taken.add(failure.uri)
     unread = {}
     for image in manifest.images:
         if image.uri in scanned:

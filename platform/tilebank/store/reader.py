@@ -1,6 +1,6 @@
 """Read vectors back: a pinned version of a table becomes ragged arrays by breast. Knows nothing of heads or splits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import lance
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
-from tilebank.store.schema import table_name
+from tilebank.store.schema import quoted, table_name
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,20 @@ class StoredBreast:
 class Reader:
     """One table at one version and under one fingerprint: what a search reads never changes under it.
 
-    Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are named).
+    asked_for: whether rows of an image kind, view and special views (as stored, separated by commas) are read; all are
+    without it. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
+    named).
     """
 
     def __init__(
-        self, store_uri: str, *, dataset: str, encoder: str, fingerprint: str, version: int | None = None
+        self,
+        store_uri: str,
+        *,
+        dataset: str,
+        encoder: str,
+        fingerprint: str,
+        version: int | None = None,
+        asked_for: Callable[[str, str, str], bool] | None = None,
     ) -> None:
         name = table_name("instances", dataset, encoder)
         try:
@@ -58,7 +67,7 @@ class Reader:
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)
-        self._clause = f"fingerprint = '{fingerprint}'"
+        self._clause = f"fingerprint = {quoted(fingerprint)}"
         if self._table.count_rows(self._clause) == 0:
             held = sorted(set(self._table.to_table(columns=["fingerprint"])["fingerprint"].to_pylist()))
             raise StoreError(
@@ -66,6 +75,20 @@ class Reader:
                 f" (it holds {', '.join(held) or 'nothing'}): the settings of mask, tiling or encoder differ from those"
                 " of the extraction; extract with these settings, or search with those"
             )
+
+        if asked_for is not None:
+            self._clause += self._only(asked_for)
+
+    def _only(self, asked_for: Callable[[str, str, str], bool]) -> str:
+        """A clause that leaves out the images that are not asked for; empty where all are."""
+        names = ["image_kind", "view", "special"]
+        rows = self._table.to_table(columns=names, filter=f"{self._clause} AND kind = 'view'")
+        stored = {tuple(row[name] for name in names) for row in rows.to_pylist()}
+        out = sorted(one for one in stored if not asked_for(*one))
+        same = [
+            " AND ".join(f"{name} = {quoted(value)}" for name, value in zip(names, one, strict=True)) for one in out
+        ]
+        return "".join(f" AND NOT ({clause})" for clause in same)
 
     def read_breasts(self) -> list[StoredBreast]:
         """Every breast that has at least a view, by breast_id."""
@@ -79,7 +102,7 @@ class Reader:
         wanted = np.asarray(breast_ids, dtype=object)
         if len(set(breast_ids)) != len(breast_ids):
             raise StoreError("a breast was asked for twice")
-        among = ", ".join(f"'{breast_id}'" for breast_id in breast_ids)
+        among = ", ".join(quoted(breast_id) for breast_id in breast_ids)
         columns = ["breast_id", "image_id", "kind", "x", "y", "vector"]
         rows = self._table.to_table(
             columns=columns, filter=f"{self._clause} AND breast_id IN ({among})"

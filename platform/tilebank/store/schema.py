@@ -63,6 +63,11 @@ def instances_schema(dim: int) -> pa.Schema:
     )
 
 
+def quoted(text: str) -> str:
+    """`text` as a literal of a filter."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def table_name(table: str, *owners: str) -> str:
     """`instances--<dataset>--<encoder>`: one a dataset and encoder; dimensions differ, and people share them apart."""
     return "--".join((table, *owners))

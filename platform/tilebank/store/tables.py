@@ -16,7 +16,7 @@ from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri, write_bytes
 from tilebank.store.commits import Guard, append_once, open_table, options_of, repeat, unguarded
 from tilebank.store.indices import build_indices
-from tilebank.store.schema import FAILURES, LABELS, PREDICTIONS, SPLITS, instances_schema, table_name
+from tilebank.store.schema import FAILURES, LABELS, PREDICTIONS, SPLITS, instances_schema, quoted, table_name
 
 AT_ONCE = 500  # ids in one filter
 
@@ -73,7 +73,7 @@ class Store:
         """patient_id -> split as written for this task and scheme; empty where there is none. Writes nothing."""
         name = table_name("splits", dataset)
         place = join_uri(self.uri, f"{name}.lance")
-        clause = f"task = {_quoted(task)} AND scheme = {_quoted(scheme)}"
+        clause = f"task = {quoted(task)} AND scheme = {quoted(scheme)}"
         try:
             if not exists(place):
                 return {}
@@ -156,19 +156,20 @@ class Instances:
 
     def done_images(self, fingerprint: str) -> set[str]:
         """Ids of the images whose view row stands under this fingerprint: those that are stored whole."""
-        clause = f"fingerprint = {_quoted(fingerprint)} AND kind = 'view'"
-        return set(self._instances.to_table(columns=["image_id"], filter=clause)["image_id"].to_pylist())
+        clause = f"fingerprint = {quoted(fingerprint)} AND kind = 'view'"
+        return {row["image_id"] for row in self._read(self._instances, ["image_id"], clause)}
 
     def failed_images(self, fingerprint: str) -> dict[str, str]:
         """image_id -> `stage/error_class` of the images that failed under this fingerprint."""
-        clause = f"fingerprint = {_quoted(fingerprint)}"
-        rows = self._failures.to_table(columns=["image_id", "stage", "error_class"], filter=clause).to_pylist()
+        clause = f"fingerprint = {quoted(fingerprint)}"
+        rows = self._read(self._failures, ["image_id", "stage", "error_class"], clause)
         return {row["image_id"]: f"{row['stage']}/{row['error_class']}" for row in rows}
 
     def count_instances(self, fingerprint: str) -> dict[str, int]:
         """Rows by kind under this fingerprint."""
-        clause = f"fingerprint = {_quoted(fingerprint)} AND kind = "
-        return {kind: self._instances.count_rows(clause + _quoted(kind)) for kind in ("view", "tile")}
+        clause = f"fingerprint = {quoted(fingerprint)} AND kind = "
+        counts = {kind: partial(self._instances.count_rows, clause + quoted(kind)) for kind in ("view", "tile")}
+        return {kind: int(repeat(count, self.uri, what="count rows")) for kind, count in counts.items()}
 
     def commit(self, rows: pa.Table, *, chunk: str | None = None) -> None:
         """Add all rows of some images exactly once, in one transaction under an id of its own. Raises StoreError."""
@@ -197,7 +198,7 @@ class Instances:
     def forget_failures(self, image_ids: Collection[str], *, fingerprint: str) -> None:
         """Drop the failures of images that are stored by now, or are to be tried again."""
         for among in _in_filters(image_ids):
-            clause = f"fingerprint = {_quoted(fingerprint)} AND image_id IN ({among})"
+            clause = f"fingerprint = {quoted(fingerprint)} AND image_id IN ({among})"
             repeat(partial(self._failures.delete, clause), self._failures.uri, what="drop failures", guard=self._guard)
 
     def index(self) -> None:
@@ -207,12 +208,17 @@ class Instances:
     def _standing_failures(self, keys: Collection[tuple[str, str]]) -> list[dict[str, str]]:
         """Recorded failures of these images, under any fingerprint."""
         parts = _in_filters({image_id for image_id, _ in keys})
-        return [row for among in parts for row in self._failures.to_table(filter=f"image_id IN ({among})").to_pylist()]
+        return [row for among in parts for row in self._read(self._failures, None, f"image_id IN ({among})")]
+
+    def _read(self, table: lance.LanceDataset, columns: list[str] | None, clause: str) -> list[dict[str, str]]:
+        read = partial(table.to_table, columns=columns, filter=clause)
+        rows: list[dict[str, str]] = repeat(read, str(table.uri), what="read rows").to_pylist()
+        return rows
 
 
 def _in_filters(ids: Collection[str]) -> Iterator[str]:
     """The ids as the insides of IN (...), so many at once that a filter stays quick."""
-    quoted = [_quoted(one) for one in sorted(ids)]
+    quoted = [quoted(one) for one in sorted(ids)]
     return (", ".join(quoted[start : start + AT_ONCE]) for start in range(0, len(quoted), AT_ONCE))
 
 
@@ -222,7 +228,3 @@ def _metadata(licence: Mapping[str, str]) -> dict[str, str]:
 
 def _as_set(rows: Sequence[Mapping[str, object]]) -> set[tuple[object, ...]]:
     return {tuple(row[key] for key in sorted(row)) for row in rows}
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
