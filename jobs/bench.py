@@ -2,8 +2,8 @@
 
 phantom   writing the study: one process, one a core
 read      from bytes to tiles, stage by stage
-encode    the encoder alone, at several batch sizes
-extract   a whole extraction through Ray, a plain loop over the same images
+encode    encoders alone: batch sizes, and the share of the device's measured peak; random weights where none are given
+extract   (a) the encoder alone, (b) a plain loop, (c) a whole extraction through Ray, (d) the reference way
 store     commits and reads, plain .npy files
 search    many heads in one pack, in packs side by side, one after another
 """
@@ -16,23 +16,37 @@ from tilebank.flows.bench import PARTS, BenchSizes, bench_parts
 from tilebank.flows.command import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
-  python jobs/bench.py                                    everything, less than five minutes on two cores
+  python jobs/bench.py                                    everything, some minutes on two cores
   python jobs/bench.py search --heads 72 --json bench.json
-  python jobs/bench.py encode extract --encoder dinov2-small --exams 4
+  python jobs/bench.py encode --device cuda --encoders dinov2-giant,medsiglip-448
+  python jobs/bench.py extract --rows 3328 --columns 2560 --jpeg2000 --images 24
+      --encoder dinov2-small --set encoder.checkpoint=FOLDER
+  python jobs/bench.py extract --images 2000 --loop-images 100
 """
 
 
 def flow(args: argparse.Namespace) -> Summary:
     sizes = BenchSizes(**{field.name: getattr(args, field.name) for field in fields(BenchSizes)})
-    return bench_parts(settings_of(args), args.parts, sizes=sizes)
+    settings = settings_of(args)
+    names = [name for name in args.encoders.split(",") if name]
+    encoders = [settings_of(argparse.Namespace(**vars(args) | {"encoder": name})).encoder for name in names]
+    return bench_parts(settings, args.parts, sizes=sizes, encoders=encoders, device=args.device)
 
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all of them)")
+    parser.add_argument(
+        "--device", choices=("auto", "cuda", "cpu"), default="auto", help="for encode (default: a GPU if there is one)"
+    )
+    parser.add_argument("--encoders", default="", metavar="NAME,...", help="for encode, in place of --encoder")
     for field in fields(BenchSizes):
-        flag, what = f"--{field.name.replace('_', '-')}", f"{field.metadata['what']} (default {field.default})"
-        parser.add_argument(flag, type=int, default=field.default, metavar="N", help=what)
+        flag, what = f"--{field.name.replace('_', '-')}", field.metadata["what"]
+        if field.type is bool:
+            parser.add_argument(flag, action="store_true", help=what)
+        else:
+            what = f"{what} (default {field.default})"
+            parser.add_argument(flag, type=int, default=field.default, metavar="N", help=what)
     return run_job(parser, flow, show=print)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tilebank.datasets.study import DatasetConfig
+from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import ConfigError
 from tilebank.flows.bench_measure import Bench, BenchRow, BenchSizes, PartResult
 from tilebank.flows.settings import Settings
@@ -25,7 +26,7 @@ __all__ = ["PARTS", "BenchSizes", "BenchSummary", "bench_parts"]
 PARTS = {
     "phantom": ("bench_images", "bench_phantom"),
     "read": ("bench_images", "bench_read"),
-    "encode": ("bench_images", "bench_encode"),
+    "encode": ("bench_encode", "bench_encode"),
     "extract": ("bench_extract", "bench_extract"),
     "store": ("bench_store", "bench_store"),
     "search": ("bench_search", "bench_search"),
@@ -63,13 +64,29 @@ class BenchSummary:
         return "\n".join([*table, "", *how, f"machine  {machine}"])
 
 
-def bench_parts(settings: Settings, parts: Sequence[str] = (), *, sizes: BenchSizes) -> BenchSummary:
-    """Measure `parts` (none: all), one after another. Raises ConfigError for an unknown part before any work."""
+def bench_parts(
+    settings: Settings,
+    parts: Sequence[str] = (),
+    *,
+    sizes: BenchSizes,
+    encoders: Sequence[EncoderConfig] = (),
+    device: str = "auto",
+) -> BenchSummary:
+    """Measure `parts` (none: all), one after another. Raises ConfigError for an unknown part before any work.
+
+    `encode` times `encoders` (none: the settings' own) on `device`: auto, cuda or cpu.
+    """
     _assert_known(parts)
     machine = _machine()
     results, part_s = {}, {}
     with tempfile.TemporaryDirectory(prefix="tilebank-bench-") as folder:
-        bench = Bench(_at_home(settings, Path(folder)), sizes, cores=len(os.sched_getaffinity(0)))
+        bench = Bench(
+            _at_home(settings, Path(folder)),
+            sizes,
+            cores=len(os.sched_getaffinity(0)),
+            encoders=tuple(encoders) or (settings.encoder,),
+            device=device,
+        )
         for part in tqdm([name for name in PARTS if name in parts or not parts], unit="part", desc="bench"):
             began = time.perf_counter()
             results[part] = _function_of(part)(bench)

@@ -1,26 +1,23 @@
-"""Timings of what is done to one image: made as a phantom, read and cut, encoded. Knows neither Ray nor the store."""
+"""Timings of what is done to one image: made as a phantom, read and cut. Knows neither Ray nor the store."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.datasets.registry import open_dataset
-from tilebank.encoders.registry import load_encoder
 from tilebank.files import join_uri, read_bytes, remove_folder
 from tilebank.flows.bench_measure import Bench, BenchRow, PartResult, best_s, compared, in_processes
+from tilebank.flows.bench_study import IMAGES_AN_EXAM, spread, study_config, study_images
 from tilebank.flows.settings import Settings
 from tilebank.imaging.dicom import read_stored
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.reader import Mammogram, read_mammogram
-from tilebank.phantom.writer import PhantomConfig, write_phantoms
+from tilebank.phantom.writer import write_phantoms
 from tilebank.terms import ManifestRow
 
-__all__ = ["bench_encode", "bench_phantom", "bench_read", "cut_image", "read_image", "study_images"]
+__all__ = ["bench_phantom", "bench_read", "cut_image", "read_image"]
 
 SYNTAXES = {"1.2.840.10008.1.2.1": "uncompressed", "1.2.840.10008.1.2.4.90": "JPEG 2000"}  # DICOM PS3.6, table A-1
-BATCH_SIZES = (1, 8, 32)
-ONE_A_CALL = "one tile a call"
 
 
 @dataclass(frozen=True)
@@ -45,23 +42,15 @@ class _ReadRequest:
     repeats: int
 
 
-@dataclass(frozen=True)
-class _EncodeRequest:
-    settings: Settings
-    images: tuple[ManifestRow, ...]
-    tiles: int
-    repeats: int
-
-
 def bench_phantom(bench: Bench) -> PartResult:
     """The whole study written by one process, and by one a core."""
     sizes = bench.sizes
     alone, together = "1 process", f"a process a core ({bench.cores})"
     apart = join_uri(bench.settings.home, "phantom-alone")
-    one_s = best_s(lambda: write_phantoms(apart, _study(bench), processes=1), repeats=1)
+    one_s = best_s(lambda: write_phantoms(apart, study_config(bench), processes=1), repeats=1)
     remove_folder(apart)
     all_s = best_s(lambda: study_images(bench), repeats=1)
-    images = 4 * sizes.exams
+    images = IMAGES_AN_EXAM * study_config(bench).patients
     variants = [(alone, images / one_s, ""), (together, images / all_s, "with the start of the processes")]
     rows = compared("phantom", variants, unit="images/s", reference=alone)
     return PartResult(tuple(rows), f"{images} images of {sizes.rows} x {sizes.columns}; 1 run each")
@@ -69,7 +58,7 @@ def bench_phantom(bench: Bench) -> PartResult:
 
 def bench_read(bench: Bench) -> PartResult:
     """From bytes to tiles, stage by stage, in one thread: rates, and shares of the time of the whole."""
-    images = _spread(study_images(bench), bench.sizes.read_images)
+    images = spread(study_images(bench), bench.sizes.read_images)
     request = _ReadRequest(bench.settings, images, repeats=bench.sizes.repeats)
     (times,) = in_processes(_time_reading, [request], threads=1)
     stages = [("all: bytes to tiles", times, "whole_s"), ("read the bytes", times, "bytes_s")]
@@ -86,24 +75,6 @@ def bench_read(bench: Bench) -> PartResult:
     return PartResult(tuple(rows), how)
 
 
-def bench_encode(bench: Bench) -> PartResult:
-    """The encoder alone, in one thread, at several batch sizes, against one call a tile."""
-    images = _spread(study_images(bench), 4)
-    request = _EncodeRequest(bench.settings, images, tiles=bench.sizes.tiles, repeats=bench.sizes.repeats)
-    (times,) = in_processes(_time_encoding, [request], threads=1)
-    variants = [(variant, request.tiles / seconds, "") for variant, seconds in times.items()]
-    rows = compared("encode", variants, unit="tiles/s", reference=ONE_A_CALL)
-    encoder = bench.settings.encoder
-    how = f"{encoder.name}, {request.tiles} tiles of {encoder.input_size_px} px; 1 thread; best of {request.repeats}"
-    return PartResult(tuple(rows), how)
-
-
-def study_images(bench: Bench) -> tuple[ManifestRow, ...]:
-    """The images of this run's phantom study, written on all cores if it does not stand yet."""
-    write_phantoms(bench.settings.dataset.root, _study(bench), processes=bench.cores)
-    return open_dataset(bench.settings.dataset).read_manifest(lambda _uris: ()).images
-
-
 def read_image(content: bytes, settings: Settings) -> Mammogram:
     """One image as an extraction reads it, in this process."""
     return read_mammogram(content, reader=settings.reader, mask=settings.mask)
@@ -114,17 +85,6 @@ def cut_image(mammogram: Mammogram, settings: Settings) -> NDArray[np.uint16]:
     size_px = settings.encoder.input_size_px
     cut = cut_instances(mammogram, reader=settings.reader, mask=settings.mask, tiling=settings.tiling, size_px=size_px)
     return cut.pixels
-
-
-def _study(bench: Bench) -> PhantomConfig:
-    sizes = bench.sizes
-    return PhantomConfig(patients=sizes.exams, max_exams=1, rows=sizes.rows, columns=sizes.columns)
-
-
-def _spread(images: tuple[ManifestRow, ...], count: int) -> tuple[ManifestRow, ...]:
-    """`count` images from all over the study: each exam has one machine, and one transfer syntax."""
-    places = np.linspace(0, len(images) - 1, num=min(count, len(images))).round().astype(int)
-    return tuple(images[place] for place in places)
 
 
 def _time_reading(request: _ReadRequest) -> list[_ReadTimes]:
@@ -143,31 +103,3 @@ def _time_image(image: ManifestRow, request: _ReadRequest) -> _ReadTimes:
         present_s=max(0.0, best_s(lambda: read_image(content, settings), repeats=repeats) - decode_s),
         cut_s=best_s(lambda: cut_image(mammogram, settings), repeats=repeats),
     )
-
-
-def _time_encoding(request: _EncodeRequest) -> dict[str, float]:
-    """Seconds for all tiles by variant; the first call of each encoder is not counted."""
-    settings = request.settings
-    tiles, scale = _some_tiles(request)
-
-    def encode_all(batch_size: int, step: int) -> float:
-        encoder = load_encoder(replace(settings.encoder, batch_size=batch_size))
-        encoder.encode(tiles[:step], max_value=scale)
-
-        def work() -> None:
-            for start in range(0, len(tiles), step):
-                encoder.encode(tiles[start : start + step], max_value=scale)
-
-        return best_s(work, repeats=request.repeats)
-
-    batches = {f"one call, batch of {size}": encode_all(size, step=len(tiles)) for size in BATCH_SIZES}
-    return {ONE_A_CALL: encode_all(1, step=1)} | batches
-
-
-def _some_tiles(request: _EncodeRequest) -> tuple[NDArray[np.uint16], float]:
-    """Instances (N, S, S) of several images, repeated where the images have too few; and their full scale."""
-    mammograms = [read_image(read_bytes(image.uri), request.settings) for image in request.images]
-    pieces = [cut_image(mammogram, request.settings) for mammogram in mammograms]
-    tiles = np.concatenate(pieces)
-    chosen = np.random.default_rng(0).permutation(np.resize(np.arange(len(tiles)), max(len(tiles), request.tiles)))
-    return tiles[chosen[: request.tiles]], float(mammograms[0].max_value)

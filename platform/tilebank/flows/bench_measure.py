@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import cv2
 
+from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import ConfigError
 from tilebank.flows.settings import Settings
 
@@ -35,8 +36,11 @@ class BenchSizes:
     """How much is measured; the defaults take less than five minutes on two cores."""
 
     exams: int = _size(16, "exams in the phantom study, 4 images each")
+    images: int = _size(0, "images in the phantom study, in whole exams, in place of --exams; 0: as many as those have")
+    loop_images: int = _size(0, "images for what extract runs beside Ray, one after another; 0: all")
     rows: int = _size(2048, "rows of an image")
     columns: int = _size(1536, "columns of an image")
+    jpeg2000: bool = field(default=False, metadata={"what": "every file of the study JPEG 2000, not every other"})
     read_images: int = _size(16, "images for read")
     tiles: int = _size(32, "tiles for encode")
     commits: int = _size(8, "commits for store")
@@ -53,6 +57,8 @@ class BenchSizes:
                 raise ConfigError(f"bench: {name} is {getattr(self, name)}; use at least {least}")
         if min(self.exams, self.read_images, self.tiles, self.commits, self.heads, self.repeats) < 1:
             raise ConfigError(f"bench: every size must be at least 1, got {self}")
+        if min(self.images, self.loop_images) < 0:
+            raise ConfigError(f"bench: images and loop_images are not below 0, got {self.images}, {self.loop_images}")
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,16 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a part is told: settings whose roots are a folder of this run's own, sizes, and the cores there are."""
+    """What a part is told: settings whose roots are a folder of this run's own, sizes, and the cores there are.
+
+    encoders: those that `encode` times, on `device` (auto, cuda or cpu).
+    """
 
     settings: Settings
     sizes: BenchSizes
     cores: int
+    encoders: tuple[EncoderConfig, ...]
+    device: str
 
 
 def compared(what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str) -> list[BenchRow]:

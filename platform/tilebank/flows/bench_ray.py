@@ -1,0 +1,138 @@
+"""One extraction through Ray, watched: when its images were stored, what its processes held, what its blocks weigh."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import pyarrow as pa
+import ray
+from pyarrow import compute
+
+from tilebank.errors import StoreError
+from tilebank.flows.bench_loops import Course
+from tilebank.flows.bench_measure import BenchRow, compared, counted
+from tilebank.flows.bench_memory import MemoryWatch, watched_memory
+from tilebank.flows.bench_study import spread
+from tilebank.flows.extract import extract
+from tilebank.flows.runtime import cluster_gpus
+from tilebank.flows.settings import Settings
+from tilebank.flows.stages import read_images
+from tilebank.flows.stream import limits_of, recipe_of
+from tilebank.store.tables import Store
+from tilebank.terms import ManifestRow
+
+LOOK_S = 0.2  # how often the table is looked at, and no more than a tenth of the time
+WEIGHED = 8  # images whose blocks are weighed
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Bytes of `images` images on their way from the readers to the encoders.
+
+    blocks: as Ray counts what lies in its object store; pixels: those of the tiles and views alone, as they are sent.
+    """
+
+    images: int
+    blocks: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class RayRun:
+    """What was seen of the run. tiles: of an image, the mean, its view counted too."""
+
+    course: Course
+    encoders: int
+    gpus: int
+    tiles: float
+    memory: MemoryWatch
+    transport: Transport
+
+
+def run_ray(settings: Settings, images: tuple[ManifestRow, ...]) -> RayRun:
+    """The extraction into a fresh store. A Ray that was started for it is ended. Raises StoreError for less work."""
+    was_there = ray.is_initialized()
+    with watched_memory() as memory, _watched(settings) as seen:
+        began_s = time.perf_counter()
+        summary = extract(settings)
+        ended_s = time.perf_counter()
+    gpus = cluster_gpus()
+    transport = _weigh(settings, spread(images, WEIGHED))
+    if not was_there:
+        ray.shutdown()
+    if summary.images != len(images):
+        raise StoreError(f"{summary.images} of {len(images)} images were stored; the timing would be of less work")
+    marks = (*seen, (ended_s, len(images)))
+    return RayRun(
+        Course("(c) Tilebank through Ray", began_s, marks, ended_s, summary.images),
+        encoders=settings.extraction.encoders or max(1, gpus),
+        gpus=gpus,
+        tiles=(summary.views + summary.tiles) / summary.images,
+        memory=memory,
+        transport=transport,
+    )
+
+
+def transport_rows(transport: Transport, *, what: str) -> list[BenchRow]:
+    """Megabytes an image: pixels alone, and the blocks that carry them."""
+    alone = "pixels of the tiles and the view"
+    each = transport.images * 1e6
+    note = f"as Ray counts them; {counted(transport.images, 'image')} read again for it"
+    variants = [
+        (alone, transport.pixels / each, ""),
+        ("blocks from readers to encoders", transport.blocks / each, note),
+    ]
+    return compared(what, variants, unit="MB/image", reference=alone)
+
+
+def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
+    """The reading stage once more for some images, its blocks kept until they are counted."""
+    step = settings.extraction.images_per_task
+    rows = [asdict(image) | {"laterality": image.laterality.value} for image in images]
+    texts = {name: [row[name] for row in rows] for name in rows[0] if isinstance(rows[0][name], str)}
+    table = pa.table(texts)
+    blocks = [table.slice(start, step) for start in range(0, len(rows), step)]
+    read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
+    kept = (
+        ray.data.from_arrow(blocks)
+        .map_batches(read, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
+        .materialize()
+    )
+    batches = kept.iter_batches(batch_size=None, batch_format="pyarrow")
+    pixels = sum(compute.sum(compute.binary_length(batch["pixels"])).as_py() for batch in batches)
+    return Transport(len(images), blocks=int(kept.size_bytes()), pixels=pixels)
+
+
+@contextmanager
+def _watched(settings: Settings) -> Iterator[list[tuple[float, int]]]:
+    """Meanwhile look at the store now and then; the list receives when, and how many images are in it."""
+    seen: list[tuple[float, int]] = []
+    ended = threading.Event()
+    fingerprint = settings.fingerprint
+
+    def look() -> None:
+        took_s = 0.0
+        while not ended.wait(max(LOOK_S, 10 * took_s)):
+            began_s = time.perf_counter()
+            if count := _count_stored(settings, fingerprint):
+                seen.append((time.perf_counter(), count))
+            took_s = time.perf_counter() - began_s
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _count_stored(settings: Settings, fingerprint: str) -> int:
+    try:
+        table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
+    except StoreError:
+        return 0  # the table is being made at this moment
+    return table.count_instances(fingerprint)["view"] if table else 0
