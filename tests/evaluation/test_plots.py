@@ -9,7 +9,8 @@ from matplotlib.text import Text
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
-from tilebank.evaluation.report import Evaluation, Scored, evaluate
+from tilebank.evaluation.report import Evaluation, evaluate
+from tilebank.evaluation.scored import Scored
 
 
 def scored(split: str, seed: int) -> Scored:
@@ -71,7 +72,7 @@ def test_roc_figure_marks_the_point_on_its_own_curve(held_out: Scored, found: Ev
 def test_calibration_figure_shows_its_error_and_counts_every_breast(held_out: Scored, found: Evaluation) -> None:
     figure = calibration_figure(held_out, found)
     text = drawn_text(figure)
-    assert f"calibration error {found.ece:.3f}, Brier score {found.brier:.3f}" in text
+    assert f"calibration error {found.ece:.3f}, Brier score {found.brier.value:.3f}" in text
     negatives, positives = figure.axes[1].containers
     counted = [sum(bar.get_height() for bar in bars) for bars in (negatives, positives)]
     assert counted == [80 - held_out.labels.sum(), held_out.labels.sum()]
@@ -120,9 +121,9 @@ def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> Non
 def test_figures_never_touch_pyplot_and_importing_them_does_not_import_matplotlib() -> None:
     code = """
 import io, sys, numpy
-from tilebank.evaluation import plots, report
+from tilebank.evaluation import plots, report, scored
 assert "matplotlib" not in sys.modules
-half = [report.Scored(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
+half = [scored.Scored(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
         tuple("abcdefgh")) for s in "vt"]
 found = report.evaluate(*half, replicates=20, seed=0)
 aucs = numpy.array([0.5, 0.6])

@@ -14,7 +14,8 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.bootstrap import roc_band
 from tilebank.evaluation.calibration import ReliabilityCurve, reliability_curve
 from tilebank.evaluation.metrics import roc_curve
-from tilebank.evaluation.report import Evaluation, Scored
+from tilebank.evaluation.report import Evaluation
+from tilebank.evaluation.scored import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +120,7 @@ def calibration_figure(test: Scored, evaluation: Evaluation, *, title: str = "")
     axes.vlines(curve.mean_scores, lower, upper, color=_BLUE, alpha=0.5, linewidth=1.5)
     bins = f"{len(curve.counts)} bins of equal mass, 95% Wilson bars"
     axes.plot(curve.mean_scores, curve.positive_rates, "o-", color=_BLUE, linewidth=1.5, markersize=6, label=bins)
-    axes.plot([], [], " ", label=f"calibration error {evaluation.ece:.3f}, Brier score {evaluation.brier:.3f}")
+    axes.plot([], [], " ", label=f"calibration error {evaluation.ece:.3f}, Brier score {evaluation.brier.value:.3f}")
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), ylabel="share of positives")
     axes.legend(loc="upper left", frameon=False, fontsize=9.5)
     histogram = figure.axes[1]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.evaluation.report import Evaluation, Scored, evaluate
+from tilebank.evaluation.report import Evaluation, evaluate
+from tilebank.evaluation.scored import Scored
 from tilebank.flows.settings import EvaluationConfig
 from tilebank.flows.study import LabelledBags
 from tilebank.mil.heads import Head, score_bags
