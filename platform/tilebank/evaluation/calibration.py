@@ -38,7 +38,7 @@ def brier_interval(
     distance = (scores.astype(np.float64) - positives_of(scores, labels)) ** 2
     columns = np.stack([distance, np.ones_like(distance)], axis=1)
     sums = sum_replicates(columns, patients, replicates=replicates, seed=seed)  # (R, 2)
-    return interval_of(sums[:, 0] / sums[:, 1], level=level)
+    return interval_of(sums[:, 0] / sums[:, 1], patients=len(set(patients)), level=level)
 
 
 def reliability_curve(scores: Scores, labels: Labels, *, bins: int = 10) -> ReliabilityCurve:

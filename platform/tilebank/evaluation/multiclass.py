@@ -81,10 +81,15 @@ def evaluate_classes(
     )  # (C, R)
     class_aucs = _class_aucs(scores, labels)
     agreed = cells[:, :: classes + 1].sum(axis=1) / cells.sum(axis=1)  # (R,) the diagonal
+    whole = len(set(patients))
+    rarest = min(
+        len({who for who, label in zip(patients, labels, strict=True) if label == each}) for each in range(classes)
+    )
+    kappa = linear_kappa(labels, called, classes=classes)
     return ClassEvaluation(
-        macro_auc=Estimate(float(np.mean(class_aucs)), interval_of(aucs.mean(axis=0), level=level)),
-        linear_kappa=Estimate(linear_kappa(labels, called, classes=classes), interval_of(_kappa(cells), level=level)),
-        accuracy=Estimate(float(np.mean(called == labels)), interval_of(agreed, level=level)),
+        macro_auc=Estimate(float(np.mean(class_aucs)), interval_of(aucs.mean(axis=0), patients=rarest, level=level)),
+        linear_kappa=Estimate(kappa, interval_of(_kappa(cells), patients=whole, level=level)),
+        accuracy=Estimate(float(np.mean(called == labels)), interval_of(agreed, patients=whole, level=level)),
         class_aucs=class_aucs,
         breasts=tuple(int(count) for count in np.bincount(labels, minlength=classes)),
     )

@@ -1,9 +1,13 @@
 """Two heads, or two encoders, on the same breasts: how far apart, and could chance do it. Knows no names of either.
 
 Replicates draw the same patients for both (see `resampling`), so the difference keeps what the two share. The p-value
-inverts the percentile interval: twice the smaller share of replicates on either side of no difference, each with one
-added (Davison & Hinkley 1997, sections 4.2 and 5.4; North, Curtis & Sham, American Journal of Human Genetics 71:439,
-2002), so it is below 0.05 just where the 95 % interval leaves 0 out, and never 0. DeLong's stands beside it for the
+inverts the interval of `bootstrap`: from the smaller share of replicates on either side of no difference, with one
+added to each side so that it is never 0 (Davison & Hinkley 1997, sections 4.2 and 5.4; North, Curtis & Sham, American
+Journal of Human Genetics 71:439, 2002),
+
+    p = 2 T(sqrt((n - 1) / n) * Phi^-1(share)),  T of Student's t with n - 1 degrees of freedom, n patients.
+
+So it is below 0.05 where the 95 % interval leaves 0 out. DeLong's test stands beside it for the
 comparison with papers that give it; it takes breasts as independent.
 """
 
@@ -12,9 +16,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.special import ndtri, stdtr
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import interval_of
+from tilebank.evaluation.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.delong import DeLong, delong_test
 from tilebank.evaluation.metrics import Labels, Scores, average_precision, operating_point, roc_auc
 from tilebank.evaluation.resampling import Floats, auc_replicates, average_precision_replicates, rate_replicates
@@ -58,12 +63,14 @@ def compare_scores(
     Raises DatasetError where breasts, labels or patients of the two differ.
     """
     second = _aligned(second, first)
-    rates = {} if thresholds is None else _rates(first, second, thresholds, replicates, seed, level)
+    behind = patients_of_rarer(*_arrays(first))
+    resampling = _Resampling(behind, replicates, seed, level)
+    rates = {} if thresholds is None else _rates(first, second, thresholds, resampling)
 
     def differ(statistic: _Value, replicated: _Replicated) -> Difference:
         values = [float(statistic(each.scores, each.labels)) for each in (first, second)]
         drawn = [replicated(*_arrays(each), replicates=replicates, seed=seed) for each in (first, second)]  # (R,) each
-        return _difference(values[0] - values[1], drawn[0] - drawn[1], level)
+        return resampling.difference(values[0] - values[1], drawn[0] - drawn[1])
 
     return Comparison(
         auc=differ(roc_auc, auc_replicates),
@@ -73,11 +80,15 @@ def compare_scores(
     )
 
 
-def bootstrap_p_value(differences: Floats) -> float:
+def bootstrap_p_value(differences: Floats, *, patients: int) -> float:
     """Two-sided p-value of no difference from replicates (R,) of a difference, those that are NaN left out."""
     known = differences[~np.isnan(differences)]
     smaller = min(np.count_nonzero(known <= 0), np.count_nonzero(known >= 0))
-    return float(min(1.0, 2 * (smaller + 1) / (known.size + 1)))
+    share = (smaller + 1) / (known.size + 1)
+    if share >= 0.5:
+        return 1.0
+    degrees = max(patients, 2) - 1
+    return float(2 * stdtr(degrees, np.sqrt(degrees / (degrees + 1)) * ndtri(share)))
 
 
 def holm_p_values(p_values: Sequence[float]) -> list[float]:
@@ -89,22 +100,34 @@ def holm_p_values(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _difference(value: float, replicated: Floats, level: float) -> Difference:
-    return Difference(Estimate(value, interval_of(replicated, level=level)), bootstrap_p_value(replicated))
+@dataclass(frozen=True)
+class _Resampling:
+    patients: int  # of the rarer class
+    replicates: int
+    seed: int
+    level: float
+
+    def difference(self, value: float, replicated: Floats) -> Difference:
+        interval = interval_of(replicated, patients=self.patients, level=self.level)
+        return Difference(Estimate(value, interval), bootstrap_p_value(replicated, patients=self.patients))
 
 
 def _rates(
-    first: Scored, second: Scored, thresholds: tuple[float, float], replicates: int, seed: int, level: float
+    first: Scored, second: Scored, thresholds: tuple[float, float], resampling: _Resampling
 ) -> Mapping[str, Difference]:
     points, replicated = [], []
     for scored, threshold in zip((first, second), thresholds, strict=True):
         points.append(operating_point(scored.scores, scored.labels, threshold=threshold))
-        replicated.append(rate_replicates(*_arrays(scored), threshold=threshold, replicates=replicates, seed=seed))
+        replicated.append(
+            rate_replicates(
+                *_arrays(scored), threshold=threshold, replicates=resampling.replicates, seed=resampling.seed
+            )
+        )
     shift = replicated[0] - replicated[1]  # (2, R)
     both = np.vstack([shift, shift.mean(axis=0)])
     names = ("sensitivity", "specificity", "balanced_accuracy")
     gaps = [getattr(points[0], name) - getattr(points[1], name) for name in names]
-    return {name: _difference(gap, row, level) for name, gap, row in zip(names, gaps, both, strict=True)}
+    return {name: resampling.difference(gap, row) for name, gap, row in zip(names, gaps, both, strict=True)}
 
 
 def _arrays(scored: Scored) -> tuple[Scores, Labels, tuple[str, ...]]:

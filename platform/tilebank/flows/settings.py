@@ -79,14 +79,15 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Patient bootstrap behind the intervals."""
+    """Patient bootstrap behind the intervals. A subgroup needs `subgroup_patients` of each class to have figures."""
 
     replicates: int = 2000
     seed: int = 0
+    subgroup_patients: int = 10
 
     def __post_init__(self) -> None:
-        if self.replicates < 1:
-            raise ValueError("replicates is at least 1")
+        if self.replicates < 1 or self.subgroup_patients < 2:
+            raise ValueError("replicates is at least 1 and subgroup_patients at least 2")
 
 
 class Settings(BaseModel):
