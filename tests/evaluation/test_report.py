@@ -73,6 +73,13 @@ def test_the_table_is_aligned_and_shows_the_auc_with_its_interval(found: Evaluat
     assert {line.index(".") for line in figures} == {22}
 
 
+def test_a_constant_score_of_the_prevalence_is_what_the_brier_score_is_held_against(found: Evaluation) -> None:
+    test = scored("t", 1, shift=0.5)
+    share = test.labels.mean()
+    assert found.brier_of_prevalence == pytest.approx(np.mean((share - test.labels) ** 2), abs=1e-12)
+    assert found.balanced_accuracy_at_half == operating_point(test.scores, test.labels, threshold=0.5).balanced_accuracy
+
+
 def test_the_same_seed_repeats_the_evaluation(found: Evaluation) -> None:
     assert evaluate(scored("v", 0), scored("t", 1, shift=0.5), replicates=200, seed=5) == found
 
