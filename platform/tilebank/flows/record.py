@@ -108,10 +108,10 @@ def params_of(settings: Settings) -> dict[str, object]:
 
 
 def trial_record(fitted: FittedHead) -> TrialRecord:
-    """One trial as a child run."""
+    """One trial as a child run, with how its pack was computed."""
     return TrialRecord(
         name=f"seed {fitted.trial.seed}",
-        params=asdict(fitted.trial),
+        params=asdict(fitted.trial) | {f"plan.{key}": value for key, value in asdict(fitted.plan).items()},
         metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)},
         curves=fitted.curves,
         epochs=fitted.epochs,
