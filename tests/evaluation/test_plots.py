@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tilebank.errors import DatasetError
+from tilebank.evaluation.forest import forest_figure
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.subgroups import evaluate_subgroups
 
 
 def scored(split: str, seed: int) -> Scored:
@@ -116,6 +118,23 @@ def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> Non
         trials_strip_figure(aucs, champion=champion)
     with pytest.raises(DatasetError, match=message):
         curves_figure([np.array([auc]) for auc in aucs], champion=champion)
+
+
+def test_forest_figure_names_every_part_and_cuts_nothing_off(held_out: Scored, found: Evaluation) -> None:
+    groups = ["a vendor with a very long name indeed"] * 40 + ["short"] * 36 + [""] * 4
+    patients = [str(index) for index in range(80)]
+    parts = evaluate_subgroups(
+        held_out.scores, held_out.labels, patients, groups, column="vendor", threshold=0.5, replicates=50, seed=0
+    )
+    figure = forest_figure(parts, found.auc, title="phantom, malignancy, dual_stream on dinov2-small")
+    text = drawn_text(figure)
+    assert found.auc.as_text() in text
+    assert "unknown" in text
+    assert text.count("too few patients") == 1
+    box = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().startswith("phantom,"))[0]
+    assert box.get_window_extent().x1 <= figure.bbox.x1
+    with pytest.raises(DatasetError, match="no subgroups to draw"):
+        forest_figure([], found.auc)
 
 
 def test_figures_never_touch_pyplot_and_importing_them_does_not_import_matplotlib() -> None:

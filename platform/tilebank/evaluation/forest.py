@@ -11,7 +11,7 @@ from tilebank.evaluation.subgroups import Subgroup
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LINE_IN, _REST_IN = 0.27, 0.95
+_LINE_IN, _REST_IN = 0.27, 1.15
 _LONGEST = 22  # characters of a name that fit beside the axis
 
 
@@ -26,19 +26,23 @@ def forest_figure(subgroups: Sequence[Subgroup], whole: Estimate, *, title: str 
     lines: list[str | Subgroup] = []
     for column in columns:
         lines += [column, *(part for part in subgroups if part.column == column)]
-    figure, axes = open_sheet(_REST_IN + _LINE_IN * len(lines), title)
+    figure, axes = open_sheet(_REST_IN + _LINE_IN * len(lines), "")
+    if title:  # above the names too: they take half of the width
+        figure.suptitle(title, fontsize=12, x=0.02, ha="left")
     lowest = min([whole.interval.low, 0.5] + [part.auc.interval.low for part in subgroups if part.auc])
     left = max(0.0, lowest - 0.03)
     for place, line in enumerate(lines):
         if isinstance(line, str):
             continue
         if line.auc is None:
-            axes.text(left + 0.01, place, "too few patients", color=GREY, fontsize=8.5, va="center")
+            plain = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
+            axes.text(left + 0.01, place, "too few patients", color=GREY, fontsize=8.5, va="center", bbox=plain)
             continue
         axes.hlines(place, line.auc.interval.low, line.auc.interval.high, color=BLUE, linewidth=1.8)
         axes.plot(line.auc.value, place, "o", color=BLUE, markersize=6)
     interval = whole.interval
     axes.axvspan(interval.low, interval.high, color=LIGHT, alpha=0.3, linewidth=0)
+    axes.axvline(0.5, color=LIGHT, linewidth=1)
     axes.axvline(whole.value, color=GREY, linewidth=1, linestyle=DASHES)
     axes.set(xlim=(left, 1.01), ylim=(len(lines) - 0.4, -0.6))
     axes.set_yticks(range(len(lines)), [line if isinstance(line, str) else _name(line) for line in lines], fontsize=9)
@@ -46,7 +50,7 @@ def forest_figure(subgroups: Sequence[Subgroup], whole: Estimate, *, title: str 
         text.set_fontweight("bold" if isinstance(line, str) else "normal")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"AUC on test, {interval.level:.0%} intervals; dashed: all, {whole.as_text()}", fontsize=9.5)
+    axes.set_xlabel(f"AUC on test, {interval.level:.0%} intervals\ndashed: all, {whole.as_text()}", fontsize=9.5)
     return figure
 
 
