@@ -86,6 +86,7 @@ def test_subgroups_are_shown_with_figures_or_with_the_reason_why_not(drawn: tupl
     assert unknown.withheld
     assert f"withheld: {unknown.withheld}" in text_of(html)
     bare = {name: figure for name, figure in figures.items() if name != "subgroups"}
+    assert render_champion(page, bare).count("data:image/png;base64,") == 4
     assert "Nothing is known of these breasts" in text_of(render_champion(replace(page, subgroups=()), bare))
 
 

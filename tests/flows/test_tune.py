@@ -44,6 +44,7 @@ def searched(
                 f"search.trials={TRIALS}",
                 "search.fit.max_epochs=40",
                 "splits.val=0.2",
+                "evaluation.subgroup_patients=2",
             ),
         )
     )

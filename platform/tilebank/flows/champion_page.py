@@ -22,7 +22,7 @@ RESEARCH = "Research software, not a medical device."
 
 @dataclass(frozen=True)
 class ChampionPage:
-    """All that the report shows. provenance: names and values for people; figures: by name, as `figures_of` draws them.
+    """All that the report shows but pictures. provenance: names and values for people.
 
     control: the labels of train and val were shuffled, so that the figures must stand at chance.
     """
@@ -38,7 +38,7 @@ class ChampionPage:
 
 
 def render_champion(page: ChampionPage, figures: "Mapping[str, Figure]") -> str:
-    """The page as HTML. figures: `roc`, `calibration`, `trials` and `curves`, and `subgroups` where there are some."""
+    """The page as HTML. figures: `roc`, `calibration`, `trials`, `curves`, and `subgroups` where there is one to draw."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["three"] = "{:.3f}".format
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))

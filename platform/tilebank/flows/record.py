@@ -165,7 +165,7 @@ def log_search(
         "curves": curves_figure([each.curves["val_auc"] for each in fitted], champion=champion, title=title),
         "calibration": calibration_figure(scored.test, scored.evaluation, title=title),
     }
-    if scored.subgroups:
+    if any(part.auc for part in scored.subgroups):
         figures["subgroups"] = forest_figure(scored.subgroups, scored.evaluation.auc, title=title)
     page = ChampionPage(
         dataset=summary.dataset,
