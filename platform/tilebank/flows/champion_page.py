@@ -38,7 +38,7 @@ class ChampionPage:
 
 
 def render_champion(page: ChampionPage, figures: "Mapping[str, Figure]") -> str:
-    """The page as HTML. figures: `roc`, `calibration`, `trials`, `curves`, and `subgroups` where there is one to draw."""
+    """The page as HTML. figures: `roc`, `calibration`, `trials`, `curves`, and `subgroups` where one has figures."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["three"] = "{:.3f}".format
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
