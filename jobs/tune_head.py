@@ -7,12 +7,14 @@ figures with patient-level intervals, the plots, and the table version and finge
 import argparse
 import sys
 
+from tilebank.flows.ablation import tune_heads
 from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
 from tilebank.flows.tune import tune_head
 
 EXAMPLES = """examples:
   python jobs/tune_head.py --dataset phantom --trials 36
   python jobs/tune_head.py --dataset phantom --task calcification --head views_only
+  python jobs/tune_head.py --dataset phantom --task mass --search ablation         eleven heads and their table
   python jobs/tune_head.py --dataset phantom --set search.shuffle_labels=true      a control: must score at chance
   python jobs/tune_head.py --dataset folder --set dataset.labels=labels.csv --encoder dinov2-small
 """
@@ -21,7 +23,8 @@ EXAMPLES = """examples:
 def flow(args: argparse.Namespace) -> Summary:
     if args.trials is not None:
         args.set.append(f"search.trials={args.trials}")
-    return tune_head(settings_of(args), task=args.task)
+    settings = settings_of(args)
+    return tune_heads(settings, task=args.task) if settings.heads else tune_head(settings, task=args.task)
 
 
 def main() -> int:

@@ -112,13 +112,22 @@ class Tracker:
         return [self._log_trial(parent, trial, tags=tags) for trial in trials]
 
     def log_results(
-        self, run_id: str, *, metrics: Mapping[str, float], figures: Mapping[str, "Figure"], text: str
+        self,
+        run_id: str,
+        *,
+        metrics: Mapping[str, float],
+        figures: Mapping[str, "Figure"],
+        documents: Mapping[str, str],
+        text: str,
     ) -> None:
-        """Figures of a finished run: numbers, plots (`figures/NAME.png`), and its text as the run's description."""
+        """What a finished run found: numbers, plots (`figures/NAME.png`), documents by file name, and its text as the
+        run's description."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         for name, figure in figures.items():
             self._client.log_figure(run_id, figure, f"figures/{name}.png")
+        for name, document in documents.items():
+            self._client.log_text(run_id, document, name)
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
 
     def register_head(

@@ -3,11 +3,21 @@ from math import erf
 
 import numpy as np
 import pytest
+from scipy.stats import beta, norm, t
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import auc_interval, average_precision_interval, bootstrap_interval, roc_band
-from tilebank.evaluation.metrics import roc_auc, roc_curve
+from tilebank.evaluation.bootstrap import (
+    auc_interval,
+    average_precision_interval,
+    bootstrap_interval,
+    interval_of,
+    rate_intervals,
+    roc_band,
+    tails_of,
+)
+from tilebank.evaluation.calibration import brier_interval, brier_score
+from tilebank.evaluation.metrics import operating_point, roc_auc, roc_curve
 
 
 def clustered(patients: int, seed: int, *, breasts: int = 4) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -106,12 +116,77 @@ def test_patient_intervals_cover_the_truth_and_breast_intervals_do_not() -> None
     assert covered["breast"] / 150 < 0.85
 
 
+@pytest.mark.slow
+def test_a_95_percent_interval_of_the_auc_covers_93_to_97_percent_of_600_studies() -> None:
+    # 100 patients with two breasts each; 600 studies have a standard error of 0.9 %.
+    truth, studies, covered = 0.5 * (1 + erf(1.19 / 2)), 600, 0
+    rng = np.random.default_rng(20)
+    patient = np.repeat(np.arange(100), 2)
+    names = [f"p{index:03d}" for index in patient]
+    for study in range(studies):
+        labels = (rng.random(200) < 0.3).astype(int)
+        scores = 1.19 * labels + 0.7 * rng.normal(size=100)[patient] + np.sqrt(0.51) * rng.normal(size=200)
+        interval = auc_interval(scores, labels, names, replicates=600, seed=study)
+        covered += interval.low <= truth <= interval.high
+    assert 0.93 <= covered / studies <= 0.97
+
+
 def test_a_lower_level_gives_a_narrower_interval() -> None:
     scores, labels, patients = clustered(30, seed=6)
     wide = auc_interval(scores, labels, patients, seed=0, level=0.95)
     narrow = auc_interval(scores, labels, patients, seed=0, level=0.5)
     assert wide.low < narrow.low < narrow.high < wide.high
     assert narrow.level == 0.5
+
+
+@pytest.mark.parametrize("name", ["sensitivity", "specificity", "balanced_accuracy"])
+def test_rate_intervals_equal_a_plain_loop(name: str) -> None:
+    scores, labels, patients = clustered(30, seed=9)
+
+    def rate(drawn: np.ndarray, truth: np.ndarray) -> float:
+        return getattr(operating_point(drawn, truth, threshold=0.7), name)
+
+    found = getattr(rate_intervals(scores, labels, patients, threshold=0.7, replicates=150, seed=3), name)
+    loop = bootstrap_interval(rate, scores, labels, patients, replicates=150, seed=3)
+    assert (found.low, found.high) == pytest.approx((loop.low, loop.high), abs=1e-12)
+    assert 0 < found.low < found.high < 1
+
+
+def test_a_rate_of_one_gets_the_exact_interval_of_its_patients() -> None:
+    # 20 patients with positive breasts, all called: the low end is 0.025 ** (1 / 20).
+    scores, labels, patients = clustered(40, seed=10)
+    found = rate_intervals(scores, labels, patients, threshold=-100.0, replicates=100, seed=0)
+    exact = beta.ppf(0.025, 20, 1)
+    assert (found.sensitivity.low, found.sensitivity.high) == (pytest.approx(exact, abs=1e-12), 1.0)
+    assert (found.specificity.low, found.specificity.high) == (0.0, pytest.approx(1 - exact, abs=1e-12))
+    # Each rate can move by 1 - exact on one side: half of that, by squares, for their mean of one half.
+    assert found.balanced_accuracy.low == pytest.approx(0.5 - (1 - exact) / 2, abs=1e-12)
+    assert found.balanced_accuracy.high == pytest.approx(0.5 + (1 - exact) / 2, abs=1e-12)
+
+
+def test_the_tails_are_those_of_the_expanded_percentile_interval() -> None:
+    low, high = tails_of(0.95, patients=20)
+    assert low == pytest.approx(norm.cdf(-np.sqrt(20 / 19) * t.ppf(0.975, 19)), abs=1e-12)
+    assert high == pytest.approx(1 - low, abs=1e-12)
+    assert tails_of(0.95, patients=10**9) == pytest.approx((0.025, 0.975))
+    assert tails_of(0.95, patients=1) == (0.0, 1.0)
+
+
+def test_replicates_that_are_not_defined_are_left_out_and_counted() -> None:
+    interval = interval_of(np.array([1.0, np.nan, 3.0, 2.0]), patients=10**9, level=0.5)
+    assert (interval.low, interval.high) == (pytest.approx(1.5), pytest.approx(2.5))
+    assert (interval.replicates, interval.skipped) == (4, 1)
+
+
+def test_brier_interval_equals_a_plain_loop() -> None:
+    scores, labels, patients = clustered(30, seed=11)
+    scores = 1 / (1 + np.exp(-scores))
+    found = brier_interval(scores, labels, patients, replicates=100, seed=3)
+    _, place = np.unique(patients, return_inverse=True)
+    draws = np.random.default_rng(3).integers(0, 30, size=(100, 30))
+    rows = [np.concatenate([np.flatnonzero(place == patient) for patient in draw]) for draw in draws]
+    expected = np.quantile([brier_score(scores[row], labels[row]) for row in rows], tails_of(0.95, patients=30))
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-12)
 
 
 def test_roc_band_holds_the_curve_and_ends_in_the_corner() -> None:

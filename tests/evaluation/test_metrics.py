@@ -196,6 +196,39 @@ def test_published_figures_call_a_score_on_the_threshold_negative() -> None:
     assert published_spec_at_sens(np.array([0.0, 0.5, 0.2]), np.array([1, 1, 0])) == 0.0
 
 
+def test_the_published_balanced_accuracy_can_weigh_sensitivity() -> None:
+    # Of (sensitivity, specificity) the grid has (1, 1/2), (2/3, 3/4) and (1/3, 1): by 0.75 the first gives 7/8.
+    assert published_bacc(HAND_SCORES, HAND_LABELS, sensitivity_weight=0.75) == pytest.approx(0.875)
+    assert published_bacc(HAND_SCORES, HAND_LABELS, sensitivity_weight=0.25) == pytest.approx(5 / 6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_equal_a_count_of_every_pair_and_every_threshold(seed: int) -> None:
+    scores, labels = tied_scores(1, 60, seed)
+    row, labels = scores[0].astype(np.float64), labels.astype(np.float64)
+    pairs = [(p > n) + 0.5 * (p == n) for p in row[labels == 1] for n in row[labels == 0]]
+    assert roc_auc(row, labels) == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
+    precision, reached, specificities, balanced = 0.0, 0.0, [], []
+    for threshold in sorted(set(row), reverse=True):
+        called = row >= threshold
+        recall, right = called[labels == 1].mean(), (~called[labels == 0]).mean()
+        precision += (recall - reached) * labels[called].mean()
+        reached = recall
+        specificities += [right] if recall >= 0.9 else []
+        balanced.append((recall + right) / 2)
+    assert average_precision(row, labels) == pytest.approx(precision, abs=1e-12)
+    assert specificity_at_sensitivity(row, labels).specificity == pytest.approx(max(specificities), abs=1e-12)
+    point = operating_point(row, labels, threshold=youden_threshold(row, labels))
+    assert point.balanced_accuracy == pytest.approx(max(balanced), abs=1e-12)
+
+
+def test_balanced_accuracy_equals_sklearn() -> None:
+    scores, labels = tied_scores(1, 80, seed=4)
+    point = operating_point(scores[0], labels, threshold=0.3)
+    expected = sklearn_metrics.balanced_accuracy_score(labels, scores[0] >= 0.3)
+    assert point.balanced_accuracy == pytest.approx(expected, abs=1e-12)
+
+
 def test_published_figures_refuse_logits() -> None:
     with pytest.raises(DatasetError, match="2 of 3 scores are no probabilities"):
         published_bacc(np.array([-0.5, 3.0, 0.2]), np.array([0, 1, 1]))

@@ -8,8 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tilebank.errors import DatasetError
+from tilebank.evaluation.forest import forest_figure
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
-from tilebank.evaluation.report import Evaluation, Scored, evaluate
+from tilebank.evaluation.report import Evaluation, evaluate
+from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.subgroups import evaluate_subgroups
 
 
 def scored(split: str, seed: int) -> Scored:
@@ -71,7 +74,7 @@ def test_roc_figure_marks_the_point_on_its_own_curve(held_out: Scored, found: Ev
 def test_calibration_figure_shows_its_error_and_counts_every_breast(held_out: Scored, found: Evaluation) -> None:
     figure = calibration_figure(held_out, found)
     text = drawn_text(figure)
-    assert f"calibration error {found.ece:.3f}, Brier score {found.brier:.3f}" in text
+    assert f"calibration error {found.ece:.3f}, Brier score {found.brier.value:.3f}" in text
     negatives, positives = figure.axes[1].containers
     counted = [sum(bar.get_height() for bar in bars) for bars in (negatives, positives)]
     assert counted == [80 - held_out.labels.sum(), held_out.labels.sum()]
@@ -117,12 +120,29 @@ def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> Non
         curves_figure([np.array([auc]) for auc in aucs], champion=champion)
 
 
+def test_forest_figure_names_every_part_and_cuts_nothing_off(held_out: Scored, found: Evaluation) -> None:
+    groups = ["a vendor with a very long name indeed"] * 40 + ["short"] * 36 + [""] * 4
+    patients = [str(index) for index in range(80)]
+    parts = evaluate_subgroups(
+        held_out.scores, held_out.labels, patients, groups, column="vendor", threshold=0.5, replicates=50, seed=0
+    )
+    figure = forest_figure(parts, found.auc, title="phantom, malignancy, dual_stream on dinov2-small")
+    text = drawn_text(figure)
+    assert found.auc.as_text() in text
+    assert "unknown" in text
+    assert text.count("too few patients") == 1
+    box = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().startswith("phantom,"))[0]
+    assert box.get_window_extent().x1 <= figure.bbox.x1
+    with pytest.raises(DatasetError, match="no subgroups to draw"):
+        forest_figure([], found.auc)
+
+
 def test_figures_never_touch_pyplot_and_importing_them_does_not_import_matplotlib() -> None:
     code = """
 import io, sys, numpy
-from tilebank.evaluation import plots, report
+from tilebank.evaluation import plots, report, scored
 assert "matplotlib" not in sys.modules
-half = [report.Scored(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
+half = [scored.Scored(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
         tuple("abcdefgh")) for s in "vt"]
 found = report.evaluate(*half, replicates=20, seed=0)
 aucs = numpy.array([0.5, 0.6])

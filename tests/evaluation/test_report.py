@@ -5,7 +5,8 @@ import pytest
 
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.evaluation.metrics import operating_point, roc_auc, threshold_at_sensitivity, youden_threshold
-from tilebank.evaluation.report import Evaluation, Scored, evaluate
+from tilebank.evaluation.report import Evaluation, evaluate
+from tilebank.evaluation.scored import Scored
 
 
 def scored(split: str, seed: int, *, patients: int = 40, shift: float = 0.0) -> Scored:
@@ -39,7 +40,8 @@ def test_oracle_and_published_figures_are_never_below_their_honest_twins(found: 
 
 
 def test_every_interval_holds_its_figure(found: Evaluation) -> None:
-    for estimate in (found.auc, found.auprc, found.specificity, found.sensitivity, found.balanced_accuracy):
+    rates = (found.specificity, found.sensitivity, found.balanced_accuracy)
+    for estimate in (found.auc, found.auprc, found.brier, *rates):
         assert estimate.interval.low < estimate.value < estimate.interval.high
         assert estimate.interval.replicates == 200
 
@@ -67,8 +69,15 @@ def test_the_table_is_aligned_and_shows_the_auc_with_its_interval(found: Evaluat
     interval = found.auc.interval
     assert f"{found.auc.value:.3f}  {interval.low:.3f} to {interval.high:.3f}" in lines[1]
     figures = [line for line in lines if line.startswith("  ")]
-    assert len(figures) == 11
+    assert len(figures) == 13
     assert {line.index(".") for line in figures} == {22}
+
+
+def test_a_constant_score_of_the_prevalence_is_what_the_brier_score_is_held_against(found: Evaluation) -> None:
+    test = scored("t", 1, shift=0.5)
+    share = test.labels.mean()
+    assert found.brier_of_prevalence == pytest.approx(np.mean((share - test.labels) ** 2), abs=1e-12)
+    assert found.balanced_accuracy_at_half == operating_point(test.scores, test.labels, threshold=0.5).balanced_accuracy
 
 
 def test_the_same_seed_repeats_the_evaluation(found: Evaluation) -> None:

@@ -44,6 +44,7 @@ def searched(
                 f"search.trials={TRIALS}",
                 "search.fit.max_epochs=40",
                 "splits.val=0.2",
+                "evaluation.subgroup_patients=2",
             ),
         )
     )
@@ -77,7 +78,7 @@ def test_the_run_holds_trials_curves_figures_and_what_the_vectors_were(
     assert parent.data.metrics["test_auc"] == pytest.approx(summary.evaluation.auc.value)
     assert parent.data.metrics["test_auc_low"] <= parent.data.metrics["test_auc_high"]
     figures = {item.path for item in client.list_artifacts(summary.run_id, "figures")}
-    assert figures == {f"figures/{name}.png" for name in ("roc", "trials", "curves", "calibration")}
+    assert figures == {f"figures/{name}.png" for name in ("roc", "trials", "curves", "calibration", "subgroups")}
 
     experiment = client.get_experiment_by_name("phantom--malignancy")
     children = client.search_runs(
@@ -90,6 +91,26 @@ def test_the_run_holds_trials_curves_figures_and_what_the_vectors_were(
         assert [point.step for point in curve] == list(range(1, len(curve) + 1))
         assert max(point.value for point in curve) == pytest.approx(child.data.metrics["best_val_auc"])
     assert summary.evaluation.val_auc == pytest.approx(max(summary.val_aucs))
+
+
+def test_the_run_holds_one_report_of_its_champion_with_subgroups_and_provenance(
+    searched: tuple[Settings, SearchSummary],
+) -> None:
+    settings, summary = searched
+    client = mlflow.MlflowClient(settings.tracking)
+    assert {"report.html", "evaluation.json"} <= {item.path for item in client.list_artifacts(summary.run_id)}
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=summary.run_id, tracking_uri=settings.tracking))
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["evaluation"]["auc"]["value"] == summary.evaluation.auc.value
+    assert found["provenance"]["fingerprint of the vectors"] == settings.fingerprint
+    tests = summary.evaluation.test_counts.breasts
+    for column in ("views", "vendor", "image kind", "density"):
+        parts = [part for part in found["subgroups"] if part["column"] == column]
+        assert sum(part["counts"]["breasts"] for part in parts) == tests
+    page = (folder / "report.html").read_text()
+    assert "Research software, not a medical device." in page
+    assert settings.fingerprint in page
+    assert "PH-0" not in page, "no patient, exam or breast id stands in the report"
 
 
 def test_anyone_can_load_the_champion_without_tilebank_and_gets_the_same_scores(

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags import BagBatch, prepare_ragged
+from tilebank.mil.bags import BagBatch
+from tilebank.mil.ragged import prepare_ragged
 
 
 def arrays():
@@ -37,7 +38,8 @@ def test_read_only_features_are_wrapped_without_a_copy():
         ("view_offsets", np.array([1, 2, 3]), "from 1 to 3"),
         ("view_offsets", np.array([0, 3]), r"2 breast ids need int64 of shape \(3,\)"),
         ("labels", np.array([0, 1, 1]), "2 breasts need float32"),
-        ("labels", np.array([0, 2]), "other values than 0 and 1"),
+        ("labels", np.array([0, 0.5]), "other values than 0, 1"),
+        ("labels", np.array([0, -1]), "other values than 0, 1"),
         ("view_features", np.zeros((3, 5), np.float16), "view vectors have 5 numbers, tile vectors 4"),
         ("view_features", np.zeros((3, 4), np.float64), "float64"),
         ("view_features", np.zeros(3, np.float16), r"pass \(N, D\)"),
@@ -75,7 +77,7 @@ def test_bags_without_labels_keep_none_through_select_and_to():
 def test_preparing_gives_unit_vectors_and_leaves_the_stored_ones_alone():
     stored = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
     ready = prepare_ragged(stored, torch.tensor([0, 2]), l2_normalise=True)
-    torch.testing.assert_close(ready.features, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    torch.testing.assert_close(ready.read(), torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
     assert stored.tolist() == [[3.0, 4.0], [0.0, 0.0]]
     assert prepare_ragged(stored, torch.tensor([0, 2]), l2_normalise=False).features.tolist() == stored.tolist()
 

@@ -81,7 +81,7 @@ def test_the_same_pack_repeats_bit_by_bit(fit):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_pack_on_a_gpu_equals_the_same_pack_on_the_cpu(fit, make_bags):
     train, val = make_bags(seed=0, signal=3.0), make_bags(seed=1, signal=3.0)
-    on_gpu = fit(TRIALS, patience=20, train=train.to("cuda"), val=val.to("cuda"))
+    on_gpu = fit(TRIALS, patience=20, train=train.to("cuda"), val=val.to("cuda"), tf32=False)
     for cpu, gpu in zip(fit(TRIALS, patience=20), on_gpu, strict=True):
         np.testing.assert_allclose(gpu.curves["val_loss"], cpu.curves["val_loss"], atol=1e-3)
         torch.testing.assert_close(gpu.head(val.to("cuda")).cpu(), cpu.head(val), atol=1e-3, rtol=1e-3)

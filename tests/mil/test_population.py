@@ -32,7 +32,8 @@ def test_each_trial_takes_the_steps_of_torch_adam_with_its_own_rates():
     ours = StackedAdam(layer, lr=lr, weight_decay=decay)
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     for step in range(30):
-        ours.step((layer(x) ** 2).mean(dim=(1, 2)))
+        loss = (layer(x) ** 2).mean(dim=(1, 2))
+        ours.step(torch.autograd.grad(loss.sum(), list(layer.parameters())))
         if step == 9:  # going on with one trial alone changes nothing
             kept = StackedLinear(3, 2, generators=generators_of([1]))
             kept.weight.data, kept.bias.data = layer.weight.data[[1]], layer.bias.data[[1]]
@@ -49,7 +50,7 @@ def test_weight_decay_shrinks_the_trial_that_has_it_and_no_other():
     layer = StackedLinear(3, 2, generators=generators_of([0, 0]))
     adam = StackedAdam(layer, lr=[1e-2, 1e-2], weight_decay=[0.1, 0.0])
     before = layer.weight.detach().clone()
-    adam.step(0.0 * layer.weight.sum(dim=(1, 2)) + 0.0 * layer.bias.sum(dim=1))
+    adam.step([torch.zeros_like(parameter) for parameter in layer.parameters()])
     # With no other gradient Adam's first step is the learning rate itself, towards zero.
     torch.testing.assert_close(layer.weight[0], before[0] - 1e-2 * before[0].sign())
     assert torch.equal(layer.weight[1], before[1])

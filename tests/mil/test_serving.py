@@ -8,6 +8,7 @@ import torch
 
 from tilebank.errors import HeadError
 from tilebank.mil.heads import HeadConfig, build_head, save_head
+from tilebank.mil.outputs import Outputs
 from tilebank.mil.serving import _load_pyfunc
 
 
@@ -48,6 +49,16 @@ def test_served_scores_are_those_of_the_head_whatever_the_order_of_rows(head, se
     np.testing.assert_allclose(result["score"], [expected[b] for b in result["breast_id"]], atol=1e-6)
     assert result["score"].nunique() > 12
     assert served.metadata == {"task": "cancer"}
+
+
+def test_a_head_of_several_classes_serves_a_column_each(make_bags, tmp_path):
+    head, bags = build_head(HeadConfig(), dim=6, seeds=[0], outputs=Outputs("multiclass", 3)), make_bags(seed=0)
+    save_head(head, tmp_path)
+    result = _load_pyfunc(str(tmp_path)).predict(table_of(bags))
+    assert list(result.columns) == ["breast_id", "score_0", "score_1", "score_2"]
+    with torch.inference_mode():
+        expected = head(bags)[0].softmax(dim=1)
+    np.testing.assert_allclose(result[["score_0", "score_1", "score_2"]], expected, atol=1e-6)
 
 
 def test_a_breast_with_views_only_is_served(served, make_bags):

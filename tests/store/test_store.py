@@ -10,7 +10,7 @@ import pytest
 
 from tilebank.errors import StoreError
 from tilebank.store.commits import CHUNK
-from tilebank.store.reader import Reader
+from tilebank.store.reader import Reader, StoredView
 from tilebank.store.schema import instances_schema
 from tilebank.store.tables import Instances, Store
 
@@ -90,6 +90,18 @@ def test_failures_are_recorded_once_and_forgotten_when_stored(table: Instances) 
     assert table.failed_images("f2") == {}
     table.forget_failures(["i'1"], fingerprint="f1")
     assert table.failed_images("f1") == {"i2": "decode/A"}
+
+
+def test_views_come_back_with_what_was_seen_of_them_and_blanks_for_what_was_not(store: Store, table: Instances) -> None:
+    seen = {"manufacturer": "Acme", "image_kind": "ffdm", "windowed_by": "linear"}
+    rows = [row | seen for row in image_rows("i1", "E1_R", tiles=2).to_pylist()]
+    table.commit(pa.Table.from_pylist(rows, schema=instances_schema(DIM)))
+    table.commit(image_rows("i2", "E1_L", tiles=1))
+    table.commit(image_rows("i3", "E1_L", tiles=1, fingerprint="f2"))
+    assert reader(store).read_views() == [
+        StoredView("E1_L", "CC", "", "", ""),
+        StoredView("E1_R", "CC", "Acme", "ffdm", "linear"),
+    ]
 
 
 def test_bags_come_back_in_the_order_asked_for_and_sorted_inside(store: Store, table: Instances) -> None:

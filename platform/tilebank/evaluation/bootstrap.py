@@ -1,37 +1,57 @@
-"""Intervals by resampling patients, all of a patient's breasts together. Knows nothing of what a statistic means.
+"""Intervals out of patient replicates: widened percentiles, and what stands in where percentiles have no width.
 
-Breasts of one patient are not independent, so the patient is the unit that is drawn (Rutter, Academic Radiology 7:413,
-2000); intervals are percentiles of the replicates (Efron & Tibshirani 1993, chapter 13). A replicate that drew one
-class alone has no ROC: it is left out, and counted. Draws follow the sorted patient ids, so an interval depends on the
-seed and not on the order of rows.
+Intervals are percentiles of the replicates (Efron & Tibshirani 1993, chapter 13), taken a little further out:
+replicates of n patients vary by too little, as a variance divided by n does, and a normal quantile is too short for n.
+The tails are those of the expanded percentile interval (Hesterberg, American Statistician 69:371, 2015),
 
-Shapes: R replicates (r of them at a time), P patients, B breasts, K distinct scores.
+    share = Phi(-sqrt(n / (n - 1)) * t),  t the quantile of Student's t with n - 1 degrees of freedom,
+
+with n the patients behind the figure: of the rarer class for an AUC, with a positive breast for a sensitivity. The
+interval is wider for it by 2 % at n = 100, by 10 % at n = 20. See `resampling` for what is drawn. A replicate in which
+a statistic is not defined is left out, and counted. A statistic at its end of the scale (an AUC of 1) is the same in
+every replicate, and its interval then has no width; for rates an exact one stands in.
+
+Shapes: R replicates, F false positive rates.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.metrics import Labels, Scores, positives_of
-
-Statistic: TypeAlias = Callable[[Scores, Labels], float]
-Floats: TypeAlias = NDArray[np.float64]
-_CELLS_AT_ONCE = 1_000_000  # replicates x breasts held at a time: 8 MB an array
+from tilebank.evaluation.metrics import Labels, OperatingPoint, Scores, operating_point, positives_of
+from tilebank.evaluation.resampling import (
+    Floats,
+    Statistic,
+    auc_replicates,
+    average_precision_replicates,
+    rate_replicates,
+    roc_replicates,
+    statistic_replicates,
+)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval. `skipped` of the `replicates` drawn held one class alone and are not in it."""
+    """A widened percentile interval. In `skipped` of the `replicates` drawn the statistic was not defined."""
 
     low: float
     high: float
     level: float
     replicates: int
     skipped: int
+
+
+@dataclass(frozen=True)
+class RateIntervals:
+    """Intervals of the three rates of one threshold."""
+
+    sensitivity: Interval
+    specificity: Interval
+    balanced_accuracy: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +61,30 @@ class RocBand:
     false_positive_rates: Floats
     low: Floats
     high: Floats
+
+
+def interval_of(values: Floats, *, patients: int, level: float = 0.95) -> Interval:
+    """The interval of replicates (R,), those that are NaN left out. Raises DatasetError when all are.
+
+    patients: how many stand behind the figure.
+    """
+    low, high = np.quantile(_defined(values), tails_of(level, patients=patients))
+    return Interval(float(low), float(high), level, values.size, int(np.isnan(values).sum()))
+
+
+def tails_of(level: float, *, patients: int) -> tuple[float, float]:
+    """The shares of replicates below the low and below the high end. One patient's end where the replicates end."""
+    if not 0 < level < 1:
+        raise DatasetError(f"a level of {level} is no share of the replicates; pass 0.95 for a 95 % interval")
+    if patients < 2:
+        return 0.0, 1.0
+    reach = np.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, (1 + level) / 2)
+    return float(ndtr(-reach)), float(ndtr(reach))
+
+
+def patients_of_rarer(scores: Scores, labels: Labels, patients: Sequence[str]) -> int:
+    """The patients with a positive breast, or those with a negative one: whichever are fewer."""
+    return min(_patients_of_each(positives_of(scores, labels), patients))
 
 
 def bootstrap_interval(
@@ -54,122 +98,99 @@ def bootstrap_interval(
     level: float = 0.95,
 ) -> Interval:
     """The interval of any `statistic(scores, labels)`, called once a replicate on the breasts that were drawn."""
-    ranked = _rank(scores, labels, patients)
-    values = []
-    for weights in _draw(ranked, replicates, seed):  # (r, B)
-        for row in weights[_both_classes(weights, ranked)]:
-            drawn = np.repeat(ranked.order, row)
-            values.append(statistic(scores[drawn], labels[drawn]))
-    return _interval(np.asarray(values), replicates=replicates, level=level)
+    values = statistic_replicates(statistic, scores, labels, patients, replicates=replicates, seed=seed)
+    return interval_of(values, patients=patients_of_rarer(scores, labels, patients), level=level)
 
 
 def auc_interval(
     scores: Scores, labels: Labels, patients: Sequence[str], *, replicates: int = 2000, seed: int, level: float = 0.95
 ) -> Interval:
-    """The interval of `roc_auc`: what `bootstrap_interval` gives, all replicates at once from one sort."""
-    ranked = _rank(scores, labels, patients)
-    values = []
-    for true_positives, false_positives in _roc_counts(ranked, replicates, seed):  # (r, K)
-        steps = np.diff(false_positives, axis=1, prepend=0.0)
-        twice_area = np.einsum("rk,rk->r", steps, true_positives)
-        twice_area += np.einsum("rk,rk->r", steps[:, 1:], true_positives[:, :-1])
-        values.append(twice_area / (2.0 * true_positives[:, -1] * false_positives[:, -1]))
-    return _interval(np.concatenate(values), replicates=replicates, level=level)
+    """The interval of `roc_auc`. An AUC of exactly 0 or 1 has none: it comes back without width."""
+    values = auc_replicates(scores, labels, patients, replicates=replicates, seed=seed)
+    return interval_of(values, patients=patients_of_rarer(scores, labels, patients), level=level)
 
 
 def average_precision_interval(
     scores: Scores, labels: Labels, patients: Sequence[str], *, replicates: int = 2000, seed: int, level: float = 0.95
 ) -> Interval:
-    """The interval of `average_precision`, all replicates at once."""
-    ranked = _rank(scores, labels, patients)
-    values = []
-    for true_positives, false_positives in _roc_counts(ranked, replicates, seed):  # (r, K)
-        called = np.maximum(true_positives + false_positives, 1.0)  # none called yet: no recall gained there either
-        gained = np.diff(true_positives, axis=1, prepend=0.0)
-        values.append(np.einsum("rk,rk->r", gained, true_positives / called) / true_positives[:, -1])
-    return _interval(np.concatenate(values), replicates=replicates, level=level)
+    """The interval of `average_precision`. The prevalence varies with the patients drawn, as the precision does."""
+    values = average_precision_replicates(scores, labels, patients, replicates=replicates, seed=seed)
+    return interval_of(values, patients=patients_of_rarer(scores, labels, patients), level=level)
+
+
+def rate_intervals(
+    scores: Scores,
+    labels: Labels,
+    patients: Sequence[str],
+    *,
+    threshold: float,
+    replicates: int = 2000,
+    seed: int,
+    level: float = 0.95,
+) -> RateIntervals:
+    """Intervals of sensitivity, specificity and balanced accuracy at a threshold that was fixed elsewhere.
+
+    A sensitivity or specificity of exactly 0 or 1 gets the Clopper & Pearson interval (Biometrika 26:404, 1934) with
+    the number of patients as the number of trials, which takes all breasts of a patient for one; the balanced accuracy
+    then follows from both intervals by squares (Zou & Donner, Statistics in Medicine 27:1693, 2008).
+    """
+    point = operating_point(scores, labels, threshold=threshold)
+    rates = rate_replicates(scores, labels, patients, threshold=threshold, replicates=replicates, seed=seed)  # (2, R)
+    ill, well = _patients_of_each(positives_of(scores, labels), patients)
+    found = RateIntervals(
+        _at_an_end(point.sensitivity, interval_of(rates[0], patients=ill, level=level), patients=ill),
+        _at_an_end(point.specificity, interval_of(rates[1], patients=well, level=level), patients=well),
+        interval_of(rates.mean(axis=0), patients=min(ill, well), level=level),
+    )
+    if {point.sensitivity, point.specificity} & {0.0, 1.0}:
+        return replace(found, balanced_accuracy=_by_squares(point, found))
+    return found
 
 
 def roc_band(
     scores: Scores, labels: Labels, patients: Sequence[str], *, replicates: int = 2000, seed: int, level: float = 0.95
 ) -> RocBand:
     """Percentiles of the replicates' ROC curves at 101 false positive rates: pointwise, no claim on a whole curve."""
-    ranked = _rank(scores, labels, patients)
     rates = np.linspace(0, 1, 101)
     curves = []
-    for true_positives, false_positives in _roc_counts(ranked, replicates, seed):  # (r, K)
-        for tp, fp in zip(true_positives, false_positives, strict=True):
-            curves.append(np.interp(rates, np.append(0.0, fp / fp[-1]), np.append(0.0, tp / tp[-1])))
-    low, high = np.quantile(_some(np.asarray(curves), replicates), _tails(level), axis=0)  # (F,), (F,)
+    for true_positives, false_positives in roc_replicates(scores, labels, patients, replicates=replicates, seed=seed):
+        for tp, fp in zip(true_positives, false_positives, strict=True):  # (K,), (K,)
+            if tp[-1] and fp[-1]:
+                curves.append(np.interp(rates, np.append(0.0, fp / fp[-1]), np.append(0.0, tp / tp[-1])))
+    if not curves:
+        raise _one_class(replicates)
+    shares = tails_of(level, patients=patients_of_rarer(scores, labels, patients))
+    low, high = np.quantile(np.asarray(curves), shares, axis=0)  # (F,), (F,)
     return RocBand(rates, low, high)
 
 
-@dataclass(frozen=True, eq=False)
-class _Ranked:
-    order: NDArray[np.intp]  # (B,) rows by falling score
-    last: NDArray[np.intp]  # (K,) where each run of equal scores ends in `order`
-    positive: NDArray[np.bool_]  # (B,) in `order`
-    patient: NDArray[np.intp]  # (B,) in `order`, 0..P-1 by sorted id
-    patients: int
+def _at_an_end(rate: float, interval: Interval, *, patients: int) -> Interval:
+    if rate not in (0.0, 1.0):
+        return interval
+    share = float(((1 - interval.level) / 2) ** (1 / patients))  # beta quantile where all trials went one way
+    return replace(interval, low=share, high=1.0) if rate else replace(interval, low=0.0, high=1 - share)
 
 
-def _rank(scores: Scores, labels: Labels, patients: Sequence[str]) -> _Ranked:
-    positive = positives_of(scores, labels)
-    if len(patients) != scores.size:
-        raise DatasetError(f"{len(patients)} patient ids for {scores.size} scores; pass the patient of every breast")
-    names, patient = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
-    if names.size < 2:
-        raise DatasetError("one patient can not be resampled; an interval needs two or more")
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    falls = np.flatnonzero(ranked[1:] != ranked[:-1])
-    return _Ranked(order, np.append(falls, scores.size - 1), positive[order], patient[order], int(names.size))
+def _by_squares(point: OperatingPoint, found: RateIntervals) -> Interval:
+    pairs = ((point.sensitivity, found.sensitivity), (point.specificity, found.specificity))
+    below = np.sqrt(sum((rate - interval.low) ** 2 for rate, interval in pairs)) / 2
+    above = np.sqrt(sum((interval.high - rate) ** 2 for rate, interval in pairs)) / 2
+    low, high = point.balanced_accuracy - float(below), point.balanced_accuracy + float(above)
+    return replace(found.balanced_accuracy, low=low, high=high)
 
 
-def _draw(ranked: _Ranked, replicates: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each breast, in `order`, stands in each replicate: (r, B) at a time, R in all."""
-    if replicates < 1:
-        raise DatasetError(f"{replicates} replicates give no interval; ask for 1000 or more")
-    rng = np.random.default_rng(seed)
-    at_once = max(1, _CELLS_AT_ONCE // ranked.order.size)
-    for start in range(0, replicates, at_once):
-        rows = min(at_once, replicates - start)
-        drawn = rng.integers(0, ranked.patients, size=(rows, ranked.patients))  # (r, P) patients, with replacement
-        drawn += np.arange(rows)[:, None] * ranked.patients  # own bins for every replicate: one bincount for all
-        counts = np.bincount(drawn.ravel(), minlength=rows * ranked.patients).reshape(rows, ranked.patients)
-        yield counts[:, ranked.patient]
+def _patients_of_each(positive: NDArray[np.bool_], patients: Sequence[str]) -> tuple[int, int]:
+    """Patients with a positive breast, patients with a negative one."""
+    whose = np.asarray(patients, dtype=np.str_)
+    return int(np.unique(whose[positive]).size), int(np.unique(whose[~positive]).size)
 
 
-def _both_classes(weights: NDArray[np.int64], ranked: _Ranked) -> NDArray[np.bool_]:
-    positives = weights @ ranked.positive
-    return np.asarray((positives > 0) & (positives < weights.sum(axis=1)))
+def _defined(values: Floats) -> NDArray[np.float64]:
+    kept = values[~np.isnan(values)]
+    if not kept.size:
+        raise _one_class(values.size)
+    return kept
 
 
-def _roc_counts(ranked: _Ranked, replicates: int, seed: int) -> Iterator[tuple[Floats, Floats]]:
-    """True and false positives (r, K) at each distinct score, of the replicates that hold both classes.
-
-    Counts are whole numbers far below 2**53, so floats hold them exactly.
-    """
-    for weights in _draw(ranked, replicates, seed):  # (r, B)
-        called = np.cumsum(weights, axis=1, dtype=np.float64)
-        true_positives = np.cumsum(weights * ranked.positive, axis=1, dtype=np.float64)
-        false_positives = called - true_positives
-        both = (true_positives[:, -1] > 0) & (false_positives[:, -1] > 0)
-        yield true_positives[both][:, ranked.last], false_positives[both][:, ranked.last]
-
-
-def _interval(values: Floats, *, replicates: int, level: float) -> Interval:
-    low, high = np.quantile(_some(values, replicates), _tails(level))
-    return Interval(float(low), float(high), level, replicates, replicates - values.size)
-
-
-def _tails(level: float) -> tuple[float, float]:
-    if not 0 < level < 1:
-        raise DatasetError(f"a level of {level} is no share of the replicates; pass 0.95 for a 95 % interval")
-    return (1 - level) / 2, (1 + level) / 2
-
-
-def _some(values: Floats, replicates: int) -> Floats:
-    if not len(values):
-        raise DatasetError(f"none of {replicates} replicates held both classes; the split holds too few patients")
-    return values
+def _one_class(replicates: int) -> DatasetError:
+    return DatasetError(f"none of {replicates} replicates held both classes; the split holds too few patients")

@@ -3,13 +3,16 @@
 A head trained with a class-weighted loss shifts its scores on purpose; these figures then measure that shift too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
+from tilebank.evaluation.bootstrap import Interval, interval_of
 from tilebank.evaluation.metrics import Labels, Scores, assert_probabilities, positives_of
+from tilebank.evaluation.resampling import sum_replicates
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,16 @@ def brier_score(scores: Scores, labels: Labels) -> float:
     positive = positives_of(scores, labels)
     assert_probabilities(scores)
     return float(np.mean((scores.astype(np.float64) - positive) ** 2))
+
+
+def brier_interval(
+    scores: Scores, labels: Labels, patients: Sequence[str], *, replicates: int = 2000, seed: int, level: float = 0.95
+) -> Interval:
+    """The patient-bootstrap interval of `brier_score`: a mean, so that replicates of one class count too."""
+    distance = (scores.astype(np.float64) - positives_of(scores, labels)) ** 2
+    columns = np.stack([distance, np.ones_like(distance)], axis=1)
+    sums = sum_replicates(columns, patients, replicates=replicates, seed=seed)  # (R, 2)
+    return interval_of(sums[:, 0] / sums[:, 1], patients=len(set(patients)), level=level)
 
 
 def reliability_curve(scores: Scores, labels: Labels, *, bins: int = 10) -> ReliabilityCurve:

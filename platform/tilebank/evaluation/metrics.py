@@ -95,14 +95,23 @@ def roc_curve(scores: Scores, labels: Labels) -> RocCurve:
 
 
 def average_precision(scores: Scores, labels: Labels) -> float:
-    """Area under the precision-recall curve: the sum of recall gained times precision there, without interpolation."""
+    """Area under the precision-recall curve: the sum of recall gained times precision there, without interpolation.
+
+    Interpolating between points of a precision-recall curve is too good to be true (Davis & Goadrich, ICML 2006); the
+    sum over thresholds is average precision as retrieval has it (Buckley & Voorhees, SIGIR 2000). A score without any
+    skill gets the prevalence.
+    """
     curve = roc_curve(scores, labels)
     precision = curve.true_positives / (curve.true_positives + curve.false_positives)  # (K,)
     return float(np.sum(np.diff(curve.true_positives, prepend=0) * precision) / curve.positives)
 
 
 def operating_point(scores: Scores, labels: Labels, *, threshold: float) -> OperatingPoint:
-    """What a threshold that was fixed elsewhere does to scores (B,). Raises DatasetError for one class or a NaN."""
+    """What a threshold that was fixed elsewhere does to scores (B,). Raises DatasetError for one class or a NaN.
+
+    Sensitivity and specificity after Yerushalmy, Public Health Reports 62:1432 (1947); the balanced accuracy is their
+    mean (Brodersen et al., ICPR 2010).
+    """
     positive = positives_of(scores, labels)
     if np.isnan(threshold):
         raise DatasetError("the threshold is not a number; choose it on validation scores that are finite")
@@ -113,7 +122,11 @@ def operating_point(scores: Scores, labels: Labels, *, threshold: float) -> Oper
 
 
 def specificity_at_sensitivity(scores: Scores, labels: Labels, *, sensitivity: float = 0.9) -> OperatingPoint:
-    """The ROC point of largest specificity among those that reach `sensitivity`; of equals, the most sensitive."""
+    """The ROC point of largest specificity among those that reach `sensitivity`; of equals, the most sensitive.
+
+    A point of the empirical ROC, never between two of them: no threshold lies there (Fawcett, Pattern Recognition
+    Letters 27:861, 2006).
+    """
     if not 0 < sensitivity <= 1:
         raise DatasetError(f"a sensitivity of {sensitivity} can not be asked for; pass a value above 0 and up to 1")
     curve = roc_curve(scores, labels)
@@ -145,10 +158,13 @@ def published_spec_at_sens(scores: Scores, labels: Labels, *, sensitivity: float
     return float(specificity[reached >= sensitivity].max(initial=0.0))
 
 
-def published_bacc(scores: Scores, labels: Labels) -> float:
-    """Balanced accuracy by the published code's rule: the best of the same 100 thresholds on the reported split."""
+def published_bacc(scores: Scores, labels: Labels, *, sensitivity_weight: float = 0.5) -> float:
+    """Balanced accuracy by the published code's rule: the best of the same 100 thresholds on the reported split.
+
+    That code weighs sensitivity by 0.5 and by 0.75, and its tables do not say by which.
+    """
     sensitivity, specificity = _published_rates(scores, labels)
-    return float(((sensitivity + specificity) / 2).max())
+    return float((sensitivity_weight * sensitivity + (1 - sensitivity_weight) * specificity).max())
 
 
 def _mask(labels: Labels, breasts: int) -> NDArray[np.bool_]:

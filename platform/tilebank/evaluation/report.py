@@ -1,66 +1,23 @@
 """All figures of one set of scores, thresholds frozen on validation. Knows scores and labels, not who made them."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
-from operator import attrgetter
 
-from tilebank.errors import DatasetError, LeakageError
+from tilebank.errors import LeakageError
 from tilebank.evaluation import metrics
-from tilebank.evaluation.bootstrap import Interval, auc_interval, average_precision_interval, bootstrap_interval
-from tilebank.evaluation.calibration import brier_score, expected_calibration_error
-from tilebank.evaluation.metrics import Labels, OperatingPoint, Scores
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """The scored breasts of one split, row by row: probability (B,), label 0/1 (B,), patient and breast id.
-
-    Raises DatasetError where the four do not fit, a score is no probability, a class is missing, or a breast stands
-    twice.
-    """
-
-    scores: Scores
-    labels: Labels
-    patients: tuple[str, ...]
-    breast_ids: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        metrics.positives_of(self.scores, self.labels)
-        metrics.assert_probabilities(self.scores)
-        if not len(self.patients) == len(self.breast_ids) == self.scores.size:
-            raise DatasetError(
-                f"{self.scores.size} scores, {len(self.patients)} patients and {len(self.breast_ids)} breast ids; "
-                "pass one of each a breast"
-            )
-        repeated = len(self.breast_ids) - len(set(self.breast_ids))
-        if repeated:
-            raise DatasetError(f"{repeated} breasts are scored more than once; pass one row a breast")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure on the test split with its patient-level interval."""
-
-    value: float
-    interval: Interval
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How much stands behind the figures of one split."""
-
-    breasts: int
-    positives: int
-    patients: int
+from tilebank.evaluation.bootstrap import RateIntervals, auc_interval, average_precision_interval, rate_intervals
+from tilebank.evaluation.calibration import brier_interval, brier_score, expected_calibration_error
+from tilebank.evaluation.metrics import OperatingPoint
+from tilebank.evaluation.scored import Counts, Estimate, Scored, counts_of
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found. `at_sensitivity` and `at_youden` hold thresholds chosen on validation, applied to test.
 
-    The intervals of rates take these thresholds as given. `oracle_` points chose their threshold on the test split
-    itself, and `published_` figures follow the published code (see metrics): both are optimistic, for comparison only.
+    The intervals of rates take these thresholds as given. `brier_of_prevalence` is what a constant score of the test
+    split's own prevalence gets. `ece` has no interval: replicates hold breasts twice, which moves it upward. `oracle_`
+    points chose their threshold on the test split itself, and `published_` figures follow the published code (see
+    metrics): both are optimistic, for comparison only.
     """
 
     seed: int
@@ -79,7 +36,10 @@ class Evaluation:
     oracle_balanced_accuracy: float
     published_spec_at_sens: float
     published_bacc: float
-    brier: float
+    published_bacc_sensitive: float
+    balanced_accuracy_at_half: float
+    brier: Estimate
+    brier_of_prevalence: float
     ece: float
 
     def as_metrics(self) -> dict[str, float]:
@@ -91,6 +51,7 @@ class Evaluation:
             ("test_spec_at_sens", self.specificity),
             ("test_sens_reached", self.sensitivity),
             ("test_bacc", self.balanced_accuracy),
+            ("test_brier", self.brier),
         ):
             interval = estimate.interval
             figures |= {name: estimate.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -99,12 +60,14 @@ class Evaluation:
         return figures | {
             "threshold_at_sens": self.at_sensitivity.threshold,
             "threshold_youden": self.at_youden.threshold,
-            "test_brier": self.brier,
+            "test_brier_of_prevalence": self.brier_of_prevalence,
             "test_ece": self.ece,
+            "test_bacc_at_half": self.balanced_accuracy_at_half,
             "test_oracle_spec_at_sens": self.oracle_at_sensitivity.specificity,
             "test_oracle_bacc": self.oracle_balanced_accuracy,
             "test_published_spec_at_sens": self.published_spec_at_sens,
             "test_published_bacc": self.published_bacc,
+            "test_published_bacc_sensitive": self.published_bacc_sensitive,
         }
 
     def as_text(self) -> str:
@@ -120,13 +83,15 @@ class Evaluation:
             _line("specificity", self.specificity, at_sensitivity),
             _line("sensitivity", self.sensitivity, at_sensitivity),
             _line("balanced accuracy", self.balanced_accuracy, at_youden),
-            _line("Brier score", self.brier),
+            _line("balanced accuracy", self.balanced_accuracy_at_half, "threshold 0.5"),
+            _line("Brier score", self.brier, f"a constant score of the prevalence gets {self.brier_of_prevalence:.3f}"),
             _line("calibration error", self.ece, "10 bins of equal mass"),
             "optimistic, for comparison only: thresholds chosen on test",
             _line("specificity", self.oracle_at_sensitivity.specificity, f"exact ROC, sensitivity {wanted:g}"),
             _line("balanced accuracy", self.oracle_balanced_accuracy, "exact ROC"),
             _line("specificity", self.published_spec_at_sens, f"published grid, sensitivity {wanted:g}"),
             _line("balanced accuracy", self.published_bacc, "published grid"),
+            _line("balanced accuracy", self.published_bacc_sensitive, "published grid, sensitivity weighed 0.75"),
         ]
         return "\n".join(lines)
 
@@ -139,65 +104,50 @@ def evaluate(
     Raises LeakageError where a patient stands in both, DatasetError where an interval can not be made.
     """
     _assert_apart(val, test)
-    scores, labels = test.scores, test.labels
-    chosen = metrics.threshold_at_sensitivity(val.scores, val.labels, sensitivity=sensitivity)
-    at_sensitivity = metrics.operating_point(scores, labels, threshold=chosen)
-    at_youden = metrics.operating_point(scores, labels, threshold=metrics.youden_threshold(val.scores, val.labels))
-    oracle_youden = metrics.operating_point(scores, labels, threshold=metrics.youden_threshold(scores, labels))
-    resampling = _Resampling(test, replicates, seed, level)
+    scores, labels, patients = test.scores, test.labels, test.patients
+    at_sensitivity = _apply(metrics.threshold_at_sensitivity(val.scores, val.labels, sensitivity=sensitivity), test)
+    at_youden = _apply(metrics.youden_threshold(val.scores, val.labels), test)
+
+    def rates(point: OperatingPoint) -> RateIntervals:  # one seed: every figure sees the same replicates
+        at = point.threshold
+        return rate_intervals(scores, labels, patients, threshold=at, replicates=replicates, seed=seed, level=level)
+
+    drawn = {"replicates": replicates, "seed": seed}
+    wanted, prevalence = rates(at_sensitivity), counts_of(test).positives / scores.size
     return Evaluation(
         seed=seed,
-        val_counts=_counts(val),
-        test_counts=_counts(test),
+        val_counts=counts_of(val),
+        test_counts=counts_of(test),
         val_auc=_auc(val),
-        auc=resampling.estimate(_auc(test), auc_interval),
-        auprc=resampling.estimate(metrics.average_precision(scores, labels), average_precision_interval),
+        auc=Estimate(_auc(test), auc_interval(scores, labels, patients, **drawn, level=level)),
+        auprc=Estimate(
+            metrics.average_precision(scores, labels),
+            average_precision_interval(scores, labels, patients, **drawn, level=level),
+        ),
         sensitivity_wanted=sensitivity,
         at_sensitivity=at_sensitivity,
-        specificity=resampling.rate("specificity", at_sensitivity),
-        sensitivity=resampling.rate("sensitivity", at_sensitivity),
+        specificity=Estimate(at_sensitivity.specificity, wanted.specificity),
+        sensitivity=Estimate(at_sensitivity.sensitivity, wanted.sensitivity),
         at_youden=at_youden,
-        balanced_accuracy=resampling.rate("balanced_accuracy", at_youden),
+        balanced_accuracy=Estimate(at_youden.balanced_accuracy, rates(at_youden).balanced_accuracy),
         oracle_at_sensitivity=metrics.specificity_at_sensitivity(scores, labels, sensitivity=sensitivity),
-        oracle_balanced_accuracy=oracle_youden.balanced_accuracy,
+        oracle_balanced_accuracy=_apply(metrics.youden_threshold(scores, labels), test).balanced_accuracy,
         published_spec_at_sens=metrics.published_spec_at_sens(scores, labels, sensitivity=sensitivity),
         published_bacc=metrics.published_bacc(scores, labels),
-        brier=brier_score(scores, labels),
+        published_bacc_sensitive=metrics.published_bacc(scores, labels, sensitivity_weight=0.75),
+        balanced_accuracy_at_half=_apply(0.5, test).balanced_accuracy,
+        brier=Estimate(brier_score(scores, labels), brier_interval(scores, labels, patients, **drawn, level=level)),
+        brier_of_prevalence=prevalence * (1 - prevalence),
         ece=expected_calibration_error(scores, labels),
     )
 
 
-@dataclass(frozen=True)
-class _Resampling:
-    """Intervals of figures of the test scores; one seed, so that every figure sees the same replicates."""
-
-    test: Scored
-    replicates: int
-    seed: int
-    level: float
-
-    def estimate(self, value: float, interval_of: Callable[..., Interval]) -> Estimate:
-        test = self.test
-        interval = interval_of(
-            test.scores, test.labels, test.patients, replicates=self.replicates, seed=self.seed, level=self.level
-        )
-        return Estimate(value, interval)
-
-    def rate(self, name: str, point: OperatingPoint) -> Estimate:
-        rate_of = attrgetter(name)
-
-        def statistic(scores: Scores, labels: Labels) -> float:
-            return float(rate_of(metrics.operating_point(scores, labels, threshold=point.threshold)))
-
-        return self.estimate(float(rate_of(point)), partial(bootstrap_interval, statistic))
+def _apply(threshold: float, scored: Scored) -> OperatingPoint:
+    return metrics.operating_point(scored.scores, scored.labels, threshold=threshold)
 
 
 def _auc(scored: Scored) -> float:
     return float(metrics.roc_auc(scored.scores, scored.labels))
-
-
-def _counts(scored: Scored) -> Counts:
-    return Counts(scored.scores.size, int((scored.labels == 1).sum()), len(set(scored.patients)))
 
 
 def _assert_apart(val: Scored, test: Scored) -> None:

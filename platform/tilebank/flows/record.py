@@ -1,8 +1,9 @@
 """What a search leaves in the record: tags, parameters, trials, figures, the champion. Decides nothing."""
 
+import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
@@ -11,9 +12,14 @@ from pathlib import Path
 import numpy as np
 
 import tilebank
+from tilebank.evaluation.forest import forest_figure
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.report import Evaluation
+from tilebank.evaluation.spread import spread_of
+from tilebank.evaluation.subgroups import Subgroup
+from tilebank.flows.champion_page import ChampionPage, as_document, render_champion
 from tilebank.flows.evaluate import ScoredSplits
+from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
 from tilebank.mil.fit import FittedHead
 from tilebank.mil.heads import save_head
@@ -37,6 +43,7 @@ class SearchSummary:
     val_aucs: tuple[float, ...]
     champion_seed: int
     evaluation: Evaluation
+    subgroups: tuple[Subgroup, ...]
     registered: str
     run_id: str
     tracking: str
@@ -54,13 +61,14 @@ class SearchSummary:
 
     def as_text(self) -> str:
         """The champion, the spread, and where to look."""
-        aucs = np.asarray(self.val_aucs)
+        spread = spread_of(np.asarray(self.val_aucs))
         return "\n".join(
             [
-                f"{self.dataset}, {self.task}: {len(aucs)} x {self.head} on {self.encoder}"
+                f"{self.dataset}, {self.task}: {spread.trials} x {self.head} on {self.encoder}"
                 f" (fingerprint {self.fingerprint}, table version {self.table_version})",
                 f"champion: seed {self.champion_seed}, validation AUC {self.evaluation.val_auc:.3f}"
-                f" (all trials: mean {aucs.mean():.3f}, lowest {aucs.min():.3f}, highest {aucs.max():.3f})",
+                f" (all trials: median {spread.median:.3f}, quartiles {spread.quarter:.3f} and"
+                f" {spread.three_quarters:.3f}, lowest {spread.lowest:.3f}, highest {spread.highest:.3f})",
                 self.evaluation.as_text(),
                 f"time: search {self.search_s:.1f} s, all {self.wall_s:.1f} s",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
@@ -85,6 +93,8 @@ def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: i
         "fingerprint": fingerprint,
         "table_version": str(table_version),
         "split_seed": str(settings.splits.seed),
+        "split_scheme": settings.splits.scheme,
+        "code_revision": code_revision(),
         "shuffled_labels": str(settings.search.shuffle_labels).lower(),
         **settings.licence,
     }
@@ -98,10 +108,10 @@ def params_of(settings: Settings) -> dict[str, object]:
 
 
 def trial_record(fitted: FittedHead) -> TrialRecord:
-    """One trial as a child run."""
+    """One trial as a child run, with how its pack was computed."""
     return TrialRecord(
         name=f"seed {fitted.trial.seed}",
-        params=asdict(fitted.trial),
+        params=asdict(fitted.trial) | {f"plan.{key}": value for key, value in asdict(fitted.plan).items()},
         metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)},
         curves=fitted.curves,
         epochs=fitted.epochs,
@@ -136,23 +146,66 @@ def champion_files(
 
 
 def log_search(
-    tracker: Tracker, summary: SearchSummary, *, fitted: Sequence[FittedHead], champion: int, scored: ScoredSplits
+    tracker: Tracker,
+    summary: SearchSummary,
+    settings: Settings,
+    *,
+    fitted: Sequence[FittedHead],
+    champion: int,
+    scored: ScoredSplits,
+    tags: Mapping[str, str],
 ) -> None:
-    """Figures of the whole search on its parent run."""
+    """Figures of the whole search on its parent run, and the report on its champion as `report.html` and JSON."""
     control = "" if summary.registered else ", labels shuffled"
     title = f"{summary.dataset}, {summary.task}, {summary.head} on {summary.encoder}{control}"
     aucs = np.asarray(summary.val_aucs)
-    spread = {"trials_val_auc_mean": float(aucs.mean()), "trials_val_auc_min": float(aucs.min())}
+    figures = {
+        "roc": roc_figure(scored.test, scored.evaluation, title=title),
+        "trials": trials_strip_figure(aucs, champion=champion, title=title),
+        "curves": curves_figure([each.curves["val_auc"] for each in fitted], champion=champion, title=title),
+        "calibration": calibration_figure(scored.test, scored.evaluation, title=title),
+    }
+    if any(part.auc for part in scored.subgroups):
+        figures["subgroups"] = forest_figure(scored.subgroups, scored.evaluation.auc, title=title)
+    page = ChampionPage(
+        dataset=summary.dataset,
+        task=summary.task,
+        control=not summary.registered,
+        evaluation=scored.evaluation,
+        subgroups=scored.subgroups,
+        subgroup_patients=settings.evaluation.subgroup_patients,
+        spread=spread_of(aucs),
+        provenance=_provenance(summary, scored, tags),
+    )
     tracker.log_results(
         summary.run_id,
         metrics=scored.evaluation.as_metrics()
-        | spread
+        | page.spread.as_metrics()
         | {"champion_seed": float(summary.champion_seed), "search_s": summary.search_s},
-        figures={
-            "roc": roc_figure(scored.test, scored.evaluation, title=title),
-            "trials": trials_strip_figure(aucs, champion=champion, title=title),
-            "curves": curves_figure([each.curves["val_auc"] for each in fitted], champion=champion, title=title),
-            "calibration": calibration_figure(scored.test, scored.evaluation, title=title),
+        figures=figures,
+        documents={
+            "report.html": render_champion(page, figures),
+            "evaluation.json": json.dumps(as_document(page), indent=2),
         },
         text=summary.as_text(),
     )
+
+
+def _provenance(summary: SearchSummary, scored: ScoredSplits, tags: Mapping[str, str]) -> dict[str, str]:
+    shared = (
+        "may be shared" if tags["redistributable"] == "true" else "vectors and heads made from it may not be shared"
+    )
+    return {
+        "dataset": summary.dataset,
+        "licence": f"{tags['licence']} ({shared})",
+        "label": f"{summary.task}: {scored.test_rows[0].rule}",
+        "encoder": summary.encoder,
+        "fingerprint of the vectors": summary.fingerprint,
+        "table version": str(summary.table_version),
+        "split scheme": f"{tags['split_scheme']}, by patient",
+        "head": f"{summary.head}, seed {summary.champion_seed}",
+        "bootstrap seed": str(summary.evaluation.seed),
+        "code": tags["code_revision"],
+        "run": summary.run_id,
+        "registered": summary.registered or "no, the labels were shuffled",
+    }

@@ -1,9 +1,11 @@
 """Many heads as a few packs: each Ray Tune trial fits one pack, packs spread over GPUs or CPU cores."""
 
+import json
 import math
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from ray import tune
 from tqdm import tqdm
 
 from tilebank.errors import HeadError
-from tilebank.evaluation.metrics import roc_auc
 from tilebank.files import join_uri, remove_folder
 from tilebank.flows.runtime import cluster_cpus, cluster_gpus, connect_ray
 from tilebank.flows.settings import SearchConfig, Settings
@@ -20,7 +21,9 @@ from tilebank.flows.study import LabelledBags
 from tilebank.mil.bags import default_device
 from tilebank.mil.fit import FitConfig, FitProgress, FittedHead, TrialConfig, fit_population
 from tilebank.mil.heads import HeadConfig, load_head, save_head
+from tilebank.mil.pieces import FitPlan
 
+OUTCOME = "outcome.json"
 REPORT_EPOCHS = 10  # how often a pack says how far it is
 
 
@@ -65,7 +68,8 @@ def choose_champion(fitted: Sequence[FittedHead]) -> int:
 
 def _trials(config: SearchConfig) -> list[TrialConfig]:
     seeds = range(config.first_seed, config.first_seed + config.trials)
-    return [TrialConfig(seed=seed, lr=config.lr, weight_decay=config.weight_decay) for seed in seeds]
+    rates = {"lr": config.lr, "weight_decay": config.weight_decay, "dropout": config.dropout}
+    return [TrialConfig(seed=seed, positive_weight=config.positive_weight, **rates) for seed in seeds]
 
 
 def _fit_pack(
@@ -73,19 +77,18 @@ def _fit_pack(
 ) -> None:
     """One Ray Tune trial: fit the heads of config["pack"], tell of it, hand them back as files."""
     trials: list[TrialConfig] = config["pack"]
-    device = default_device()
 
     def tell(progress: FitProgress) -> None:
         if progress.epoch % REPORT_EPOCHS == 0:
             tune.report(_progress(len(trials) - len(progress.active), progress.epoch))
 
     fitted = fit_population(
-        train.as_batch().to(device),
-        val.as_batch().to(device),
+        train.as_batch(),
+        val.as_batch(),
         head=head,
         trials=trials,
         config=fit,
-        metric=roc_auc,
+        device=default_device(),
         progress=tell,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -102,8 +105,14 @@ def _progress(finished: int, epoch: int) -> dict[str, int]:
 def _write_fitted(folder: Path, fitted: FittedHead) -> None:
     save_head(fitted.head, folder)
     np.savez(folder / "curves.npz", allow_pickle=False, **fitted.curves)
-    outcome = [fitted.trial.seed, fitted.trial.lr, fitted.trial.weight_decay, fitted.best_epoch, fitted.best_val_auc]
-    np.save(folder / "outcome.npy", np.asarray([*outcome, fitted.epochs], dtype=np.float64))
+    outcome = {
+        "trial": asdict(fitted.trial),
+        "plan": asdict(fitted.plan),
+        "best_epoch": fitted.best_epoch,
+        "best_val_auc": fitted.best_val_auc,
+        "epochs": fitted.epochs,
+    }
+    (folder / OUTCOME).write_text(json.dumps(outcome), encoding="utf-8")
 
 
 def _read_pack(result: Any) -> list[FittedHead]:
@@ -112,15 +121,16 @@ def _read_pack(result: Any) -> list[FittedHead]:
 
 
 def _read_fitted(folder: Path) -> FittedHead:
-    seed, lr, weight_decay, best_epoch, best_val_auc, epochs = np.load(folder / "outcome.npy")
+    outcome = json.loads((folder / OUTCOME).read_text(encoding="utf-8"))
     with np.load(folder / "curves.npz") as curves:
         return FittedHead(
-            trial=TrialConfig(seed=int(seed), lr=float(lr), weight_decay=float(weight_decay)),
+            trial=TrialConfig(**outcome["trial"]),
             head=load_head(folder).head,
-            best_epoch=int(best_epoch),
-            best_val_auc=float(best_val_auc),
-            epochs=int(epochs),
+            best_epoch=outcome["best_epoch"],
+            best_val_auc=outcome["best_val_auc"],
+            epochs=outcome["epochs"],
             curves={name: curves[name] for name in curves.files},
+            plan=FitPlan(**outcome["plan"]),
         )
 
 

@@ -59,6 +59,8 @@ class ExtractionConfig:
 class SearchConfig:
     """How many heads are fitted and with what. See conf/searches/.
 
+    heads: names of files in conf/heads/ that are searched one after the other; empty: the one that --head names.
+    dropout, positive_weight: of every trial, see TrialConfig.
     promote: when a new champion takes the place of the one that stands: `better` (by validation AUC) or `always`.
     shuffle_labels: permute the labels of train and val, a control that must score at chance; nothing is registered.
     """
@@ -68,26 +70,32 @@ class SearchConfig:
     first_seed: int = 0
     lr: float = 2e-3
     weight_decay: float = 1e-4
+    dropout: float = 0.0
+    positive_weight: float | None = None
     pack: int = 0
     promote: Literal["better", "always"] = "better"
     shuffle_labels: bool = False
+    heads: tuple[str, ...] = ()
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         if self.trials < 1 or self.pack < 0 or self.first_seed < 0:
             raise ValueError("trials is at least 1, pack and first_seed are not below 0")
+        if len(set(self.heads)) < len(self.heads):
+            raise ValueError(f"heads {', '.join(self.heads)} name one twice")
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Patient bootstrap behind the intervals."""
+    """Patient bootstrap behind the intervals. A subgroup needs `subgroup_patients` of each class to have figures."""
 
     replicates: int = 2000
     seed: int = 0
+    subgroup_patients: int = 10
 
     def __post_init__(self) -> None:
-        if self.replicates < 1:
-            raise ValueError("replicates is at least 1")
+        if self.replicates < 1 or self.subgroup_patients < 2:
+            raise ValueError("replicates is at least 1 and subgroup_patients at least 2")
 
 
 class Settings(BaseModel):
@@ -110,6 +118,11 @@ class Settings(BaseModel):
     head_name: str
     head: HeadConfig
     search: SearchConfig
+    heads: dict[str, HeadConfig] = {}
+
+    def with_head(self, name: str) -> "Settings":
+        """The same settings for one of `heads`."""
+        return self.model_copy(update={"head_name": name, "head": self.heads[name], "heads": {}})
 
     @property
     def fingerprint(self) -> str:
@@ -170,8 +183,17 @@ def load_settings(choices: Choices) -> Settings:
     if choices.root:
         tree["dataset"]["root"] = absolute_uri(choices.root, relative_to=Path.cwd())
         sources["dataset.root"] = "--root"
+    tree["heads"] = {}
+    for name in _listed_heads(tree):
+        tree["heads"][name], sources[f"heads.{name}"] = read_conf("heads", name)
     _place_paths(tree)
     return build_settings(Settings, tree, sources)
+
+
+def _listed_heads(tree: Tree) -> list[str]:
+    """The heads that the search names, all read before anything is started; a value of another shape is found later."""
+    heads = tree["search"].get("heads")
+    return [name for name in heads if isinstance(name, str)] if isinstance(heads, list) else []
 
 
 def _place_paths(tree: Tree) -> None:

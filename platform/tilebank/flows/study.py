@@ -45,10 +45,11 @@ class LabelledBags:
 
 @dataclass(frozen=True)
 class LabelledStudy:
-    """The labelled breasts of a study by split, and the pinned table that holds their vectors."""
+    """The labelled breasts of a study by split, the pinned table that holds their vectors, and the owner's facts."""
 
     reader: Reader
     rows: Mapping[Split, Sequence[LabelRow]]
+    facts: Truth
 
     def read(self, split: Split) -> LabelledBags:
         """The vectors and labels of one split, read from the store at each call."""
@@ -72,12 +73,14 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
         fingerprint=settings.fingerprint,
         asked_for=partial(is_asked_for, intake=settings.dataset.intake),
     )
-    labels, whole = _plan(settings, reader.read_breasts(), task=task)
+    breasts = reader.read_breasts()
+    facts = _read_truth(settings.dataset, breasts)
+    labels, whole = _plan(settings, breasts, facts, task=task)
     splits = keep_fraction(whole, labels, settings.splits)
     rows = {split: [row for row in labels if splits.get(row.patient_id) is split] for split in Split}
     assert_no_leak({split: [row.patient_id for row in part] for split, part in rows.items()})
     _write_truth(settings, labels=labels, splits=whole, task=task)
-    return LabelledStudy(reader, rows)
+    return LabelledStudy(reader, rows, facts)
 
 
 def plan_study(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:
@@ -87,14 +90,15 @@ def plan_study(settings: Settings, breasts: Sequence[Breast], *, task: str) -> t
     that `splits.fraction` leaves out have no split. Takes tasks of any number of classes. Raises TilebankError for an
     unknown task, no labels, or too few patients.
     """
-    labels, whole = _plan(settings, breasts, task=task)
+    task_named(task)
+    labels, whole = _plan(settings, breasts, _read_truth(settings.dataset, breasts), task=task)
     return labels, keep_fraction(whole, labels, settings.splits)
 
 
-def _plan(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:
+def _plan(
+    settings: Settings, breasts: Sequence[Breast], truth: Truth, *, task: str
+) -> tuple[list[LabelRow], dict[str, Split]]:
     """Labels, and the split of every labelled patient."""
-    task_named(task)
-    truth = _read_truth(settings.dataset, breasts)
     labels = label_breasts(task, breasts, truth=truth, dataset=settings.dataset.name)
     _assert_classes(labels, task=task)
     official = official_splits(breasts, truth) if settings.splits.official else {}

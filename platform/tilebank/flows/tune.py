@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
+from tilebank.flows.groups import group_breasts
 from tilebank.flows.record import SearchSummary, champion_files, log_search, params_of, tags_of, trial_record
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Settings
-from tilebank.flows.study import LabelledBags, open_study
+from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.store.tables import Store
 from tilebank.terms import Split
 from tilebank.tracking import Tracker
@@ -42,6 +43,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
             fitted[champion].head,
             val=(val, study.rows[Split.VAL]),
             test=(study.read(Split.TEST), study.rows[Split.TEST]),
+            groups=_test_groups(study),
             config=settings.evaluation,
         )
         tracker.log_trials(run_id, [trial_record(each) for each in fitted], tags=tags)
@@ -66,14 +68,20 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
             val_aucs=tuple(each.best_val_auc for each in fitted),
             champion_seed=fitted[champion].trial.seed,
             evaluation=scored.evaluation,
+            subgroups=scored.subgroups,
             registered=registered,
             run_id=run_id,
             tracking=settings.tracking,
             search_s=search_s,
             wall_s=time.perf_counter() - began,
         )
-        log_search(tracker, summary, fitted=fitted, champion=champion, scored=scored)
+        log_search(tracker, summary, settings, fitted=fitted, champion=champion, scored=scored, tags=tags)
     return summary
+
+
+def _test_groups(study: LabelledStudy) -> dict[str, tuple[str, ...]]:
+    breasts = [row.breast_id for row in study.rows[Split.TEST]]
+    return group_breasts(study.reader.read_views(), study.facts, breasts)
 
 
 def _shuffled(part: LabelledBags, *, seed: int) -> LabelledBags:

@@ -6,7 +6,7 @@ tiles; either may be empty. Nothing is padded. B breast, Nv view, Nt tile, D enc
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,25 +15,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilebank.errors import HeadError
-from tilebank.mil.segments import Segments, segments_of
 
 _CHECKED_ROWS = 65_536  # rows looked at together when searching for NaN: bounds the memory of the mask
-_SMALLEST_NORM = 1e-12  # a vector of zeros stays zeros
+_STORED = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class BagBatch:
-    """B breasts: features float16 (float32 is taken too), offsets int64 (B+1,), labels float32 (B,) of 0 and 1 or None.
+    """B breasts: features float16 (bfloat16 and float32 are taken too), offsets int64 (B+1,), labels float32 or None.
 
-    Tensors may lie on read-only memory shared between processes: never write into them. Raises HeadError where they do
-    not fit each other.
+    Labels are (B,) of 0 and 1, (B,) of class numbers, or (B, C) of 0 and 1. Tensors may lie on read-only memory shared
+    between processes: never write into them. Raises HeadError where they do not fit each other.
     """
 
     view_features: Tensor  # (Nv, D)
     view_offsets: Tensor  # (B+1,)
     tile_features: Tensor  # (Nt, D)
     tile_offsets: Tensor  # (B+1,)
-    labels: Tensor | None  # (B,)
+    labels: Tensor | None  # (B,) or (B, C)
     breast_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -83,6 +82,12 @@ class BagBatch:
         """Where the tensors lie."""
         return self.view_features.device
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Instances of each breast, views and tiles together: (B,)."""
+        counts: NDArray[np.int64] = (self.view_offsets.diff() + self.tile_offsets.diff()).cpu().numpy()
+        return counts
+
     def to(self, device: torch.device | str) -> "BagBatch":
         """The same bags on `device`."""
         return BagBatch(
@@ -108,6 +113,28 @@ class BagBatch:
             breast_ids=tuple(self.breast_ids[i] for i in indices),
         )
 
+    def between(self, start: int, stop: int) -> "BagBatch":
+        """The breasts from `start` up to `stop`; nothing is copied."""
+        views = slice(int(self.view_offsets[start]), int(self.view_offsets[stop]))
+        tiles = slice(int(self.tile_offsets[start]), int(self.tile_offsets[stop]))
+        return BagBatch(
+            view_features=self.view_features[views],
+            view_offsets=self.view_offsets[start : stop + 1] - views.start,
+            tile_features=self.tile_features[tiles],
+            tile_offsets=self.tile_offsets[start : stop + 1] - tiles.start,
+            labels=None if self.labels is None else self.labels[start:stop],
+            breast_ids=self.breast_ids[start:stop],
+        )
+
+    def without(self, *, views: bool, tiles: bool) -> "BagBatch":
+        """The same breasts with no vectors of the kinds that are left out."""
+        left = self
+        if views:
+            left = replace(left, view_features=self.view_features[:0], view_offsets=self.view_offsets * 0)
+        if tiles:
+            left = replace(left, tile_features=self.tile_features[:0], tile_offsets=self.tile_offsets * 0)
+        return left
+
     def assert_finite(self) -> None:
         """Raise HeadError, naming the breast, where a vector holds NaN or infinity."""
         for kind, features, offsets in (
@@ -127,22 +154,6 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@dataclass(frozen=True, eq=False)
-class Ragged:
-    """Features (N, D) float32, ready to compute on, and where each breast's rows lie."""
-
-    features: Tensor
-    segments: Segments
-
-
-def prepare_ragged(features: Tensor, offsets: Tensor, *, l2_normalise: bool) -> Ragged:
-    """float32 copy of `features` (N, D), each row of length one if asked; made once, before all epochs."""
-    ready = features.to(torch.float32, copy=True)
-    if l2_normalise:
-        ready.div_(torch.linalg.vector_norm(ready, dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM))
-    return Ragged(ready, segments_of(offsets))
-
-
 def _wrap(array: NDArray[Any]) -> Tensor:
     with warnings.catch_warnings():  # arrays of Ray's object store are read-only; BagBatch promises not to write
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -158,9 +169,10 @@ def _rows_of(offsets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _assert_ragged(kind: str, features: Tensor, offsets: Tensor, *, breasts: int) -> None:
-    if features.ndim != 2 or features.dtype not in (torch.float16, torch.float32):
+    if features.ndim != 2 or features.dtype not in _STORED:
         raise HeadError(
-            f"{kind} features are {features.dtype} of shape {tuple(features.shape)}; pass (N, D) float16 or float32"
+            f"{kind} features are {features.dtype} of shape {tuple(features.shape)}; "
+            "pass (N, D) float16, bfloat16 or float32"
         )
     if offsets.dtype != torch.int64 or offsets.shape != (breasts + 1,):
         raise HeadError(
@@ -177,9 +189,10 @@ def _assert_ragged(kind: str, features: Tensor, offsets: Tensor, *, breasts: int
 
 
 def _assert_labels(labels: Tensor, *, breasts: int) -> None:
-    if labels.dtype != torch.float32 or labels.shape != (breasts,):
+    if labels.dtype != torch.float32 or labels.ndim not in (1, 2) or len(labels) != breasts:
         raise HeadError(
-            f"labels are {labels.dtype} of shape {tuple(labels.shape)}; {breasts} breasts need float32 of ({breasts},)"
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}; {breasts} breasts need float32 of ({breasts},),"
+            f" or of ({breasts}, labels)"
         )
-    if not bool(((labels == 0) | (labels == 1)).all()):
-        raise HeadError("labels hold other values than 0 and 1; leave out breasts without a label")
+    if not bool(((labels >= 0) & (labels == labels.round())).all()):
+        raise HeadError("labels hold other values than 0, 1 and further whole numbers; leave out breasts without one")

@@ -21,15 +21,18 @@ from tilebank.errors import HeadError
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.contract import Head, HeadConfig
 from tilebank.mil.dual_stream import DualStream
+from tilebank.mil.outputs import BINARY, Outputs, probabilities
+from tilebank.mil.pieces import cut_pieces
 
 __all__ = ["HEADS", "Head", "HeadConfig", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
 
 _FORMAT = 1
+_ROWS = 16_384  # vectors scored together: bounds the memory that float32 copies of them take
 _WEIGHTS, _CARD = "head.safetensors", "head.json"
 
 
 class _Builder(Protocol):
-    def __call__(self, config: HeadConfig, *, dim: int, seeds: Sequence[int]) -> Head: ...
+    def __call__(self, config: HeadConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs) -> Head: ...
 
 
 HEADS: dict[str, _Builder] = {"dual_stream": DualStream}
@@ -43,19 +46,20 @@ class SavedHead:
     metadata: dict[str, str]
 
 
-def build_head(config: HeadConfig, *, dim: int, seeds: Sequence[int]) -> Head:
+def build_head(config: HeadConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> Head:
     """A pack of fresh heads, one a seed, for vectors of `dim` numbers. Raises HeadError for an unknown name."""
     if config.name not in HEADS:
         raise HeadError(f"no head named {config.name!r}; choose one of {', '.join(sorted(HEADS))}")
     if dim < 1 or not seeds:
         raise HeadError(f"head {config.name}: dim is {dim} with {len(seeds)} seeds; pass at least one of each")
-    return HEADS[config.name](config, dim=dim, seeds=seeds)
+    return HEADS[config.name](config, dim=dim, seeds=seeds, outputs=outputs)
 
 
 def score_bags(head: Head, bags: BagBatch) -> NDArray[np.float64]:
-    """Probabilities (T, B) that `head`, of T trials, gives the breasts of `bags`; both on one device."""
+    """Probabilities (T, B), or (T, B, C) of several answers, that `head` gives the breasts of `bags`; on one device."""
     with torch.inference_mode():
-        scores: NDArray[np.float64] = torch.sigmoid(head(bags).double()).cpu().numpy()
+        logits = [head(bags.between(start, stop)) for start, stop in cut_pieces(bags.rows, most=_ROWS)]
+        scores: NDArray[np.float64] = probabilities(torch.cat(logits, dim=1), head.outputs).cpu().numpy()
     return scores
 
 
@@ -67,6 +71,7 @@ def save_head(head: Head, folder: Path, *, metadata: Mapping[str, str] | None = 
     card = {
         "format": _FORMAT,
         "config": asdict(head.config),
+        "outputs": asdict(head.outputs),
         "dim": head.dim,
         "trials": head.trials,
         "metadata": dict(metadata or {}),
@@ -82,7 +87,8 @@ def load_head(folder: Path) -> SavedHead:
     except (OSError, SafetensorError) as error:
         raise HeadError(f"cannot read weights from {folder / _WEIGHTS}: {error}; save the head again") from error
     try:
-        head = build_head(HeadConfig(**card["config"]), dim=card["dim"], seeds=[0] * card["trials"])
+        outputs = Outputs(**card.get("outputs", {}))  # older cards answer yes or no, and do not say so
+        head = build_head(HeadConfig(**card["config"]), dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
         head.load_state_dict(weights)
         metadata = {str(key): str(value) for key, value in card["metadata"].items()}
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -1,7 +1,8 @@
 """A saved head behind MLflow's pyfunc interface: a table of vectors in, a table of scores out. Does not import MLflow.
 
 Columns in, one row an instance: breast_id (str), kind ("view" | "tile"), vector (D numbers).
-Columns out, one row a breast in order of first appearance: breast_id (str), score (float).
+Columns out, one row a breast in order of first appearance: breast_id (str), score (float), or where the head gives
+several answers score_0, score_1, ...
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,11 @@ class ServedHead:
         if params:
             raise HeadError(f"unknown parameters {sorted(params)}; this head takes none")
         bags = _bags_of(frame, dim=self.head.dim)
-        return pd.DataFrame({"breast_id": list(bags.breast_ids), "score": score_bags(self.head, bags)[0]})
+        scores = score_bags(self.head, bags)[0]  # (B,) or (B, C)
+        if scores.ndim == 1:
+            return pd.DataFrame({"breast_id": list(bags.breast_ids), "score": scores})
+        answers = {f"score_{answer}": scores[:, answer] for answer in range(scores.shape[1])}
+        return pd.DataFrame({"breast_id": list(bags.breast_ids), **answers})
 
 
 def _load_pyfunc(path: str) -> ServedHead:

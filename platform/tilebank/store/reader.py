@@ -38,6 +38,17 @@ class StoredBreast:
     laterality: str
 
 
+@dataclass(frozen=True)
+class StoredView:
+    """What the reader saw of one stored image: its view position, vendor, kind, and where its intensity came from."""
+
+    breast_id: str
+    view: str
+    manufacturer: str
+    image_kind: str
+    windowed_by: str
+
+
 class Reader:
     """One table at one version and under one fingerprint: what a search reads never changes under it.
 
@@ -96,6 +107,13 @@ class Reader:
         rows = self._table.to_table(columns=columns, filter=f"{self._clause} AND kind = 'view'").to_pylist()
         breasts = {StoredBreast(**row) for row in rows}
         return sorted(breasts, key=lambda breast: breast.breast_id)
+
+    def read_views(self) -> list[StoredView]:
+        """Every stored image of a breast, by breast_id and view; what was not known is an empty text."""
+        columns = ["breast_id", "view", "manufacturer", "image_kind", "windowed_by"]
+        rows = self._table.to_table(columns=columns, filter=f"{self._clause} AND kind = 'view'").to_pylist()
+        views = (StoredView(**{name: value or "" for name, value in row.items()}) for row in rows)
+        return sorted(views, key=lambda view: (view.breast_id, view.view))
 
     def read_bags(self, breast_ids: Sequence[str]) -> BagArrays:
         """The vectors of these breasts, read once, in the order given. Raises StoreError when one has none."""

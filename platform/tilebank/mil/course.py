@@ -1,0 +1,124 @@
+"""A pack in the middle of being fitted: its steps and its epochs. Knows neither who is best nor when to stop.
+
+A trial still active, B breast, M example, C answer.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tilebank.errors import HeadError
+from tilebank.mil.bags import BagBatch
+from tilebank.mil.contract import Head
+from tilebank.mil.feed import Feed, Step
+from tilebank.mil.outputs import Outputs, balancing_weights, example_losses, labels_for, probabilities, stack_weights
+from tilebank.mil.pieces import plan_fit
+from tilebank.mil.population import EpochFigures, StackedAdam, StackedDropout
+from tilebank.mil.ranking import selection_auc
+from tilebank.mil.settings import FitConfig, TrialConfig
+
+Metric = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
+
+
+class Course:
+    """The state of a pack between epochs: heads still active, their optimiser and masks, and where bags come from."""
+
+    def __init__(
+        self,
+        train: BagBatch,
+        val: BagBatch,
+        *,
+        pack: Head,
+        trials: Sequence[TrialConfig],
+        config: FitConfig,
+        metric: Metric | None,
+    ) -> None:
+        outputs, device = pack.outputs, next(pack.parameters()).device
+        train_labels = labels_for(train.labels, outputs, split="train")
+        self.val_labels = labels_for(val.labels, outputs, split="val").to(device)
+        train, val = pack.relevant(train), pack.relevant(val)
+        for part in (train, val):
+            part.assert_finite()
+        self.pack, self.metric = pack, metric
+        self.plan = plan_fit(
+            train, val, row_bytes=_row_bytes(pack), batch=config.batch, memory_mb=config.memory_mb, device=device
+        )
+        self.train = Feed(train, train_labels, plan=self.plan, device=device, order_seed=config.order_seed)
+        self.val = Feed(val, self.val_labels, plan=self.plan, device=device)
+        self.weights = _weights(train_labels, outputs, trials=trials, config=config).to(device)  # (A, C)
+        self.adam = StackedAdam(pack, lr=[t.lr for t in trials], weight_decay=[t.weight_decay for t in trials])
+        self.dropout = StackedDropout(
+            [t.dropout for t in trials], seeds=[t.seed for t in trials], width=pack.pooled_width, device=device
+        )
+
+    def run_epoch(self) -> EpochFigures:
+        """Every step of one epoch, then the validation split."""
+        losses = torch.zeros(self.pack.trials, dtype=torch.float64, device=self.weights.device)
+        for share, step in self.train.steps(self.pack):
+            keep = self.dropout.draw(step.breasts)
+            losses += share * self._take_step(step, keep)
+        return self._validate(losses)
+
+    def go_on_with(self, staying: Sequence[int]) -> None:
+        """Drop the heads that are done: they take no part in any later computation."""
+        self.pack = self.pack.select(staying)
+        self.adam = self.adam.select(self.pack, staying)
+        self.dropout.select(staying)
+        self.weights = self.weights[staying]
+
+    def _take_step(self, step: Step, keep: Tensor | None) -> Tensor:
+        """One step of the optimiser; the loss (A,) before it."""
+        parameters = list(self.pack.parameters())
+        total = [torch.zeros_like(parameter) for parameter in parameters]
+        loss = torch.zeros(self.pack.trials, device=self.weights.device)
+        for piece in step.pieces:
+            kept = None if keep is None else keep[:, :, piece.start : piece.stop]
+            owner = self.pack.example_owner(piece.bags)
+            labels = piece.labels if owner is None else piece.labels[owner]
+            logits = self.pack.example_logits(piece.bags, keep=kept)
+            losses = example_losses(logits, labels, outputs=self.pack.outputs, weights=self.weights)  # (A, M)
+            part = losses.sum(dim=1) / max(step.examples, 1)
+            # A piece may hold no tile at all: a parameter that it does not touch has a gradient of zeros.
+            gradients = torch.autograd.grad(part.sum(), parameters, materialize_grads=True)
+            for held, gradient in zip(total, gradients, strict=True):
+                held += gradient
+            loss += part.detach()
+        self.adam.step(total)
+        return loss
+
+    def _validate(self, train_loss: Tensor) -> EpochFigures:
+        outputs, labels = self.pack.outputs, self.val_labels
+        with torch.inference_mode():
+            (_, step) = next(iter(self.val.steps(self.pack)))
+            logits = torch.cat([self.pack.logits(piece.bags) for piece in step.pieces], dim=1)  # (A, B) or (A, B, C)
+            val_loss = example_losses(logits, labels, outputs=outputs, weights=self.weights).mean(dim=1)
+            # A broken head gets ties here, and the ledger ends it.
+            scores = probabilities(logits.nan_to_num(0.0, 0.0, 0.0), outputs)
+            if self.metric is None:
+                figure = _to_numpy(selection_auc(scores, labels, outputs=outputs))
+            else:
+                truth = labels.cpu().numpy().astype(np.int64)
+                figure = np.asarray(self.metric(scores.cpu().numpy(), truth), dtype=np.float64)
+        if figure.shape != (len(scores),):
+            raise HeadError(f"metric gave shape {figure.shape} for {len(scores)} heads; return one number a head")
+        return EpochFigures(_to_numpy(train_loss), _to_numpy(val_loss), figure)
+
+
+def _weights(labels: Tensor, outputs: Outputs, *, trials: Sequence[TrialConfig], config: FitConfig) -> Tensor:
+    balanced = balancing_weights(labels, outputs)  # (C,)
+    if config.class_weight == "none":
+        balanced = torch.ones_like(balanced)
+    return stack_weights(balanced, outputs, asked=[trial.positive_weight for trial in trials])
+
+
+def _row_bytes(pack: Head) -> int:
+    """What one vector takes forward and backward: two float32 copies, and what two layers hold for every trial."""
+    widths = 4 * pack.config.hidden + 6 * pack.config.latent
+    return 4 * (2 * pack.dim + pack.trials * widths)
+
+
+def _to_numpy(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().double().cpu().numpy()

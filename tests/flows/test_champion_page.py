@@ -1,0 +1,122 @@
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tilebank.evaluation.forest import forest_figure
+from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
+from tilebank.evaluation.report import evaluate
+from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.spread import spread_of
+from tilebank.evaluation.subgroups import evaluate_subgroups
+from tilebank.flows.champion_page import RESEARCH, ChampionPage, as_document, render_champion
+from tilebank.flows.revision import code_revision
+
+
+def scored(split: str, seed: int) -> Scored:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, 120)
+    scores = 1 / (1 + np.exp(-(1.8 * labels + rng.normal(size=120) - 0.8)))
+    patients = tuple(f"secret-{split}{index // 2}" for index in range(120))
+    return Scored(scores, labels, patients, tuple(f"{name}_{'LR'[i % 2]}" for i, name in enumerate(patients)))
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[ChampionPage, dict]:
+    val, test = scored("v", 0), scored("t", 1)
+    found = evaluate(val, test, replicates=100, seed=0)
+    groups = ["Acme <b>"] * 60 + ["Other"] * 54 + [""] * 6
+    parts = evaluate_subgroups(
+        test.scores, test.labels, test.patients, groups, column="vendor", threshold=0.4, replicates=100, seed=0
+    )
+    aucs = np.random.default_rng(0).normal(0.85, 0.01, 36)
+    figures = {
+        "roc": roc_figure(test, found),
+        "calibration": calibration_figure(test, found),
+        "trials": trials_strip_figure(aucs, champion=int(aucs.argmax())),
+        "curves": curves_figure([np.linspace(0.5, auc, 20) for auc in aucs], champion=int(aucs.argmax())),
+        "subgroups": forest_figure(parts, found.auc),
+    }
+    page = ChampionPage(
+        dataset="phantom",
+        task="malignancy",
+        control=False,
+        evaluation=found,
+        subgroups=tuple(parts),
+        subgroup_patients=10,
+        spread=spread_of(aucs),
+        provenance={"licence": "CC0-1.0 (may be shared)", "fingerprint of the vectors": "0123abcd"},
+    )
+    return page, figures
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL).split())
+
+
+def test_the_page_needs_nothing_beside_it_and_names_no_patient(drawn: tuple[ChampionPage, dict]) -> None:
+    html = render_champion(*drawn)
+    assert html.count("data:image/png;base64,") == 5
+    assert not re.search(r"""(?:src|href)=["'](?!data:)|https?://|<script|@import|url\(""", html)
+    assert "secret-" not in html
+
+
+def test_the_page_says_what_a_reviewer_asks(drawn: tuple[ChampionPage, dict]) -> None:
+    page, _ = drawn
+    text = text_of(render_champion(*drawn))
+    found = page.evaluation
+    assert RESEARCH in text
+    assert f"{found.auc.interval.low:.3f} to {found.auc.interval.high:.3f}" in text
+    assert f"where its score is {found.at_sensitivity.threshold:.4f} or more" in text
+    assert f"a sensitivity of {found.sensitivity.as_text()} at a specificity of {found.specificity.as_text()}" in text
+    assert f"median AUC {page.spread.median:.3f}" in text
+    for name, value in page.provenance.items():
+        assert f"{name} {value}" in text
+
+
+def test_subgroups_are_shown_with_figures_or_with_the_reason_why_not(drawn: tuple[ChampionPage, dict]) -> None:
+    page, figures = drawn
+    html = render_champion(page, figures)
+    assert "Acme &lt;b&gt;" in html
+    assert "Acme <b>" not in html
+    acme, _, unknown = page.subgroups
+    assert f"{acme.auc.value:.3f} ( {acme.auc.interval.low:.3f}" in text_of(html).replace("(", "( ").replace("  ", " ")
+    assert unknown.withheld
+    assert f"withheld: {unknown.withheld}" in text_of(html)
+    bare = {name: figure for name, figure in figures.items() if name != "subgroups"}
+    assert render_champion(page, bare).count("data:image/png;base64,") == 4
+    assert "Nothing is known of these breasts" in text_of(render_champion(replace(page, subgroups=()), bare))
+
+
+def test_a_control_calls_itself_one(drawn: tuple[ChampionPage, dict]) -> None:
+    page, figures = drawn
+    assert "must stand at chance" not in text_of(render_champion(page, figures))
+    text = text_of(render_champion(replace(page, control=True), figures))
+    assert text.count("Control for malignancy on phantom") == 2
+    assert "must stand at chance" in text
+
+
+def test_the_document_is_json_and_holds_every_figure(drawn: tuple[ChampionPage, dict]) -> None:
+    page, _ = drawn
+    document = json.loads(json.dumps(as_document(page), allow_nan=False))
+    assert document["evaluation"]["auc"]["interval"]["low"] == page.evaluation.auc.interval.low
+    assert [part["value"] for part in document["subgroups"]] == ["Acme <b>", "Other", "unknown"]
+    assert document["trials"]["median"] == page.spread.median
+    assert document["note"] == RESEARCH
+
+
+def test_the_revision_names_the_commit_of_this_checkout() -> None:
+    assert re.fullmatch(r"0\.\S+(, commit [0-9a-f]{12}( and changes)?)?", code_revision())
+
+
+def test_forest_shows_every_part_and_the_whole(drawn: tuple[ChampionPage, dict]) -> None:
+    page, figures = drawn
+    axes = figures["subgroups"].axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["vendor", *(f"{p.value} ({p.counts.positives}/{p.counts.breasts})" for p in page.subgroups)]
+    assert "too few patients" in [text.get_text() for text in axes.texts]
+    dots = sorted(float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o")
+    assert dots == sorted(part.auc.value for part in page.subgroups if part.auc)
+    assert page.evaluation.auc.as_text() in axes.get_xlabel()
