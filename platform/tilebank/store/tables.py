@@ -218,8 +218,8 @@ class Instances:
 
 def _in_filters(ids: Collection[str]) -> Iterator[str]:
     """The ids as the insides of IN (...), so many at once that a filter stays quick."""
-    quoted = [quoted(one) for one in sorted(ids)]
-    return (", ".join(quoted[start : start + AT_ONCE]) for start in range(0, len(quoted), AT_ONCE))
+    literals = [quoted(one) for one in sorted(ids)]
+    return (", ".join(literals[start : start + AT_ONCE]) for start in range(0, len(literals), AT_ONCE))
 
 
 def _metadata(licence: Mapping[str, str]) -> dict[str, str]:
