@@ -9,8 +9,10 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -90,13 +92,61 @@ def remove_folder(uri: str) -> None:
     filesystem.delete_dir(path)
 
 
-def list_files(root: str) -> list[str]:
-    """URIs of all files below the folder `root`, sorted; hidden ones left out. Raises FileNotFoundError without it."""
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a folder: URIs, sorted, and how many entries were left out, by what they are."""
+
+    uris: tuple[str, ...]
+    left_out: Mapping[str, int]
+
+
+def list_files(root: str) -> Listing:
+    """All files below the folder `root`, but hidden ones, what lies in hidden folders, and links that lead nowhere.
+
+    A link to a folder above itself is not followed. Raises FileNotFoundError without the folder, OSError for a name
+    that is not UTF-8, for nobody could open such a file by its URI.
+    """
+    left_out: Counter[str] = Counter()
     filesystem, path = _open(root)
     base = path.rstrip("/")
-    found = _patiently(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
-    relative = (info.path[len(base) + 1 :] for info in found if info.type == fs.FileType.File)
-    return sorted(join_uri(root, name) for name in _visible(relative))
+    if is_local(root):
+        names = list(_walk(base or "/", below="", above=frozenset(), left_out=left_out))
+    else:
+        found = _patiently(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
+        relative = [info.path[len(base) + 1 :] for info in found if info.type == fs.FileType.File]
+        names = [name for name in relative if not _is_hidden(name)]
+        left_out["hidden"] = len(relative) - len(names)
+    return Listing(tuple(sorted(join_uri(root, name) for name in names)), +left_out)
+
+
+def _walk(folder: str, *, below: str, above: frozenset[tuple[int, int]], left_out: Counter[str]) -> Iterator[str]:
+    """Names of the files in `folder` and below, each with `below` before it; `above`: the folders on the way here."""
+    status = Path(folder).stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        left_out["links to a folder above"] += 1
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_hidden(entry.name):
+                left_out["hidden"] += 1
+                continue
+            _assert_utf8(entry.name, folder=folder)
+            linked = entry.is_symlink()  # Path answers for a link that leads to itself, where an entry raises
+            if Path(entry.path).is_dir() if linked else entry.is_dir():
+                yield from _walk(entry.path, below=f"{below}{entry.name}/", above=above | {here}, left_out=left_out)
+            elif Path(entry.path).is_file() if linked else entry.is_file():
+                yield below + entry.name
+            else:
+                left_out["links that lead nowhere" if linked else "no files (pipes, sockets)"] += 1
+
+
+def _assert_utf8(name: str, *, folder: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = ascii(os.fsencode(name))[2:-1]
+        raise OSError(f"a name in {folder} is not UTF-8: {shown}; rename it") from error
 
 
 class _Buffered(io.BufferedReader):
@@ -105,8 +155,8 @@ class _Buffered(io.BufferedReader):
     name = ""
 
 
-def _visible(names: Iterable[str]) -> Iterable[str]:
-    return (name for name in names if not any(part.startswith(".") for part in name.split("/")))
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _open(uri: str) -> tuple[fs.FileSystem, str]:

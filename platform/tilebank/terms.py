@@ -78,7 +78,6 @@ class ImageHeader:
     transfer_syntax: str
     modality: str
     manufacturer: str
-    model: str
     photometric: str
     rows: int
     columns: int

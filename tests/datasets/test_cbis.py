@@ -121,7 +121,6 @@ def film_header() -> ImageHeader:
         transfer_syntax="1.2.840.10008.1.2.1",
         modality="MG",
         manufacturer="",
-        model="",
         photometric="MONOCHROME2",
         rows=4616,
         columns=3016,

@@ -40,7 +40,6 @@ def header_of(uid: str, patient_id: str, laterality: str, view: str) -> ImageHea
         transfer_syntax="1.2.840.10008.1.2.1",
         modality="MG",
         manufacturer="",
-        model="",
         photometric="MONOCHROME2",
         rows=2294,
         columns=1914,
@@ -201,3 +200,17 @@ def test_the_real_tables_give_every_image_its_breast_and_label(tmp_path: Path) -
     }
     by_uid = {row["__SOPInstanceUID"]: row["cancer"] for row in dump}
     assert all(truth[row.breast_id]["cancer"] == by_uid[row.image_id] for row in images)
+
+
+def test_a_copy_stands_in_for_a_first_file_that_has_no_place(tmp_path: Path) -> None:
+    headers: dict[str, ImageHeader | FailureRow] = {
+        "a.dcm": FailureRow("1.1", "", "read", "HeaderDamaged", "it is cut off"),
+        "b.dcm": header_of("1.1", "D1-0001", "", "CC"),
+        "c.dcm": header_of("1.1", "D1-0001", "R", "CC"),
+        "d.dcm": header_of("1.1", "D1-0001", "R", "CC"),
+    }
+    manifest = manifest_of(cmmd_at(tmp_path), headers)
+    assert [(row.image_id, row.uri[-5:]) for row in manifest.images] == [("1.1", "c.dcm")]
+    found = [(row.uri[-5:], row.error_class) for row in manifest.failures]
+    assert sorted(found) == [("a.dcm", "HeaderDamaged"), ("b.dcm", "SideMissing"), ("d.dcm", "DuplicateImage")]
+    assert len({row.image_id for row in (*manifest.failures, *manifest.images)}) == 4

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tilebank.datasets.folder import Folder, unplaced_id
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
-from tilebank.errors import DatasetError
+from tilebank.errors import ConfigError, DatasetError
+from tilebank.flows.settings import Choices, load_settings
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
 
 PLAIN = ImageHeader(
@@ -28,7 +30,6 @@ PLAIN = ImageHeader(
     transfer_syntax="1.2.840.10008.1.2.1",
     modality="MG",
     manufacturer="ACME",
-    model="M1",
     photometric="MONOCHROME2",
     rows=4,
     columns=3,
@@ -47,7 +48,11 @@ Read = Callable[..., Manifest]
 
 
 def adapter(
-    root: Path, *, labels: str = "", exam_key: str = "accession_number", intake: IntakeConfig | None = None
+    root: Path,
+    *,
+    labels: str = "",
+    exam_key: Literal["accession_number", "study_uid"] = "accession_number",
+    intake: IntakeConfig | None = None,
 ) -> Folder:
     return Folder(
         DatasetConfig(
@@ -83,7 +88,9 @@ def said(manifest: Manifest) -> list[tuple[str, str, str]]:
     return sorted((row.uri.rsplit("/", 1)[-1], row.stage, row.error_class) for row in manifest.failures)
 
 
-def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(tmp_path: Path) -> None:
+def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("a.dcm", "sub/1.2.840.99", "sub/noext", "labels.csv", "notes.txt", "DICOMDIR", ".hidden.dcm", "b.PNG"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -97,6 +104,13 @@ def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(tmp_path
     manifest = adapter(tmp_path).read_manifest(scan)
     assert [uri.removeprefix(f"{tmp_path}/") for uri in seen] == ["a.dcm", "sub/1.2.840.99", "sub/noext"]
     assert len(manifest.images) == 3
+    assert sorted(caplog.messages[0].partition("5 files were not looked at as images: ")[2].split(", ")) == [
+        "1 .csv",
+        "1 .png",
+        "1 .txt",
+        "1 hidden",
+        "1 of another suffix or none",
+    ]
 
 
 def test_a_row_holds_what_the_header_says_and_which_tag_said_it(read: Read) -> None:
@@ -165,6 +179,22 @@ def test_an_image_that_lies_there_twice_is_taken_once_the_first_by_name(read: Re
     assert manifest.failures[0].image_id not in {"1", ""}, "its failure must not count as the image's own"
 
 
+def test_a_copy_stands_in_for_a_first_file_whose_header_cannot_be_read_or_placed(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).touch()
+
+    def scan(uris: Sequence[str]) -> Iterator[ScannedImage | FailureRow]:
+        first, second, third = sorted(uris)
+        yield FailureRow("1", first, "read", "HeaderDamaged", "it is cut off")
+        yield ScannedImage(second, replace(PLAIN, laterality=""))
+        yield ScannedImage(third, PLAIN)
+
+    manifest = adapter(tmp_path).read_manifest(scan)
+    assert [(row.image_id, row.uri[-2:]) for row in manifest.images] == [("1", "/c")]
+    assert said(manifest) == [("a", "read", "HeaderDamaged"), ("b", "identify", "SideMissing")]
+    assert len({"1"} | {row.image_id for row in manifest.failures}) == 3
+
+
 def test_failures_never_share_an_id(read: Read) -> None:
     nobody = replace(PLAIN, laterality="")
     manifest = read({"a": nobody, "b": nobody, "c": replace(PLAIN, sop_instance_uid="2")})
@@ -200,13 +230,17 @@ def test_files_that_the_scan_cannot_read_stay_failures(tmp_path: Path) -> None:
     assert adapter(tmp_path).read_manifest(lambda uris: [failure]).failures == (failure,)
 
 
-def test_an_empty_or_missing_folder_or_an_unknown_exam_key_says_so(tmp_path: Path) -> None:
+def test_an_unknown_exam_key_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    choices = Choices(dataset="folder", root=str(tmp_path), set=("dataset.exam_key=study",))
+    with pytest.raises(ConfigError, match="'dataset.exam_key' is 'study': .*'accession_number' or 'study_uid'"):
+        load_settings(choices)
+
+
+def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no DICOM file below"):
         adapter(tmp_path).read_manifest(lambda uris: [])
     with pytest.raises(DatasetError, match="cannot list"):
         adapter(tmp_path / "nowhere").read_manifest(lambda uris: [])
-    with pytest.raises(DatasetError, match="exam_key 'study' is unknown; use one of accession_number, study_uid"):
-        adapter(tmp_path, exam_key="study")
 
 
 def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
@@ -216,7 +250,11 @@ def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    ["exam_id,laterality,birads\n0012,LEFT,4\n0012,r,1\n", "breast_id,birads\n0012_L,4\n0012_R,1\n"],
+    [
+        "exam_id,laterality,birads\n0012,LEFT,4\n0012,r,1\n",
+        "exam_id,laterality,birads\n0012,l,4\n0012,Right,1\n",
+        "breast_id,birads\n0012_L,4\n0012_R,1\n",
+    ],
 )
 def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) -> None:
     (tmp_path / "truth.csv").write_text(table)
@@ -228,6 +266,9 @@ def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) ->
     ("table", "says"),
     [
         ("exam_id,birads\n0012,4\n", "names no breast"),
+        ("exam_id,laterality,birads\n0012,,4\n", "names no breast"),
+        ("exam_id,laterality,birads\n0012,R/L,4\n", "the laterality of exam 0012 is none of L, LEFT, R, RIGHT"),
+        ("exam_id,laterality,birads\n0012,Lesion,4\n", "the laterality of exam 0012 is none of"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),
         ("breast_id;birads\n0012_L;4\n", "separated by semicolons"),
         ("breast_id,birads\n0012_L\n", "line 2 has another number of cells"),

@@ -122,7 +122,6 @@ def test_a_header_becomes_a_row_in_words_and_without_ids() -> None:
         transfer_syntax="1.2.840.10008.1.2.4.90",
         modality="MG",
         manufacturer="ACME",
-        model="M",
         photometric="MONOCHROME2",
         rows=3,
         columns=2,

@@ -35,7 +35,6 @@ HEADER = ImageHeader(
     transfer_syntax="1.2.840.10008.1.2.1",
     modality="MG",
     manufacturer="Aster Imaging",
-    model="",
     photometric="MONOCHROME2",
     rows=0,
     columns=0,

@@ -26,6 +26,8 @@ from tilebank.errors import ImageError
 from tilebank.imaging import dicom
 from tilebank.imaging.dicom import read_header, read_stored
 from tilebank.imaging.header import ALLOWED_TAGS, Tags
+from tilebank.imaging.makers import maker_of
+from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import ImageKind
 
 MakeDicom = Callable[..., bytes]
@@ -88,7 +90,7 @@ def test_signed_values_keep_their_sign(dicom_of: MakeDicom, syntax: str) -> None
 
 def test_the_header_is_a_record_of_ids_and_technical_tags(dicom_of: MakeDicom) -> None:
     tags = {"WindowCenter": ["1", "2"], "WindowWidth": ["3", "4"], "ImagerPixelSpacing": [0.07, 0.08]}
-    header = read_header(BytesIO(dicom_of(STORED, Manufacturer="M" * 99, SOPInstanceUID="2.25.7", **tags)))
+    header = read_header(BytesIO(dicom_of(STORED, Manufacturer="HOLOGIC, Inc.", SOPInstanceUID="2.25.7", **tags)))
     assert asdict(header) == {
         "sop_instance_uid": "2.25.7",
         "patient_id": "P1",
@@ -104,8 +106,7 @@ def test_the_header_is_a_record_of_ids_and_technical_tags(dicom_of: MakeDicom) -
         "sop_class": "1.2.840.10008.5.1.4.1.1.1.2",
         "transfer_syntax": ExplicitVRLittleEndian,
         "modality": "MG",
-        "manufacturer": "M" * 64,
-        "model": "",
+        "manufacturer": "Hologic",
         "photometric": "MONOCHROME2",
         "rows": 64,
         "columns": 64,
@@ -123,9 +124,9 @@ def test_the_header_is_a_record_of_ids_and_technical_tags(dicom_of: MakeDicom) -
 
 
 def test_the_header_is_read_without_the_pixels(dicom_of: MakeDicom) -> None:
-    content = dicom_of(STORED, Manufacturer="Somebody")
+    content = dicom_of(STORED, Manufacturer="SIEMENS")
     source = BytesIO(content[: -STORED.nbytes + 10])
-    assert read_header(source).manufacturer == "Somebody"
+    assert read_header(source).manufacturer == "Siemens"
     assert refusal(source.getvalue()) == ("decode", "PixelDataCutOff")
 
 
@@ -134,6 +135,35 @@ def test_no_patient_text_leaves_the_reader(dicom_of: MakeDicom) -> None:
     image = read_stored(content)
     assert "SECRET" not in repr(image)
     assert image.header.special == ("spot",)
+
+
+def test_what_is_no_known_word_in_a_coded_tag_or_no_known_maker_goes_no_further(dicom_of: MakeDicom) -> None:
+    tags = dict.fromkeys(("Manufacturer", "ManufacturerModelName", "ViewPosition", "Modality"), "SECRET JANE")
+    header = read_header(BytesIO(dicom_of(STORED, PhotometricInterpretation="SECRET JANE", **tags)))
+    assert "SECRET" not in repr(header)
+    assert (header.manufacturer, header.view, header.modality, header.photometric) == ("other", *["OTHER"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "maker"),
+    [
+        ("HOLOGIC, Inc.", "Hologic"),
+        ("Lorad, A Hologic Company", "Hologic"),
+        ("GE MEDICAL SYSTEMS", "GE"),
+        ("SIEMENS Healthineers", "Siemens"),
+        ("FUJIFILM Corporation", "Fujifilm"),
+        ("IMS s.r.l.", "IMS Giotto"),
+        ("Philips Digital Mammography Sweden AB", "Philips"),
+        ("GERMAINE", "other"),
+        ("", ""),
+    ],
+)
+def test_a_maker_is_known_by_the_words_of_its_name(text: str, maker: str) -> None:
+    assert maker_of(text) == maker
+
+
+def test_the_phantoms_makers_are_known() -> None:
+    assert {maker_of(name) for name in VENDORS} == set(VENDORS)
 
 
 @pytest.mark.parametrize("cut", [400, 700, -9])
@@ -150,7 +180,6 @@ def test_a_sequence_in_the_place_of_a_text_is_not_quoted(dicom_of: MakeDicom) ->
     renamed = content.replace(b"\x08\0\x10\x11SQ", b"\x08\0\x90\x10SQ")  # ReferencedStudySequence as the model's name
     assert renamed != content
     header = read_header(BytesIO(renamed))
-    assert header.model == ""
     assert "ManufacturerModelName cannot be read" in header.warnings
 
 

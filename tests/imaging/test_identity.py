@@ -139,7 +139,14 @@ def test_a_meaning_speaks_where_the_code_is_unknown(meaning: str, view: str) -> 
         ("XCC-L", "", "XCCL", ()),
         ("Medio-Lateral Oblique", "", "MLO", ()),
         ("LAT", "", "LAT", ()),
-        ("CC MLO", "", "CC MLO", ()),
+        ("CC MLO", "", "OTHER", ()),
+        ("MUSTERFRAU ERIKA", "", "OTHER", ()),
+        ("MUSTERFRAU L CC", "L", "CC", ()),
+        ("MUSTERFRAU CC MLO", "", "OTHER", ()),
+        ("MLO ID", "", "MLO", ("implant_displaced",)),
+        ("CC IMPLANT DISPLACED", "", "CC", ("implant_displaced",)),
+        ("CC IMPLANT", "", "CC", ()),
+        ("ID CC", "", "CC", ()),
     ],
 )
 def test_view_position_is_read_as_people_fill_it_in(text: str, side: str, view: str, marks: tuple[str, ...]) -> None:
@@ -171,3 +178,26 @@ def test_a_free_text_speaks_only_where_it_names_one_thing(text: str, side: str, 
 def test_a_free_text_marks_a_special_view_only_when_it_names_a_view() -> None:
     assert read_description("L CC SPOT MAG").marks == ("magnification", "spot")
     assert read_description("DIAGNOSTIC SPOT SERIES").marks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "displaced"),
+    [
+        ("R CC ID", True),
+        ("LMLOID", True),
+        ("L CC IMPLANT DISPLACED", True),
+        ("L CC implant displacement", True),
+        ("L CC displaced implant", True),
+        ("L CC implant", False),
+        ("MAMMO ID L CC", False),
+        ("L CC IMPLANT NON-DISPLACED", False),
+        ("L CC displaced clip", False),
+    ],
+)
+def test_an_implant_is_displaced_only_where_the_text_says_so(text: str, displaced: bool) -> None:
+    assert read_description(text).marks == (("implant_displaced",) if displaced else ())
+
+
+def test_a_conflict_quotes_no_free_text() -> None:
+    tags = IdentityTags(view_position="MUSTERFRAU ERIKA", view_codes=(CodedTerm("R-10226"),))
+    assert identify(tags).conflict == "ViewPosition says OTHER, ViewCodeSequence says MLO"

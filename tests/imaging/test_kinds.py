@@ -107,6 +107,8 @@ def test_what_is_odd_about_a_kind_is_said(changes: dict[str, object], says: str)
         ({"view_position": "MLOID"}, ("implant_displaced",)),
         ({"view_position": "SPOT"}, ("spot",)),
         ({"series_description": "R CC MAG"}, ("magnification",)),
+        ({"series_description": "R CC ID"}, ("implant_displaced",)),
+        ({"series_description": "R CC implant"}, ()),
         ({"image_type": ("DERIVED", "PRIMARY", "PREFIRE_MINUS")}, ("stereotactic",)),
         ({"image_type": ("DERIVED", "PRIMARY", "STEREO_SCOUT")}, ("stereotactic",)),
         ({"image_type": ("DERIVED", "PRIMARY", "", "SUBTRACTION")}, ("contrast",)),

@@ -186,8 +186,11 @@ ROWS = [
         "an exaggerated view", tagged(ViewPosition=None, ViewCodeSequence=coded("Y-X1770")), stop("filter view-XCCL")
     ),
     Pitfall("a view of no breast", tagged(ViewPosition="FLATFIELD"), stop("filter view-FLATFIELD")),
+    Pitfall("a name in the place of a view", tagged(ViewPosition="MUSTERFRAU ERIKA"), stop("filter view-OTHER")),
     # special views
     Pitfall("implant displaced", tagged(ViewPosition="MLOID"), stop("filter implant_displaced")),
+    Pitfall("an implant that is merely there", tagged(SeriesDescription="L CC implant"), accept()),
+    Pitfall("an identifier named ID", tagged(SeriesDescription="MAMMO ID L CC"), accept()),
     Pitfall("spot, by its paddle", tagged(PaddleDescription="SPOT CONTACT"), stop("filter spot")),
     Pitfall(
         "spot, by its modifier",

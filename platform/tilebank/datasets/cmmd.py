@@ -8,7 +8,7 @@ owner's split.
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.folder import DUPLICATE, unplaced_id
+from tilebank.datasets.folder import taken_once, told_apart, unplaced_id
 from tilebank.datasets.intake import assert_asked_for, place_image
 from tilebank.datasets.layout import find_table, list_dicoms, refused, stands
 from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
@@ -42,17 +42,13 @@ class Cmmd:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """Every DICOM below the root, placed by its header."""
-        root, taken = self.config.root, set()
-        rows: list[ManifestRow | FailureRow] = []
-        for found in sorted(scan(list_dicoms(root)), key=lambda row: row.uri):
-            row = self._place(found) if isinstance(found, ScannedImage) else found
-            if row.image_id in taken:
-                row = FailureRow(unplaced_id(root, row.uri), row.uri, "identify", "DuplicateImage", DUPLICATE)
-            taken.add(row.image_id)
-            rows.append(row)
-        images = tuple(row for row in rows if isinstance(row, ManifestRow))
-        return Manifest(images, tuple(row for row in rows if isinstance(row, FailureRow)))
+        """Every DICOM below the root, placed by its header; of copies the first that has a place is taken."""
+        root = self.config.root
+        found = sorted(scan(list_dicoms(root)), key=lambda row: row.uri)
+        rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
+        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
+        failures += [row for row in rows if isinstance(row, FailureRow)]
+        return Manifest(tuple(images), tuple(told_apart(root, images, failures)))
 
     def read_truth(self) -> Truth:
         """Both breasts of every listed patient; a breast that the sheet does not name has `implied_normal` 1."""

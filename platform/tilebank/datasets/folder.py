@@ -2,6 +2,9 @@
 
 Knows nothing of pixels, and no owner's tables. Nothing is guessed: a file whose header leaves out whose image it is
 becomes a failure.
+
+Of several files of one image (SOP Instance UID) the first by name whose header places it is taken. A header says
+nothing of the pixels behind it: where those are damaged the image is a failure, though another copy may be whole.
 """
 
 import hashlib
@@ -10,19 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tilebank.datasets.intake import assert_asked_for, place_image
-from tilebank.datasets.layout import refused
+from tilebank.datasets.layout import NOT_IMAGES, list_candidates, refused
 from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError, ImageError
-from tilebank.files import list_files
 from tilebank.terms import FailureRow, Finding, ImageHeader, Laterality, ManifestRow, breast_id_of
 
-EXAM_KEYS = ("accession_number", "study_uid")
-# DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
-NOT_IMAGES: tuple[str, ...] = (
-    *(".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml"),
-    *(".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log"),
-)
+SIDES = {"L": Laterality.L, "LEFT": Laterality.L, "R": Laterality.R, "RIGHT": Laterality.R}
 DUPLICATE = "the same image (SOP Instance UID) as another file that comes first by name: kept once"
 TWO_PATIENTS = (
     "its exam id stands for several patients, so their breasts cannot be told apart; choose another tag for it with"
@@ -34,18 +31,16 @@ class Folder:
     """Adapter `folder`."""
 
     def __init__(self, config: DatasetConfig) -> None:
-        if config.exam_key not in EXAM_KEYS:
-            raise DatasetError(f"exam_key {config.exam_key!r} is unknown; use one of {', '.join(EXAM_KEYS)}")
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
         """Every file that may be DICOM, placed by its header; what is not asked for or has no place is a failure."""
         found = sorted(scan(self._candidates()), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
-        images, failures = _once([row for row in rows if isinstance(row, ManifestRow)])
+        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
         images, mixed = _of_one_patient(images)
         failures += mixed + [row for row in rows if isinstance(row, FailureRow)]
-        return Manifest(tuple(images), tuple(self._told_apart(images, failures)))
+        return Manifest(tuple(images), tuple(told_apart(self.config.root, images, failures)))
 
     def read_truth(self) -> Truth:
         """The label CSV by breast: keyed by `breast_id`, or by `exam_id` and `laterality`; other columns are facts."""
@@ -68,10 +63,7 @@ class Folder:
 
     def _candidates(self) -> list[str]:
         root = self.config.root
-        try:
-            uris = [uri for uri in list_files(root) if not _is_other(uri)]
-        except OSError as error:
-            raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+        uris = list_candidates(root, may_be_image=lambda name: name != "dicomdir" and not name.endswith(NOT_IMAGES))
         if not uris:
             raise DatasetError(f"no DICOM file below {root}; check --root")
         return uris
@@ -101,22 +93,23 @@ class Folder:
             sop_instance_uid=header.sop_instance_uid,
         )
 
-    def _told_apart(self, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
-        """The failures, each with an id of its own: a second file of one id takes that of its place."""
-        taken = {row.image_id for row in images}
-        for row in failures:
-            image_id = unplaced_id(self.config.root, row.uri) if row.image_id in taken else row.image_id
-            taken.add(image_id)
-            yield replace(row, image_id=image_id)
-
 
 def unplaced_id(root: str, uri: str) -> str:
     """An id for a file that has none of its own: stable for its place below the root, and no path itself."""
     return "file-" + hashlib.sha256(uri.removeprefix(root).encode()).hexdigest()[:16]
 
 
-def _once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
-    """The first file of each image, and failures for the others."""
+def told_apart(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
+    """The failures, each with an id of its own: a second file of one id takes that of its place below `root`."""
+    taken = {row.image_id for row in images}
+    for row in failures:
+        image_id = unplaced_id(root, row.uri) if row.image_id in taken else row.image_id
+        taken.add(image_id)
+        yield replace(row, image_id=image_id)
+
+
+def taken_once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
+    """The first file of each image, and failures for the others. Files that failed take no part: a copy stands in."""
     first: dict[str, ManifestRow] = {}
     failures = []
     for row in images:
@@ -155,15 +148,12 @@ def _exam_of(header: ImageHeader, *, exam_key: str) -> str:
     return exam_id
 
 
-def _is_other(uri: str) -> bool:
-    name = uri.rsplit("/", 1)[-1].lower()
-    return name == "dicomdir" or name.endswith(NOT_IMAGES)
-
-
 def _breast_of(row: dict[str, str], *, uri: str) -> str:
     if row.get("breast_id"):
         return row["breast_id"]
-    side = row.get("laterality", "").upper()[:1]
-    if row.get("exam_id") and side in ("L", "R"):
-        return breast_id_of(row["exam_id"], Laterality(side))
-    raise DatasetError(f"{uri}: a row names no breast; give breast_id, or exam_id and laterality (L or R)")
+    exam_id, side = row.get("exam_id", ""), row.get("laterality", "").strip().upper()
+    if not exam_id or not side:
+        raise DatasetError(f"{uri}: a row names no breast; give breast_id, or exam_id and laterality (L or R)")
+    if side not in SIDES:
+        raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; mend the row")
+    return breast_id_of(exam_id, SIDES[side])

@@ -3,12 +3,22 @@
 Works on names and records; reads no table and no header.
 """
 
-from collections.abc import Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from tilebank.datasets.intake import IntakeConfig, assert_asked_for
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import exists, join_uri, list_files
 from tilebank.terms import FailureRow, ManifestRow
+
+logger = logging.getLogger(__name__)
+
+# DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
+NOT_IMAGES: tuple[str, ...] = (
+    *(".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml"),
+    *(".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log"),
+)
 
 
 def stands(uri: str) -> bool:
@@ -28,14 +38,41 @@ def find_table(root: str, names: Sequence[str], *, advice: str) -> str:
 
 
 def list_dicoms(root: str) -> list[str]:
-    """All files below `root` whose names end in `.dcm`, sorted. Raises DatasetError when there is none."""
-    try:
-        uris = [uri for uri in list_files(root) if uri.lower().endswith(".dcm")]
-    except OSError as error:
-        raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+    """All files below `root` whose names end in `.dcm`, sorted; others are counted in the log.
+
+    Raises DatasetError when there is none.
+    """
+    uris = list_candidates(root, may_be_image=lambda name: name.endswith(".dcm"))
     if not uris:
         raise DatasetError(f"no file *.dcm below {root}; check --root")
     return uris
+
+
+def list_candidates(root: str, *, may_be_image: Callable[[str], bool]) -> list[str]:
+    """The files below `root` whose names in lower case `may_be_image`, sorted; others are counted in the log.
+
+    Raises DatasetError where `root` cannot be listed.
+    """
+    try:
+        listing = list_files(root)
+    except OSError as error:
+        raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+    left_out, uris = Counter(listing.left_out), []
+    for uri in listing.uris:
+        name = uri.rsplit("/", 1)[-1].lower()
+        if may_be_image(name):
+            uris.append(uri)
+        else:
+            left_out[_sort_of(name)] += 1
+    if left_out:
+        parts = ", ".join(f"{count} {sort}" for sort, count in left_out.most_common())
+        logger.warning("%d files were not looked at as images: %s", left_out.total(), parts)
+    return uris
+
+
+def _sort_of(name: str) -> str:
+    """What a file is by its suffix, where that is a known one: another may be part of a name of somebody."""
+    return next((suffix for suffix in NOT_IMAGES if name.endswith(suffix)), "of another suffix or none")
 
 
 def refused(image_id: str, uri: str, error: ImageError) -> FailureRow:

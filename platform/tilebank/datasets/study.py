@@ -24,7 +24,7 @@ class DatasetConfig:
     licence: str
     redistributable: bool
     labels: str = ""
-    exam_key: str = "accession_number"
+    exam_key: Literal["accession_number", "study_uid"] = "accession_number"
     ids: Literal["plain", "keyed-hash"] = "plain"
     intake: IntakeConfig = field(default_factory=IntakeConfig)
 

@@ -13,6 +13,7 @@ from tilebank.flows.stream import limits_of, recipe_of
 from tilebank.terms import ManifestRow
 
 BYTES_A_PIXEL, BYTES_A_VALUE = 2, 2  # uint16 pixels, float16 vectors
+EACH = 100_000
 MANY = 1000  # an encoder that more cores than this could not keep busy needs no GPU
 
 
@@ -70,18 +71,26 @@ class Estimate:
         return asdict(self) | {name: getattr(self, name) for name in derived}
 
     def as_rows(self) -> list[tuple[str, str]]:
-        """Lines for a person."""
+        """Lines for a person: for all images, and for each 100,000."""
+        many = EACH / self.images
         rows = [
-            ("estimate", f"for {self.images} images, from {self.looked_at} that were read now"),
-            ("  vectors", f"{self.instances:,.0f} ({self.tiles:.1f} tiles and a view an image)"),
-            ("  store", f"{self.vector_bytes / 1e9:.2f} GB; {self.moved_bytes / 1e9:.0f} GB of pixels to the encoders"),
-            ("  reading", f"{self.core_hours:.1f} core hours ({self.read_s:.2f} s an image on this machine)"),
+            ("estimate", f"for {self.images} images (and each {EACH:,}), from {self.looked_at} that were read now"),
+            ("  vectors", f"{self.instances:,.0f} ({self.instances * many:,.0f}): {self.tiles:.1f} tiles and a view"),
+            ("  store", f"{self.vector_bytes / 1e9:.2f} GB ({self.vector_bytes * many / 1e9:.1f} GB)"),
+            ("  pixels moved", f"{self.moved_bytes / 1e9:.1f} GB ({self.moved_bytes * many / 1e9:,.0f} GB)"),
+            (
+                "  reading",
+                f"{self.core_hours:.1f} core hours ({self.core_hours * many:.1f}), {self.read_s:.2f} s an image",
+            ),
         ]
         if self.gflop is None or self.gpu_hours is None:
             return [*rows, ("  encoding", "not counted: the encoder's conf names no architecture")]
-        encoding = f"{self.gpu_hours:.1f} GPU hours: {self.gflop:,.1f} GFLOP a vector, counted,"
-        cores = f"; {self.cores_a_gpu:,.0f} cores keep one GPU busy" if (self.cores_a_gpu or MANY) < MANY else ""
-        return [*rows, ("  encoding", f"{encoding} at {self.gpu_tflops:g} TFLOP/s a GPU, assumed{cores}")]
+        hours = f"{self.gpu_hours:.1f} GPU hours ({self.gpu_hours * many:.1f})"
+        rows.append(("  encoding", f"{hours}: {self.gflop:,.1f} GFLOP a vector, counted"))
+        rows.append(("", f"at {self.gpu_tflops:g} TFLOP/s a GPU, assumed: extraction.gpu_tflops"))
+        if self.cores_a_gpu and self.cores_a_gpu < MANY:
+            rows.append(("", f"{self.cores_a_gpu:,.0f} cores like these keep one GPU busy"))
+        return rows
 
 
 def estimate(settings: Settings, images: Sequence[ManifestRow], *, look_at: int = 8) -> Estimate | None:

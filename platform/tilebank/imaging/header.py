@@ -5,6 +5,7 @@ cannot be read is as good as none, and is named in the warnings.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from tilebank.imaging.identity import CodedTerm, IdentityTags, identify
 from tilebank.imaging.intensity import IntensityRules, LookUpTable, look_up_table
 from tilebank.imaging.kinds import KindTags, kind_of, special_of
+from tilebank.imaging.makers import maker_of
 from tilebank.terms import ImageHeader
 
 ALLOWED = {  # what for: which tags, of the object and of the items of its sequences
@@ -33,6 +35,12 @@ ALLOWED = {  # what for: which tags, of the object and of the items of its seque
 ALLOWED_TAGS = frozenset(" ".join(ALLOWED.values()).split())
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 LONGEST_TEXT = 64
+UID = re.compile(r"[0-9.]{1,64}")
+# Words that may stand in two coded tags; another one goes no further than that it is another one.
+MODALITIES = frozenset(("MG", "RG", "DX", "CR", "OT", "SC", "US", "MR", "CT", "NM", "PT", "SR", "PR", "KO", "RF", "XA"))
+PHOTOMETRICS = frozenset(
+    ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+)
 DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -140,12 +148,11 @@ def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pix
         conflict=identity.conflict,
         kind=kind,
         special=special_of(kind_tags),
-        sop_class=sop_class[:LONGEST_TEXT],
-        transfer_syntax=transfer_syntax[:LONGEST_TEXT],
-        modality=kind_tags.modality[:16],
-        manufacturer=tags.text("Manufacturer")[:LONGEST_TEXT],
-        model=kind_tags.model[:LONGEST_TEXT],
-        photometric=kind_tags.photometric[:16],
+        sop_class=sop_class if UID.fullmatch(sop_class) else "",
+        transfer_syntax=transfer_syntax if UID.fullmatch(transfer_syntax) else "",
+        modality=_known(kind_tags.modality, MODALITIES),
+        manufacturer=maker_of(tags.text("Manufacturer")),
+        photometric=_known(kind_tags.photometric, PHOTOMETRICS),
         rows=tags.whole("Rows"),
         columns=tags.whole("Columns"),
         frames=kind_tags.frames,
@@ -198,6 +205,10 @@ def windows_of(tags: Tags) -> tuple[tuple[tuple[float, float], ...], tuple[str, 
         if centers:
             return tuple(zip(centers, widths, strict=True)), ()
     return (), ()
+
+
+def _known(text: str, words: frozenset[str]) -> str:
+    return text if text in words or not text else "OTHER"
 
 
 def _identity_tags(tags: Tags) -> IdentityTags:

@@ -1,7 +1,8 @@
 """Which breast and which view: the header's several places for one fact, read as one. Works on text; opens no file.
 
 Every tag that names a side (or a view) is heard, the first in the order of `identify` is taken, and all must agree: a
-contradiction is reported, never settled. `B`, an empty value and words that name no side are silence.
+contradiction is reported, never settled. `B`, an empty value and words that name no side are silence. Only known words
+go further: people write names of patients into any tag.
 """
 
 import re
@@ -26,13 +27,14 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "AT": ("axillarytail",),  # these three are modifiers of a view (CID 4015) that ACR names as views
     "CV": ("cleavage",),
     "TAN": ("tangential",),
+    "LAT": (),  # lateral, without saying from which side: a usual spelling, and no view of CID 4014
+    "FLATFIELD": (),  # of no breast: stands there in real files
 }
+OTHER_VIEW = "OTHER"  # View Position says something, but no one known view
 # Two names that may stand for one view: CID 4015 codes the axillary tail as MLO and cleavage as CC, with a modifier.
 COMPATIBLE = {frozenset(pair) for pair in (("AT", "MLO"), ("CV", "CC"), ("CV", "FB"), ("XCC", "XCCL"), ("XCC", "XCCM"))}
 # What stands beside the view in View Position: ACR's prefixes and suffixes (CID 4015), and plain words.
 MARKS = {
-    "ID": "implant_displaced",
-    "IMPLANT": "implant_displaced",
     "SPOT": "spot",
     "SPT": "spot",
     "MAG": "magnification",
@@ -48,6 +50,9 @@ MARKS = {
     "NP": "",  # nipple in profile: how a standard view should be
     "SPECIMEN": "specimen",
 }
+IMPLANT_DISPLACED = "implant_displaced"
+_GLUED_MARKS = {**MARKS, "ID": IMPLANT_DISPLACED}
+_SILENT = frozenset(("ID", "IMPLANT", "IMPLANTS", "DISPLACED", "DISPLACEMENT", "COMPRESSION", "VIEW"))
 _WORD = re.compile(r"[A-Z0-9]+")
 _GLUED = re.compile(  # LCC, RMLO, LMCC (magnified), MLOID, RCCRL
     r"(?P<side>LEFT|RIGHT|L|R)?(?P<prefix>[MS])??(?P<view>XCCL|XCCM|XCC|CC|MLO|LMO|ML|LM|SIO|FB)"
@@ -132,30 +137,31 @@ def view_of_code(code: CodedTerm) -> str:
 def read_view_position(text: str) -> ViewText:
     """View Position as people fill it in: `MLO`, `RIGHT MLO`, `LCC`, `MLOID`, `medio-lateral oblique`, `SPOT`.
 
-    A text of another kind is a view of its own name: kept as data, and not among those asked for.
+    A text of another kind, or that names several views, is the view OTHER: the text itself goes no further.
     """
     upper = _SPLIT_VIEW.sub(r"XCC\1", text.strip().upper())
-    sides, views, marks, other = set(), set(), set(), []
     if meaning := _CODES.get(_letters(upper)):
         return ViewText("", meaning)
-    for word in _WORD.findall(upper):
+    words, other = _WORD.findall(upper), False
+    sides, views, marks = set(), set(), {_implant_of(words)}
+    for word in words:
         if word in VIEWS:
             views.add(word)
         elif word in SIDES:
             sides.add(SIDES[word])
         elif word in MARKS:
             marks.add(MARKS[word])
-        elif word in ("DISPLACED", "COMPRESSION", "VIEW"):
+        elif word in _SILENT:
             continue
         elif glued := _GLUED.fullmatch(word):
             views.add(glued["view"])
             sides.add(SIDES.get(glued["side"] or "", ""))
-            marks |= {_PREFIXES.get(glued["prefix"] or "", ""), MARKS.get(glued["mark"] or "", "")}
+            marks |= {_PREFIXES.get(glued["prefix"] or "", ""), _GLUED_MARKS.get(glued["mark"] or "", "")}
         else:
-            other.append(word)
+            other = True
     side = "".join(sides - {""})
-    view = views.pop() if len(views) == 1 else " ".join(_WORD.findall(upper)) if views or other else ""
-    return ViewText(side if len(side) == 1 else "", view[:16], tuple(sorted(marks - {""})))
+    view = views.pop() if len(views) == 1 else OTHER_VIEW if views or other else ""
+    return ViewText(side if len(side) == 1 else "", view, tuple(sorted(marks - {""})))
 
 
 def read_description(text: str) -> ViewText:
@@ -165,7 +171,7 @@ def read_description(text: str) -> ViewText:
     right before a view, a view not after a number, `ML` and `LM` only with a side, marks only with a view.
     """
     words = _WORD.findall(text.upper())
-    sides, views, marks = set(), set(), set()
+    sides, views, marks = set(), set(), {_implant_of(words)}
     for before, word in zip(["", *words], words, strict=False):
         marks.add(MARKS.get(word, ""))
         if word in ("LEFT", "RIGHT", "LT", "RT"):
@@ -180,10 +186,24 @@ def read_description(text: str) -> ViewText:
         if side or view not in ("ML", "LM"):
             sides.add(side)
             views.add(view)
-            marks.add(MARKS.get(glued["mark"] or "", "") if word not in VIEWS else "")
+            marks.add(_GLUED_MARKS.get(glued["mark"] or "", "") if word not in VIEWS else "")
     side = "".join(sides - {""})
     view = views.pop() if len(views) == 1 else ""
     return ViewText(side if len(side) == 1 else "", view, tuple(sorted(marks - {""})) if view else ())
+
+
+def _implant_of(words: Sequence[str]) -> str:
+    """The mark of a view with the implant pushed back, by words of their own: `CC ID`, `implant displacement`.
+
+    ID counts right after a view alone (`MAMMO ID` is an identifier), and an implant that is merely there does not.
+    """
+    implant = "IMPLANT" in words or "IMPLANTS" in words
+    for before, word in zip(["", *words], words, strict=False):
+        if word == "ID" and (before in VIEWS or _GLUED.fullmatch(before)):
+            return IMPLANT_DISPLACED
+        if implant and word in ("DISPLACED", "DISPLACEMENT") and before not in ("NON", "NOT", "NO"):
+            return IMPLANT_DISPLACED
+    return ""
 
 
 def _agreed(said: Sequence[tuple[str, str]]) -> tuple[str, str, str]:
