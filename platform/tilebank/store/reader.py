@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import lance
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.store.schema import quoted, table_name
+from tilebank.terms import InstanceKind
+
+LOOKED_UP = 1000  # breasts that a filter names one by one
 
 
 @dataclass(frozen=True)
@@ -115,38 +119,61 @@ class Reader:
         views = (StoredView(**{name: value or "" for name, value in row.items()}) for row in rows)
         return sorted(views, key=lambda view: (view.breast_id, view.view))
 
+    def _among(self, breast_ids: Sequence[str]) -> str:
+        """A clause that names the breasts; empty where they are so many that reading all is quicker than looking up."""
+        if len(breast_ids) > LOOKED_UP:
+            return ""
+        return f" AND breast_id IN ({', '.join(quoted(breast_id) for breast_id in breast_ids)})"
+
     def read_bags(self, breast_ids: Sequence[str]) -> BagArrays:
         """The vectors of these breasts, read once, in the order given. Raises StoreError when one has none."""
-        wanted = np.asarray(breast_ids, dtype=object)
+        wanted = pa.array(breast_ids, pa.string())
         if len(set(breast_ids)) != len(breast_ids):
             raise StoreError("a breast was asked for twice")
-        among = ", ".join(quoted(breast_id) for breast_id in breast_ids)
-        columns = ["breast_id", "image_id", "kind", "x", "y", "vector"]
-        rows = self._table.to_table(
-            columns=columns, filter=f"{self._clause} AND breast_id IN ({among})"
-        ).combine_chunks()
-        position = {breast_id: place for place, breast_id in enumerate(wanted)}
-        bag = np.asarray([position[breast_id] for breast_id in rows["breast_id"].to_pylist()], dtype=np.int64)
-        is_tile = np.asarray(rows["kind"].to_pylist(), dtype=object) == "tile"
-        _, image = np.unique(np.asarray(rows["image_id"].to_pylist(), dtype=str), return_inverse=True)
-        order = np.lexsort((rows["x"].to_numpy(), rows["y"].to_numpy(), image, bag, is_tile))
-        missing = sorted(set(breast_ids) - set(wanted[bag[~is_tile]]))
+        clause = self._clause + self._among(breast_ids)
+        rows = self._table.to_table(columns=["breast_id", "image_id", "kind", "x", "y"], filter=clause)
+        bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)
+        is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
+        order = np.lexsort((rows["x"].to_numpy(), rows["y"].to_numpy(), _ranks(rows["image_id"]), bag, is_tile))
+        order = order[bag[order] >= 0]
+        views, tiles = order[~is_tile[order]], order[is_tile[order]]
+        missing = sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(bag[views])})
         if missing:
             raise StoreError(f"{len(missing)} breasts have no stored view, such as {missing[:3]}")
-        features = _matrix(rows["vector"], dim=self.dim)
-        views, tiles = order[: np.count_nonzero(~is_tile)], order[np.count_nonzero(~is_tile) :]
+        view_features, tile_features = self._read_vectors(clause, views, tiles, rows=rows.num_rows)
         return BagArrays(
-            view_features=features[views],
-            view_offsets=_offsets(bag[views], bags=len(wanted)),
-            tile_features=features[tiles],
-            tile_offsets=_offsets(bag[tiles], bags=len(wanted)),
+            view_features=view_features,
+            view_offsets=_offsets(bag[views], bags=len(breast_ids)),
+            tile_features=tile_features,
+            tile_offsets=_offsets(bag[tiles], bags=len(breast_ids)),
             breast_ids=tuple(breast_ids),
         )
 
+    def _read_vectors(self, clause: str, *wanted: NDArray[np.int64], rows: int) -> list[NDArray[np.float16]]:
+        """The vectors of the rows that each of `wanted` names by place, (n, D) each, in its order.
 
-def _matrix(column: pa.ChunkedArray, *, dim: int) -> NDArray[np.float16]:
-    chunks = [np.asarray(chunk.flatten().to_numpy(zero_copy_only=False)).reshape(-1, dim) for chunk in column.chunks]
-    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty((0, dim), np.float16), *chunks])
+        They are written where they belong as they are read, so that no more is held than is asked for.
+        """
+        arrays = [np.empty((len(places), self.dim), np.float16) for places in wanted]
+        homes = [np.full(rows, -1, dtype=np.int64) for _ in wanted]
+        for home, places in zip(homes, wanted, strict=True):
+            home[places] = np.arange(len(places))
+        start = 0
+        for batch in self._table.to_batches(columns=["vector"], filter=clause, scan_in_order=True):
+            vectors = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)
+            for home, array in zip(homes, arrays, strict=True):
+                here = home[start : start + len(vectors)]
+                array[here[here >= 0]] = vectors[here >= 0]
+            start += len(vectors)
+        return arrays
+
+
+def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Where each value stands among the sorted distinct ones. (N,)"""
+    coded = column.combine_chunks().dictionary_encode()
+    rank = np.empty(len(coded.dictionary), dtype=np.int64)
+    rank[pc.array_sort_indices(coded.dictionary).to_numpy()] = np.arange(len(rank))
+    return np.asarray(rank[coded.indices.to_numpy()])
 
 
 def _offsets(bag: NDArray[np.int64], *, bags: int) -> NDArray[np.int64]:
