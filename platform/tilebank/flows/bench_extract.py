@@ -81,7 +81,9 @@ def _early(course: Course) -> tuple[float, int]:
 
 def _how(settings: Settings, bench: Bench, *, run: RayRun, loop_images: int, left_out: bool) -> str:
     extraction, sizes = settings.extraction, bench.sizes
-    device = f"{counted(run.gpus, 'GPU')}" if run.gpus else f"{counted(int(extraction.encoder_cpus), 'thread')} each"
+    device = (
+        f"{counted(run.gpus, 'GPU')}" if run.gpus else f"{counted(max(1, int(extraction.encoder_cpus)), 'thread')} each"
+    )
     parts = [
         f"{run.course.images} images of {sizes.rows} x {sizes.columns} ({loop_images} for a, b and d)",
         f"{run.tiles:.1f} tiles each, the view counted too",

@@ -23,7 +23,7 @@ from tilebank.imaging.reader import Mammogram
 from tilebank.imaging.tiling import cut_tiles, plan_tiles, plan_view
 from tilebank.terms import ManifestRow, TileBox
 
-MISSING = "(d) the reference way was left out: h5py is not installed; pip install 'tilebank[bench]'"
+MISSING = "(d) the reference way was left out: h5py is not installed; run make venv"
 
 Plan = Callable[[Mammogram], list[TileBox]]
 
