@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
         disc = half_disc(700, 500, right=side == "R")
         tags = {"ImageLaterality": side, "ViewPosition": view, "SOPInstanceUID": f"2.25.1{number}"}
         (root / f"{name}.dcm").parent.mkdir(exist_ok=True, parents=True)
-        (root / f"{name}.dcm").write_bytes(make_dicom(disc, Manufacturer="ACME", **tags, **IDS, **WINDOW))
+        (root / f"{name}.dcm").write_bytes(make_dicom(disc, Manufacturer="Hologic", **tags, **IDS, **WINDOW))
     tomosynthesis = {"SOPClassUID": BreastTomosynthesisImageStorage, "SOPInstanceUID": "2.25.20"}
     (root / "tomo.dcm").write_bytes(make_dicom(half_disc(64, 48), **tomosynthesis, **IDS))
     (root / "truncated.dcm").write_bytes(cut[: len(cut) // 2])
@@ -85,7 +85,7 @@ def test_every_file_of_a_folder_has_one_row_with_its_outcome_and_reason(
     left = rows["left.dcm"]
     assert (left["laterality"], left["view"], left["intensity"], left["bits_stored"]) == ("L", "CC", "linear", "12")
     assert (left["laterality_from"], left["transfer_syntax"]) == ("ImageLaterality", "Explicit VR Little Endian")
-    assert (left["manufacturer"], left["rows"], left["columns"]) == ("ACME", "700", "500")
+    assert (left["manufacturer"], left["rows"], left["columns"]) == ("Hologic", "700", "500")
     assert (summary.report.all.accept, summary.report.all.filter, summary.report.all.refuse) == (4, 1, 2)
     assert not summary.failed
     assert "No task has labels here" in page

@@ -24,7 +24,7 @@ from tests.jobs.conftest import (
 )
 from tests.jobs.test_submit import free_ports, listens
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 
 CPUS = 3  # of each node: one that is left alone holds both encoders, and a reading task beside them
 

@@ -18,6 +18,9 @@ DIMS = (110, 1152, 1536)  # texture, MedSigLIP, DINOv2 giant
 IMAGES_A_COMMIT = 32
 INSTANCES_AN_IMAGE = 23  # a view and 22 tiles
 ENCODER, FINGERPRINT = "bench", "0" * 16
+# What a reader saw of each image, as an extraction would store it.
+SEEN_HERE: dict[str, object] = {"laterality_from": "table", "view_from": "table", "image_kind": "ffdm", "special": ""}
+SEEN_HERE |= {"manufacturer": "", "windowed_by": "linear", "warnings": "", "rows": 3328, "columns": 2560}
 
 
 def bench_store(bench: Bench) -> PartResult:
@@ -91,7 +94,7 @@ def _rows_of(chunk: NDArray[np.float16], place: int) -> pa.Table:
     tables = []
     for number, image in enumerate(images, start=place * IMAGES_A_COMMIT):
         row = {"image_id": f"image-{number}", "breast_id": _breast_id(number), "exam_id": f"exam-{number // 4}"}
-        row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"}
+        row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"} | SEEN_HERE
         arrays = {"boxes": boxes, "tissue": tissue, "flipped": False, "vectors": image.tobytes()}
         tables.append(instance_rows(row | arrays, dim=chunk.shape[1], fingerprint=FINGERPRINT))
     return pa.concat_tables(tables)
