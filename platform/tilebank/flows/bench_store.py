@@ -93,7 +93,11 @@ def _rows_of(chunk: NDArray[np.float16], place: int) -> pa.Table:
     tissue = np.ones(INSTANCES_AN_IMAGE, np.float32).tobytes()
     tables = []
     for number, image in enumerate(images, start=place * IMAGES_A_COMMIT):
-        row = {"image_id": f"image-{number}", "breast_id": _breast_id(number), "exam_id": f"exam-{number // 4}"}
+        row: dict[str, object] = {
+            "image_id": f"image-{number}",
+            "breast_id": _breast_id(number),
+            "exam_id": f"exam-{number // 4}",
+        }
         row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"} | SEEN_HERE
         arrays = {"boxes": boxes, "tissue": tissue, "flipped": False, "vectors": image.tobytes()}
         tables.append(instance_rows(row | arrays, dim=chunk.shape[1], fingerprint=FINGERPRINT))
