@@ -47,6 +47,16 @@ class S3Server:
             config=Config(request_checksum_calculation="when_required", s3={"addressing_style": "path"}),
         )
 
+    def lance_options(self) -> dict[str, str]:
+        """How Lance reaches the server itself."""
+        return {
+            "aws_access_key_id": self.key,
+            "aws_secret_access_key": self.secret,
+            "aws_endpoint": self.endpoint,
+            "aws_region": REGION,
+            "allow_http": "true",
+        }
+
     def make_bucket(self) -> str:
         """A new bucket, and its name; no two tests share one, so no client's memory of one misleads another."""
         name = f"tests-{uuid.uuid4().hex[:12]}"

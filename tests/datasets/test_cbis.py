@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.headers import HEADER
 
 from tilebank.datasets.cbis import Cbis
 from tilebank.datasets.intake import IntakeConfig
@@ -105,7 +106,8 @@ def touch_all_as_tcia(root: Path) -> None:
 @pytest.fixture
 def film_header() -> ImageHeader:
     """What a file of CBIS-DDSM says: a Secondary Capture that names neither side nor view."""
-    return ImageHeader(
+    return replace(
+        HEADER,
         sop_instance_uid="1.1",
         patient_id="Mass-Test_P_3_LEFT_CC",
         study_uid="",
@@ -114,26 +116,15 @@ def film_header() -> ImageHeader:
         laterality_from="",
         view="",
         view_from="",
-        conflict="",
         kind=ImageKind.FILM,
-        special=(),
         sop_class="1.2.840.10008.5.1.4.1.1.7",
-        transfer_syntax="1.2.840.10008.1.2.1",
-        modality="MG",
         manufacturer="",
-        photometric="MONOCHROME2",
         rows=4616,
         columns=3016,
-        frames=1,
-        samples=1,
-        bits_allocated=16,
         bits_stored=16,
         high_bit=15,
-        signed=False,
         intensity="none",
         windows=0,
-        spacing_mm=None,
-        warnings=(),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.headers import HEADER
 
 from tilebank.datasets.cmmd import Cmmd
 from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
@@ -24,35 +25,23 @@ SHEET = (
 
 def header_of(uid: str, patient_id: str, laterality: str, view: str) -> ImageHeader:
     """What a file of CMMD says: a mammogram for reading, with no accession number and no vendor."""
-    return ImageHeader(
+    return replace(
+        HEADER,
         sop_instance_uid=uid,
         patient_id=patient_id,
         study_uid="1.2",
         accession_number="",
         laterality=laterality,
-        laterality_from="ImageLaterality",
         view=view,
         view_from="ViewCodeSequence",
-        conflict="",
-        kind=ImageKind.FFDM,
-        special=(),
-        sop_class="1.2.840.10008.5.1.4.1.1.1.2",
-        transfer_syntax="1.2.840.10008.1.2.1",
-        modality="MG",
         manufacturer="",
-        photometric="MONOCHROME2",
         rows=2294,
         columns=1914,
-        frames=1,
-        samples=1,
         bits_allocated=8,
         bits_stored=8,
         high_bit=7,
-        signed=False,
         intensity="sigmoid",
-        windows=1,
         spacing_mm=(0.094, 0.094),
-        warnings=(),
     )
 
 

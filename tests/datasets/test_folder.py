@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.headers import HEADER
 
 from tilebank.datasets.folder import Folder, unplaced_id
 from tilebank.datasets.intake import IntakeConfig
@@ -14,35 +15,16 @@ from tilebank.errors import ConfigError, DatasetError
 from tilebank.flows.settings import Choices, load_settings
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
 
-PLAIN = ImageHeader(
+PLAIN = replace(
+    HEADER,
     sop_instance_uid="1",
     patient_id="0007",
     study_uid="2.25.9",
-    accession_number="A1",
     laterality="R",
-    laterality_from="ImageLaterality",
-    view="CC",
     view_from="ViewCodeSequence",
-    conflict="",
-    kind=ImageKind.FFDM,
-    special=(),
-    sop_class="1.2.840.10008.5.1.4.1.1.1.2",
-    transfer_syntax="1.2.840.10008.1.2.1",
-    modality="MG",
     manufacturer="ACME",
-    photometric="MONOCHROME2",
     rows=4,
     columns=3,
-    frames=1,
-    samples=1,
-    bits_allocated=16,
-    bits_stored=12,
-    high_bit=11,
-    signed=False,
-    intensity="linear",
-    windows=1,
-    spacing_mm=None,
-    warnings=(),
 )
 Read = Callable[..., Manifest]
 

@@ -4,9 +4,11 @@ import csv
 import io
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+from tests.headers import HEADER
 
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.flows.thumbnail import veil_outside
@@ -14,7 +16,7 @@ from tilebank.flows.validate_page import PageHead, PageStudy, Picture, render_pa
 from tilebank.flows.validate_rows import COLUMNS, FileRow, Outcome, relative_uri, row_of_header, stopped, write_csv
 from tilebank.flows.validate_study import StudySize, count_task, size_of
 from tilebank.flows.validate_tally import LONGEST, UNREAD, summarise
-from tilebank.terms import FailureRow, ImageHeader, ImageKind, LabelRow, Laterality, ManifestRow, Split
+from tilebank.terms import FailureRow, LabelRow, Laterality, ManifestRow, Split
 
 HOSTILE = 'Fälle/<script>alert("x")</script>/a\'b&c\u202egnp.dcm\x1b[2J'
 HEAD = PageHead(
@@ -106,34 +108,20 @@ def test_rare_values_become_one_line_and_none_is_lost() -> None:
 
 
 def test_a_header_becomes_a_row_in_words_and_without_ids() -> None:
-    header = ImageHeader(
+    header = replace(
+        HEADER,
         sop_instance_uid="1.2.3.SECRET",
         patient_id="SECRET-P",
         study_uid="1.2.SECRET",
         accession_number="SECRET-A",
-        laterality="L",
-        laterality_from="ImageLaterality",
         view="MLO",
-        view_from="ViewPosition",
-        conflict="",
-        kind=ImageKind.FFDM,
         special=("spot",),
-        sop_class="1.2.840.10008.5.1.4.1.1.1.2",
         transfer_syntax="1.2.840.10008.1.2.4.90",
-        modality="MG",
         manufacturer="ACME",
-        photometric="MONOCHROME2",
         rows=3,
         columns=2,
-        frames=1,
-        samples=1,
-        bits_allocated=16,
-        bits_stored=12,
-        high_bit=11,
-        signed=False,
         intensity="sigmoid",
         windows=3,
-        spacing_mm=None,
         warnings=("odd",),
     )
     row = row_of_header(header, "a/b.dcm")

@@ -139,16 +139,6 @@ def server() -> Iterator[S3Server]:
         yield server
 
 
-def lance_options(server: S3Server) -> dict[str, str]:
-    return {
-        "aws_access_key_id": server.key,
-        "aws_secret_access_key": server.secret,
-        "aws_endpoint": server.endpoint,
-        "aws_region": "us-east-1",
-        "allow_http": "true",
-    }
-
-
 def test_kills_at_random_points_on_s3_leave_the_rows_of_a_quiet_run(
     phantom_root: Path, reference: Reference, server: S3Server, tmp_path: Path
 ) -> None:
@@ -165,7 +155,7 @@ def test_kills_at_random_points_on_s3_leave_the_rows_of_a_quiet_run(
         return sum("/data/" in entry["Key"] for page in pages for entry in page.get("Contents", []))
 
     for one in rounds_of(user_with_bucket, flags, data_files):
-        assert_whole(one.user, flags, reference, lance_options(server))
+        assert_whole(one.user, flags, reference, server.lance_options())
         one.user.leave()
 
 
@@ -203,5 +193,5 @@ def test_a_faulty_network_changes_no_row(
         assert proxy.struck, "the faults were met"
         print(f"{len(proxy.struck)} faults in {attempt + 1} runs")  # noqa: T201 - the test's own report
         proxy.expect()
-        assert_whole(user, flags, reference, lance_options(server))
+        assert_whole(user, flags, reference, server.lance_options())
         user.leave()

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 from tests.jobs.conftest import IMAGES, SETTINGS, Reference, User, assert_same_rows, read_rows, user_at
-from tests.s3_server import REGION, S3Server, s3_server
+from tests.s3_server import S3Server, s3_server
 
 pytestmark = pytest.mark.slow
 
@@ -46,14 +46,7 @@ def bucket(server: S3Server) -> Bucket:
                 for held in page.get("Contents", []):
                     s3.delete_object(Bucket=BUCKET, Key=held["Key"])
     s3.create_bucket(Bucket=BUCKET)
-    options = {
-        "aws_access_key_id": server.key,
-        "aws_secret_access_key": server.secret,
-        "aws_endpoint": server.endpoint,
-        "aws_region": REGION,
-        "allow_http": "true",
-    }
-    return Bucket(s3, options)
+    return Bucket(s3, server.lance_options())
 
 
 @pytest.fixture(scope="module")

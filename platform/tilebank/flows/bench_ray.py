@@ -4,10 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 
-import pyarrow as pa
 import ray
 from pyarrow import compute
 
@@ -19,8 +17,7 @@ from tilebank.flows.bench_study import spread
 from tilebank.flows.extract import extract
 from tilebank.flows.runtime import cluster_gpus
 from tilebank.flows.settings import Settings
-from tilebank.flows.stages import read_images
-from tilebank.flows.stream import limits_of, recipe_of
+from tilebank.flows.stream import read_instances
 from tilebank.store.tables import Store
 from tilebank.terms import ManifestRow
 
@@ -90,17 +87,7 @@ def transport_rows(transport: Transport, *, what: str) -> list[BenchRow]:
 
 def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
     """The reading stage once more for some images, its blocks kept until they are counted."""
-    step = settings.extraction.images_per_task
-    rows = [asdict(image) | {"laterality": image.laterality.value} for image in images]
-    texts = {name: [row[name] for row in rows] for name in rows[0] if isinstance(rows[0][name], str)}
-    table = pa.table(texts)
-    blocks = [table.slice(start, step) for start in range(0, len(rows), step)]
-    read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
-    kept = (
-        ray.data.from_arrow(blocks)
-        .map_batches(read, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
-        .materialize()
-    )
+    kept = read_instances(settings, images).materialize()
     batches = kept.iter_batches(batch_size=None, batch_format="pyarrow")
     pixels = sum(compute.sum(compute.binary_length(batch["pixels"])).as_py() for batch in batches)
     return Transport(len(images), blocks=int(kept.size_bytes()), pixels=pixels)

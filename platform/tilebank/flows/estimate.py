@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from tilebank.errors import EncoderError, ImageError
-from tilebank.files import read_bytes
 from tilebank.flows.isolation import isolated
-from tilebank.flows.one_image import Expected, instances_of, unreadable
+from tilebank.flows.one_image import Expected, fetch, instances_of
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import limits_of, recipe_of
 from tilebank.terms import ManifestRow
@@ -119,10 +118,7 @@ def estimate(settings: Settings, images: Sequence[ManifestRow], *, look_at: int 
 
 
 def _count_tiles(row: ManifestRow, settings: Settings) -> int:
-    try:
-        content = read_bytes(row.uri)
-    except OSError as error:
-        raise unreadable(error) from error
+    content = fetch(row.uri)
     expected = Expected(row.laterality.value, row.view, row.sop_instance_uid)
     seen = isolated(limits_of(settings)).call(instances_of, content, expected, recipe=recipe_of(settings))
     return len(seen["tissue"]) // 4 - 1  # float32 an instance, the first is the view

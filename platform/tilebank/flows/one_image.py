@@ -12,7 +12,7 @@ import numpy as np
 
 from tilebank.datasets.intake import IntakeConfig, Placement, assert_asked_for, place_image
 from tilebank.errors import ImageError
-from tilebank.files import open_file
+from tilebank.files import open_file, read_bytes
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom import read_header
 from tilebank.imaging.instances import cut_instances
@@ -55,7 +55,7 @@ def header_of(uri: str) -> ImageHeader:
         with open_file(uri) as source:
             return read_header(source)
     except OSError as error:
-        raise unreadable(error) from error
+        raise _unreadable(error) from error
 
 
 def instances_of(content: bytes, expected: Expected, *, recipe: ImageRecipe) -> Row:
@@ -87,8 +87,15 @@ def place_expected(header: ImageHeader, expected: Expected, *, intake: IntakeCon
     return place_image(header, laterality=expected.laterality, view=expected.view)
 
 
-def unreadable(error: OSError) -> ImageError:
-    """A file that does not come, as a failure."""
+def fetch(uri: str) -> bytes:
+    """The whole file. Raises ImageError (stage `read`)."""
+    try:
+        return read_bytes(uri)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> ImageError:
     name = type(error).__name__
     return ImageError("read", f"the file cannot be read ({name}){ADVICE.get(name, '')}", name)
 

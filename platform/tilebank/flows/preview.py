@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tilebank.errors import DatasetError, ImageError
-from tilebank.files import read_bytes
+from tilebank.flows.isolation import isolated
+from tilebank.flows.one_image import fetch
 from tilebank.flows.settings import Settings
-from tilebank.flows.stream import read_manifest
-from tilebank.imaging.overlay import draw_plan, png_bytes
-from tilebank.imaging.reader import read_mammogram
-from tilebank.imaging.tiling import plan_tiles, plan_view
+from tilebank.flows.stream import limits_of, read_manifest, recipe_of
+from tilebank.flows.thumbnail import thumbnail_of
 from tilebank.terms import ManifestRow
 
 
@@ -59,17 +58,9 @@ def _first(rows: Sequence[ManifestRow], count: int) -> list[ManifestRow]:
 
 
 def _draw(row: ManifestRow, settings: Settings, *, out: Path, height_px: int) -> str:
-    mammogram = read_mammogram(read_bytes(row.uri), reader=settings.reader, mask=settings.mask)
-    mask = mammogram.breast
-    tiles = plan_tiles(mask, settings.tiling, size_px=settings.encoder.input_size_px)
-    picture = draw_plan(
-        mammogram.pixels,
-        mask,
-        max_value=mammogram.max_value,
-        view=plan_view(mask),
-        tiles=tiles,
-        height_px=height_px,
-    )
+    recipe, content = recipe_of(settings), fetch(row.uri)
+    drawn = isolated(limits_of(settings)).call(thumbnail_of, content, recipe=recipe, height_px=height_px, veil=False)
     name = f"{row.breast_id}_{row.view}_{row.image_id[-6:]}.png"
-    (out / name).write_bytes(png_bytes(picture))
-    return f"{name}: {len(tiles)} tiles, breast {mask.mean():.1%} of the image, windowed by {mammogram.windowed_by}"
+    (out / name).write_bytes(drawn.png)
+    said = f"{drawn.tiles} tiles, breast {drawn.breast_fraction:.1%} of the image, windowed by {drawn.windowed_by}"
+    return f"{name}: {said}"

@@ -21,9 +21,8 @@ from tilebank.datasets.folder import unplaced_id
 from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
-from tilebank.files import read_bytes
 from tilebank.flows.isolation import Limits, isolated
-from tilebank.flows.one_image import Expected, ImageRecipe, header_of, instances_of, look_at, unreadable
+from tilebank.flows.one_image import Expected, ImageRecipe, fetch, header_of, instances_of, look_at
 from tilebank.store.schema import SEEN, instances_schema
 from tilebank.terms import InstanceKind
 
@@ -153,9 +152,9 @@ def _fetched(uris: Sequence[str]) -> Iterator[bytes | ImageError]:
 
 def _fetch(uri: str) -> bytes | ImageError:
     try:
-        return read_bytes(uri)
-    except OSError as error:
-        return unreadable(error)
+        return fetch(uri)
+    except ImageError as error:
+        return error
 
 
 def _beside(batch: pa.Table, rows: Sequence[Row], *, schema: pa.Schema) -> pa.Table:

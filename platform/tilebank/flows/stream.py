@@ -56,6 +56,21 @@ def recipe_of(settings: Settings) -> ImageRecipe:
     )
 
 
+def read_instances(settings: Settings, images: Sequence[ManifestRow]) -> Any:
+    """The reading stage alone, as a lazy Ray dataset with the columns of `stages.read_images`."""
+    config = settings.extraction
+    read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
+    return ray.data.from_arrow(_blocks(images, step=config.images_per_task)).map_batches(
+        read,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+        # A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.
+        num_cpus=config.read_cpus,
+        memory=config.read_memory_mb * 1e6,
+    )
+
+
 def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterator[dict[str, Any]]:
     """One row an image, as they come out of the encoders: read and tiled in tasks, encoded in a pool of actors.
 
@@ -64,33 +79,19 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
     """
     connect_ray()
     config = settings.extraction
-    blocks = _blocks(pending, step=config.images_per_task)
-    read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
     gpus = _encoder_gpus(config)
     encoders = config.encoders or max(1, cluster_gpus())
     assert_resources(encoders=encoders, cpus=config.encoder_cpus, gpus=gpus, read_cpus=config.read_cpus)
-    encoded = (
-        ray.data.from_arrow(blocks)
-        # A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.
-        .map_batches(
-            read,
-            batch_format="pyarrow",
-            batch_size=None,
-            zero_copy_batch=True,
-            num_cpus=config.read_cpus,
-            memory=config.read_memory_mb * 1e6,
-        )
-        .map_batches(
-            EncodeImages,
-            fn_constructor_args=(settings.encoder,),
-            batch_format="pyarrow",
-            batch_size=config.images_per_batch,
-            zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(min_size=encoders, max_size=max(encoders, config.encoders_max)),
-            num_cpus=config.encoder_cpus,
-            num_gpus=gpus,
-            memory=config.encoder_memory_mb * 1e6 or None,
-        )
+    encoded = read_instances(settings, pending).map_batches(
+        EncodeImages,
+        fn_constructor_args=(settings.encoder,),
+        batch_format="pyarrow",
+        batch_size=config.images_per_batch,
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(min_size=encoders, max_size=max(encoders, config.encoders_max)),
+        num_cpus=config.encoder_cpus,
+        num_gpus=gpus,
+        memory=config.encoder_memory_mb * 1e6 or None,
     )
     for row in _rows(encoded):
         if row["failed_stage"] == NO_ENCODER:

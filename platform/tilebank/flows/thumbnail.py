@@ -1,7 +1,7 @@
-"""A small picture of what the reader sees of one image, made in the process that can die. Imports no Ray or torch.
+"""A picture of what the reader sees of one image, made in the process that can die. Imports no Ray or torch.
 
-Outside the breast a picture holds means over blocks: a piece of breast that the mask lost is seen, text burned into the
-pixels cannot be made out.
+Outside the breast a veiled picture holds means over blocks: a piece of breast that the mask lost is seen, text burned
+into the pixels cannot be made out.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Thumbnail:
     breast_fraction: float
 
 
-def thumbnail_of(content: bytes, *, recipe: ImageRecipe, height_px: int) -> Thumbnail:
-    """Read, mask and tile the file as an extraction does, and draw it. Raises ImageError."""
+def thumbnail_of(content: bytes, *, recipe: ImageRecipe, height_px: int, veil: bool) -> Thumbnail:
+    """Read, mask and tile the file as an extraction does, and draw it, veiled or whole. Raises ImageError."""
     mammogram = read_mammogram(content, reader=recipe.reader, mask=recipe.mask)
     cut = cut_instances(mammogram, reader=recipe.reader, mask=recipe.mask, tiling=recipe.tiling, size_px=recipe.size_px)
     view, *tiles = cut.plan
     picture = draw_plan(
-        veil_outside(mammogram.pixels, mammogram.breast),
+        veil_outside(mammogram.pixels, mammogram.breast) if veil else mammogram.pixels,
         mammogram.breast,
         max_value=mammogram.max_value,
         view=view,

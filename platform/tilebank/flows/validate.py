@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tilebank.datasets.labels import TASKS
 from tilebank.errors import ConfigError, TilebankError
+from tilebank.flows.command import aligned
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import plan_study
 from tilebank.flows.validate_files import read_files
@@ -67,8 +68,7 @@ class ValidationSummary:
             why.setdefault(message, []).append(task)
         rows += [("no labels", f"{', '.join(tasks)}: {message}") for message, tasks in why.items()]
         rows += [(name, place) for name, place in (("report", self.html), ("rows", self.csv)) if place]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{visible(name):<{width}}  {visible(value)}" for name, value in rows)
+        return aligned([(visible(name), visible(value)) for name, value in rows])
 
 
 def validate(

@@ -1,17 +1,15 @@
 """Which accepted images are drawn in the report, and their pictures."""
 
 from collections.abc import Iterable
-from contextlib import closing
 from hashlib import sha256
 
 from tqdm import tqdm
 
 from tilebank.errors import ImageError
-from tilebank.files import read_bytes
-from tilebank.flows.isolation import IsolatedProcess, Limits
-from tilebank.flows.one_image import unreadable
+from tilebank.flows.isolation import isolated
+from tilebank.flows.one_image import fetch
 from tilebank.flows.settings import Settings
-from tilebank.flows.stream import recipe_of
+from tilebank.flows.stream import limits_of, recipe_of
 from tilebank.flows.thumbnail import Thumbnail, thumbnail_of
 from tilebank.flows.validate_files import DatasetFiles
 from tilebank.flows.validate_page import Picture
@@ -41,17 +39,13 @@ def draw_sample(settings: Settings, files: DatasetFiles, *, count: int) -> list[
     """Pictures of accepted images. One that cannot be read after all is stopped, and another takes its place."""
     pictures: list[Picture] = []
     order = plan_sample(((uri, files.rows[uri]) for uri in files.images), count * ATTEMPTS)
-    limits = Limits(seconds=settings.extraction.image_seconds, memory_mb=settings.extraction.image_memory_mb)
     wanted = min(count, len(order))
-    with (
-        closing(IsolatedProcess(limits)) as process,
-        tqdm(total=wanted, unit="picture", desc="pictures", dynamic_ncols=True, disable=not wanted) as bar,
-    ):
+    with tqdm(total=wanted, unit="picture", desc="pictures", dynamic_ncols=True, disable=not wanted) as bar:
         for uri in order:
             if len(pictures) == wanted:
                 break
             try:
-                pictures.append(_picture(files.rows[uri], _drawn(settings, uri, process=process)))
+                pictures.append(_picture(files.rows[uri], _drawn(settings, uri)))
                 bar.update()
             except ImageError as error:
                 image_id = files.images[uri].image_id
@@ -59,12 +53,9 @@ def draw_sample(settings: Settings, files: DatasetFiles, *, count: int) -> list[
     return pictures
 
 
-def _drawn(settings: Settings, uri: str, *, process: IsolatedProcess) -> Thumbnail:
-    try:
-        content = read_bytes(uri)
-    except OSError as error:
-        raise unreadable(error) from error
-    return process.call(thumbnail_of, content, recipe=recipe_of(settings), height_px=PICTURE_PX)
+def _drawn(settings: Settings, uri: str) -> Thumbnail:
+    recipe, content = recipe_of(settings), fetch(uri)
+    return isolated(limits_of(settings)).call(thumbnail_of, content, recipe=recipe, height_px=PICTURE_PX, veil=True)
 
 
 def _picture(row: FileRow, drawn: Thumbnail) -> Picture:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.store.commits import open_table
 from tilebank.store.schema import quoted, table_name
 from tilebank.terms import InstanceKind
 
@@ -73,7 +73,7 @@ class Reader:
     ) -> None:
         name = table_name("instances", dataset, encoder)
         try:
-            self._table = lance.dataset(join_uri(store_uri, f"{name}.lance"), version=version)
+            self._table = open_table(join_uri(store_uri, f"{name}.lance"), version=version)
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{store_uri} has no table {name}; fill it with:"
