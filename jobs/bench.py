@@ -5,6 +5,7 @@ read      from bytes to tiles, stage by stage
 encode    encoders alone: batch sizes, and the share of the device's measured peak; random weights where none are given
 extract   (a) the encoder alone, (b) a plain loop, (c) a whole extraction through Ray, (d) the reference way
 store     commits and reads, plain .npy files
+tables    one large table: commit, verify, compact, index, read a split, np.fromfile of the same bytes
 search    many heads in one pack, in packs side by side, one after another
 """
 
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   python jobs/bench.py encode --device cuda --encoders dinov2-giant,medsiglip-448
   python jobs/bench.py extract --rows 3328 --columns 2560 --jpeg2000 --images 24
       --encoder dinov2-small --set encoder.checkpoint=FOLDER
+  python jobs/bench.py tables --vectors 1000000
   python jobs/bench.py extract --images 2000 --loop-images 100
 """
 

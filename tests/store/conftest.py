@@ -26,6 +26,7 @@ def rows_of(image_id: str, breast_id: str = "E1_L", *, tiles: int = 2, fingerpri
             "laterality": breast_id[-1],
             "view": "CC",
             "kind": "tile" if place else "view",
+            "instances": tiles + 1,
             "x": 0,
             "y": 10 * place,
             "width": 10,

@@ -79,6 +79,16 @@ DEFECTS: dict[str, tuple[Callable[[lance.LanceDataset], object], str, tuple[str,
         "instances missing or doubled",
         ("i2 (missing #1)",),
     ),
+    "the last tile is gone": (
+        lambda table: table.delete("instance_id = 'i2#2'"),
+        "instances missing or doubled",
+        ("i2 (missing #2)",),
+    ),
+    "a row that claims more": (
+        lambda table: table.insert(changed(FRESH, "instances", [3, 4, 3])),
+        "instances missing or doubled",
+        ("i5 (missing #3)",),
+    ),
     "a tile is there twice": (
         lambda table: table.insert(rows_of("i2", "E1_R").slice(2, 1)),
         "instances missing or doubled",

@@ -30,6 +30,7 @@ def image_rows(image_id: str, breast_id: str, *, tiles: int, fingerprint: str = 
             "laterality": breast_id[-1],
             "view": "CC",
             "kind": "tile" if place else "view",
+            "instances": tiles + 1,
             "x": 0,
             "y": 10 * place,
             "width": 10,
@@ -179,3 +180,14 @@ def test_an_unwritable_store_is_told_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot write to the store .*--store URI"):
         Store(str(tmp_path / "file" / "store")).assert_writable()
+
+
+def test_scattered_and_neighbouring_rows_come_back_in_the_order_asked_for(store: Store, table: Instances) -> None:
+    order = [4, 1, 5, 0, 3]
+    for number in range(6):
+        table.commit(image_rows(f"i{number}", f"E{number}_L", tiles=number, value=10.0 * number))
+    bags = reader(store).read_bags([f"E{number}_L" for number in order])
+    assert bags.view_features[:, 0].tolist() == [10.0 * number for number in order]
+    tiles = [[10.0 * number + place for place in range(1, number + 1)] for number in order]
+    assert bags.tile_features[:, 0].tolist() == [value for bag in tiles for value in bag]
+    assert np.diff(bags.tile_offsets).tolist() == order

@@ -29,6 +29,7 @@ PARTS = {
     "encode": ("bench_encode", "bench_encode"),
     "extract": ("bench_extract", "bench_extract"),
     "store": ("bench_store", "bench_store"),
+    "tables": ("bench_tables", "bench_tables"),
     "search": ("bench_search", "bench_search"),
 }
 HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")

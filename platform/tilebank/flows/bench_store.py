@@ -5,22 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tilebank.files import remove_folder
 from tilebank.flows.bench_measure import Bench, BenchRow, PartResult, best_s, compared
-from tilebank.flows.stages import instance_rows
+from tilebank.flows.bench_rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
 from tilebank.store.reader import Reader
 from tilebank.store.tables import Store
 
 DIMS = (110, 1152, 1536)  # texture, MedSigLIP, DINOv2 giant
 IMAGES_A_COMMIT = 32
-INSTANCES_AN_IMAGE = 23  # a view and 22 tiles
-ENCODER, FINGERPRINT = "bench", "0" * 16
-# What a reader saw of each image, as an extraction would store it.
-SEEN_HERE: dict[str, object] = {"laterality_from": "table", "view_from": "table", "image_kind": "ffdm", "special": ""}
-SEEN_HERE |= {"manufacturer": "", "windowed_by": "linear", "warnings": "", "rows": 3328, "columns": 2560}
 
 
 def bench_store(bench: Bench) -> PartResult:
@@ -35,9 +29,9 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
     commits, repeats = bench.sizes.commits, bench.sizes.repeats
     vectors = (
         np.random.default_rng(dim)
-        .standard_normal((commits, IMAGES_A_COMMIT * INSTANCES_AN_IMAGE, dim), dtype=np.float32)
+        .standard_normal((commits, IMAGES_A_COMMIT, INSTANCES_AN_IMAGE, dim), dtype=np.float32)
         .astype(np.float16)
-    )  # (chunk, N, D)
+    )  # (chunk, image, N, D)
     folder = Path(bench.settings.home) / f"store-{dim}"
     folder.mkdir()
     megabytes = vectors.nbytes / 1e6
@@ -65,13 +59,13 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
 
 def _commit_all(folder: Path, vectors: NDArray[np.float16], *, repeats: int) -> float:
     """Seconds for the commits alone, the least of several fresh stores. The last one is left, with its indices."""
-    chunks = [_rows_of(chunk, place) for place, chunk in enumerate(vectors)]
+    chunks = [rows_of_images(chunk, first=place * IMAGES_A_COMMIT) for place, chunk in enumerate(vectors)]
     seconds = []
     for repeat in range(repeats):
         uri = folder / "lance"
         if repeat:
             remove_folder(str(uri))
-        table = Store(str(uri)).open_instances("bench", ENCODER, dim=vectors.shape[2], licence={})
+        table = Store(str(uri)).open_instances(DATASET, ENCODER, dim=vectors.shape[-1], licence={})
         began = time.perf_counter()
         for rows in chunks:
             table.commit(rows)
@@ -81,31 +75,9 @@ def _commit_all(folder: Path, vectors: NDArray[np.float16], *, repeats: int) -> 
 
 
 def _reading(folder: Path, commits: int) -> Callable[[], object]:
-    reader = Reader(str(folder / "lance"), dataset="bench", encoder=ENCODER, fingerprint=FINGERPRINT)
-    breast_ids = [_breast_id(image) for image in range(0, commits * IMAGES_A_COMMIT, 2)]
+    reader = Reader(str(folder / "lance"), dataset=DATASET, encoder=ENCODER, fingerprint=FINGERPRINT)
+    breast_ids = [breast_of(image) for image in range(0, commits * IMAGES_A_COMMIT, 2)]
     return lambda: reader.read_bags(breast_ids)
-
-
-def _rows_of(chunk: NDArray[np.float16], place: int) -> pa.Table:
-    """The rows of one commit, made by the stage that makes them in an extraction; two images a breast."""
-    images = chunk.reshape(IMAGES_A_COMMIT, INSTANCES_AN_IMAGE, -1)
-    boxes = np.arange(4 * INSTANCES_AN_IMAGE, dtype=np.int32).tobytes()
-    tissue = np.ones(INSTANCES_AN_IMAGE, np.float32).tobytes()
-    tables = []
-    for number, image in enumerate(images, start=place * IMAGES_A_COMMIT):
-        row: dict[str, object] = {
-            "image_id": f"image-{number}",
-            "breast_id": _breast_id(number),
-            "exam_id": f"exam-{number // 4}",
-        }
-        row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"} | SEEN_HERE
-        arrays = {"boxes": boxes, "tissue": tissue, "flipped": False, "vectors": image.tobytes()}
-        tables.append(instance_rows(row | arrays, dim=chunk.shape[1], fingerprint=FINGERPRINT))
-    return pa.concat_tables(tables)
-
-
-def _breast_id(image: int) -> str:
-    return f"breast-{image // 2}"
 
 
 def _save_all(files: list[Path], vectors: NDArray[np.float16]) -> None:

@@ -116,6 +116,7 @@ def instance_rows(row: dict[str, Any], *, dim: int, fingerprint: str) -> pa.Tabl
     columns |= {
         "instance_id": pa.array([f"{row['image_id']}#{index}" for index in range(count)]),
         "kind": pa.array([InstanceKind.VIEW.value] + [InstanceKind.TILE.value] * (count - 1)),
+        "instances": pa.repeat(pa.scalar(count, pa.int32()), count),
         "tissue_fraction": pa.array(np.frombuffer(row["tissue"], np.float32)),
         "flipped": pa.array([row["flipped"]] * count),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors), dim),

@@ -20,7 +20,7 @@ from tilebank.store.commits import Guard, open_table, repeat, unguarded
 from tilebank.store.indices import build_indices, rows_without_index
 from tilebank.store.inventory import extracted_in
 from tilebank.store.lease import hold_lease
-from tilebank.store.schema import table_name
+from tilebank.store.schema import quoted, table_name
 
 TARGET_ROWS = 1 << 18  # of a compacted fragment
 KEPT_FOR = timedelta(days=14)  # an old version, so that what was searched last week can still be read as it was
@@ -114,7 +114,7 @@ def _index(table: lance.LanceDataset, *, plan: bool, guard: Guard) -> Figures:
 
 
 def _drop(table: lance.LanceDataset, *, fingerprint: str, plan: bool, guard: Guard) -> Figures:
-    clause = "fingerprint = '" + fingerprint.replace("'", "''") + "'"
+    clause = f"fingerprint = {quoted(fingerprint)}"
     extracted = extracted_in(table)
     going = [one for one in extracted if one.fingerprint == fingerprint]
     if "kind" in table.schema.names and not going:

@@ -1,6 +1,6 @@
 """Read vectors back: a pinned version of a table becomes ragged arrays by breast. Knows nothing of heads or splits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,32 +140,41 @@ class Reader:
         missing = sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(bag[views])})
         if missing:
             raise StoreError(f"{len(missing)} breasts have no stored view, such as {missing[:3]}")
-        view_features, tile_features = self._read_vectors(clause, views, tiles, rows=rows.num_rows)
+        features = self._read_vectors(clause, np.concatenate([views, tiles]), rows=rows.num_rows)
         return BagArrays(
-            view_features=view_features,
+            view_features=features[: len(views)],
             view_offsets=_offsets(bag[views], bags=len(breast_ids)),
-            tile_features=tile_features,
+            tile_features=features[len(views) :],
             tile_offsets=_offsets(bag[tiles], bags=len(breast_ids)),
             breast_ids=tuple(breast_ids),
         )
 
-    def _read_vectors(self, clause: str, *wanted: NDArray[np.int64], rows: int) -> list[NDArray[np.float16]]:
-        """The vectors of the rows that each of `wanted` names by place, (n, D) each, in its order.
+    def _read_vectors(self, clause: str, wanted: NDArray[np.int64], *, rows: int) -> NDArray[np.float16]:
+        """The vectors of the rows that `wanted` (n,) names by place, in its order. (n, D)
 
-        They are written where they belong as they are read, so that no more is held than is asked for.
+        They are written where they belong as they are read, so that no more is held than is asked for; neighbours that
+        stay neighbours, as the tiles of an image do, in one copy.
         """
-        arrays = [np.empty((len(places), self.dim), np.float16) for places in wanted]
-        homes = [np.full(rows, -1, dtype=np.int64) for _ in wanted]
-        for home, places in zip(homes, wanted, strict=True):
-            home[places] = np.arange(len(places))
+        features = np.empty((len(wanted), self.dim), np.float16)
+        home = np.full(rows, -1, dtype=np.int64)
+        home[wanted] = np.arange(len(wanted))
         start = 0
         for batch in self._table.to_batches(columns=["vector"], filter=clause, scan_in_order=True):
             vectors = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)
-            for home, array in zip(homes, arrays, strict=True):
-                here = home[start : start + len(vectors)]
-                array[here[here >= 0]] = vectors[here >= 0]
+            here = home[start : start + len(vectors)]
+            for first, stop in _runs(here):
+                features[here[first] : here[first] + stop - first] = vectors[first:stop]
             start += len(vectors)
-        return arrays
+        return features
+
+
+def _runs(places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Spans (first, stop) of `places` that count up by one; what is below 0 is in none."""
+    kept = np.flatnonzero(places >= 0)
+    breaks = np.flatnonzero((np.diff(kept) != 1) | (np.diff(places[kept]) != 1)) + 1
+    edges = [0, *breaks.tolist(), len(kept)] if len(kept) else []
+    firsts, lasts = kept[edges[:-1]].tolist(), kept[np.asarray(edges[1:], dtype=np.int64) - 1].tolist()
+    return zip(firsts, (last + 1 for last in lasts), strict=True)
 
 
 def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:

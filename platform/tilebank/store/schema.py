@@ -48,10 +48,14 @@ PREDICTIONS = pa.schema(
 
 
 def instances_schema(dim: int) -> pa.Schema:
-    """One row an instance: a view or a tile, its box in source pixels, its vector, and the fingerprint that made it."""
+    """One row an instance: a view or a tile, its box in source pixels, its vector, and the fingerprint that made it.
+
+    `instances` is how many its image has, the same on each of its rows: so a lost row is missed.
+    """
     ids = ("instance_id", "image_id", "breast_id", "exam_id", "patient_id", "laterality", "view", "kind")
     return pa.schema(
         [(name, _TEXT) for name in ids]
+        + [("instances", pa.int32())]
         + [(name, _PX) for name in ("x", "y", "width", "height")]
         + [
             ("tissue_fraction", pa.float32()),

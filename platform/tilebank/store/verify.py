@@ -1,7 +1,7 @@
 """Whether a table of instances is whole: read once in batches, counted by image. Writes nothing, mends nothing.
 
 An image is stored whole when it has one view row, `<image_id>#0`, and its instances are numbered without gap or
-repetition up to the last. Memory grows with the images, not with the rows.
+repetition, as many as its rows say that it has. Memory grows with the images, not with the rows.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.store.commits import open_table
-from tilebank.store.schema import table_name
+from tilebank.store.schema import quoted, table_name
 from tilebank.store.verify_counts import IMAGE, OWNERS, count_rows, expected_mix, fold
 
 BATCH_ROWS = 8192
 BUFFER_BYTES = 64 << 20  # of what Lance reads ahead
 FOLD_EVERY = 64  # batches; then their counts are added up
 NAMED = 20  # images that a problem names
-COLUMNS = [*IMAGE, *OWNERS, "instance_id", "kind", "vector"]
+COLUMNS = [*IMAGE, *OWNERS, "instance_id", "kind", "instances", "vector"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def _image_problems(table: lance.LanceDataset, images: pa.Table) -> Iterator[Pro
     }
     for what, mask in wrong.items():
         yield _problem(what, images.filter(pa.array(mask)))
-    uneven = (last + 1 != rows) | (images["mix"].to_numpy() != expected_mix(np.minimum(last, rows - 1)))
+    mix, claimed = images["mix"].to_numpy(), images["claimed"].to_numpy()
+    uneven = (last + 1 != rows) | (claimed != rows**2) | (mix != expected_mix(np.minimum(last, rows - 1)))
     yield from _numbering(table, images.filter(pa.array(uneven)))
 
 
@@ -105,16 +106,18 @@ def _numbering(table: lance.LanceDataset, images: pa.Table) -> Iterator[Problem]
     """Instances missing or doubled; those of the first images are looked up by number."""
     details = []
     for image in images.slice(0, NAMED).to_pylist():
-        clause = " AND ".join(f"{name} = '{image[name].replace(chr(39), chr(39) * 2)}'" for name in IMAGE)
-        ids = table.to_table(columns=["instance_id"], filter=clause)["instance_id"].to_pylist()
-        details.append(f"{image['image_id']} ({_gaps(ids)})")
+        clause = " AND ".join(f"{name} = {quoted(image[name])}" for name in IMAGE)
+        found = table.to_table(columns=["instance_id", "instances"], filter=clause)
+        gaps = _gaps(found["instance_id"].to_pylist(), claimed=pc.max(found["instances"]).as_py() or 0)
+        details.append(f"{image['image_id']} ({gaps})")
     yield Problem("instances missing or doubled", images.num_rows, tuple(details))
 
 
-def _gaps(instance_ids: list[str]) -> str:
-    """`missing #3; doubled #1`."""
+def _gaps(instance_ids: list[str], *, claimed: int) -> str:
+    """`missing #3; doubled #1`, of instances of which there should be `claimed`."""
     numbers = [int(text) for text in (name.rpartition("#")[2] for name in instance_ids) if text.isdigit()]
-    missing = sorted(set(range(min(max(numbers, default=-1), len(numbers) + NAMED) + 1)) - set(numbers))
+    known = max(claimed, min(max(numbers, default=-1), len(numbers) + NAMED) + 1)
+    missing = sorted(set(range(known)) - set(numbers))
     doubled = sorted({number for number in numbers if numbers.count(number) > 1})
     said = [
         f"{word} {', '.join(f'#{k}' for k in held[:5])}" for word, held in (("missing", missing), ("doubled", doubled))

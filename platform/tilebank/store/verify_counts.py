@@ -1,8 +1,8 @@
 """What is counted of a batch of instance rows. Arrow and numpy alone; knows no store.
 
 `rows`, `views`, `first_views` (numbered 0), `tiles`, `misnamed`, `not_finite`, `not_unit`: how many. `last`: the
-highest number. `mix`: a sum of scrambled numbers, that of 0..last only where each stands once (but for one broken image
-in 2^31).
+highest number. `claimed`: a sum of what the rows say that their image has. `mix`: a sum of scrambled numbers, that of
+0..last only where each stands once (but for one broken image in 2^31).
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,17 @@ from tilebank.terms import InstanceKind
 
 IMAGE = ("fingerprint", "image_id")
 OWNERS = ("breast_id", "exam_id", "patient_id", "laterality")
-SUMS = ("rows", "views", "first_views", "tiles", "misnamed", "not_finite", "not_unit", "mix")
+SUMS = ("rows", "views", "first_views", "tiles", "misnamed", "not_finite", "not_unit", "claimed", "mix")
 NUMBERED = r"^(?s:(?P<image>.*))#(?P<number>0|[1-9][0-9]{0,8})$"
 EXPONENT = np.uint16(0x7C00)  # all ones: infinite or not a number (IEEE 754, binary16)
 NORM_TOLERANCE = 0.01  # a length of 1 in float16, whose values are off by a 2048th at most, is well within
 
 
 def count_rows(batch: pa.RecordBatch, *, unit_norm: bool) -> pa.Table:
-    """One row an image and owner of `batch`, with the counts. Columns: IMAGE, OWNERS, instance_id, kind, vector."""
+    """One row an image and owner of `batch`, with the counts.
+
+    Columns: IMAGE, OWNERS, instance_id, kind, instances, vector.
+    """
     parts = pc.extract_regex(batch["instance_id"], NUMBERED)
     named = pc.fill_null(pc.equal(pc.struct_field(parts, "image"), batch["image_id"]), fill_value=False)
     named = named.to_numpy(zero_copy_only=False)
@@ -39,6 +42,7 @@ def count_rows(batch: pa.RecordBatch, *, unit_norm: bool) -> pa.Table:
         "misnamed": ~named,
         "not_finite": ~finite,
         "not_unit": finite & ~unit,
+        "claimed": pc.fill_null(pc.cast(batch["instances"], pa.int64()), 0).to_numpy(),
         "mix": _scrambled(number),
         "last": number,
     }
