@@ -9,15 +9,30 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from tilebank.errors import ConfigError, TilebankError
 
 Tree = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenBy:
+    """Marks a setting that is one of several dataclasses: the value of its key `key` says which of `choices`."""
+
+    key: str
+    choices: Mapping[str, type]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Pydantic's own hook."""
+        return core_schema.tagged_union_schema(
+            {name: handler.generate_schema(choice) for name, choice in self.choices.items()}, discriminator=self.key
+        )
 
 
 def conf_folder() -> Path:
@@ -85,14 +100,19 @@ def build_settings(into: type[S], tree: Tree, sources: Mapping[str, str]) -> S:
 
 
 def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) -> str:
-    path = [str(step) for step in problem["loc"]]
+    path, known = _place_of(into, [str(step) for step in problem["loc"]])
     key = ".".join(path)
     source = _source_of(path, sources)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _keys_at(into, path[:-1])
         return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{source}: key {key!r} is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"{source}: key '{key}.{problem['ctx']['discriminator'].strip(chr(39))}' is missing"
+    if problem["type"] == "union_tag_invalid":
+        word, choices = problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+        named = f"{key}.{problem['ctx']['discriminator'].strip(chr(39))}"
+        return f"{source}: {named!r} is {word!r}{_nearest(word, choices)}; choose one of {', '.join(choices)}"
     if problem["type"] in ("tuple_type", "list_type"):
         return f"{source}: {key!r} is {problem['input']!r}, one value; write a list, such as [{problem['input']}]"
     return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
@@ -106,18 +126,27 @@ def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
     return next((sources[known] for known in [*below, *prefixes] if known in sources), "the configuration")
 
 
-def _keys_at(into: Any, path: Sequence[str]) -> list[str]:
-    fields = _fields(into)
-    for step in path:
-        fields = _fields(fields.get(step))
-    return sorted(fields)
+def _place_of(into: Any, loc: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The dotted key of a problem, and the keys that are known beside it. `loc` names a choice too, which is no key."""
+    path: list[str] = []
+    kind, known = into, sorted(_fields(into))
+    for step in loc:
+        chosen = next((mark.choices for mark in getattr(kind, "__metadata__", ()) if isinstance(mark, ChosenBy)), None)
+        if chosen is not None and step in chosen:
+            kind = chosen[step]
+            continue
+        fields = _fields(kind)
+        known = sorted(fields)
+        path.append(step)
+        kind = fields.get(step, get_args(kind)[1] if get_origin(kind) is dict else None)
+    return path, known
 
 
 def _fields(kind: Any) -> dict[str, Any]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return {field.name: field.type for field in dataclasses.fields(kind)}
+    if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
+        names = kind.model_fields if issubclass(kind, BaseModel) else [field.name for field in dataclasses.fields(kind)]
+        hints = get_type_hints(kind, include_extras=True)
+        return {name: hints[name] for name in names}
     return {}
 
 

@@ -7,8 +7,9 @@ import torch
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags import BagBatch
+from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.fit import FitConfig, TrialConfig, fit_population
-from tilebank.mil.heads import HeadConfig, build_head
+from tilebank.mil.heads import build_head
 
 TRIALS = [
     TrialConfig(seed=s, lr=lr, weight_decay=wd) for s, lr, wd in ((0, 1e-2, 1e-4), (1, 2e-3, 0.0), (2, 5e-3, 1e-2))
@@ -21,7 +22,7 @@ def fit(make_bags, roc_auc):
         return fit_population(
             make_bags(seed=0, signal=3.0) if train is None else train,
             make_bags(seed=1, signal=3.0) if val is None else val,
-            head=head or HeadConfig(),
+            head=head or DualStreamConfig(),
             trials=trials,
             config=FitConfig(max_epochs=epochs, patience=patience, **settings),
             metric=roc_auc,
@@ -44,7 +45,7 @@ def test_every_head_of_a_pack_equals_a_plain_torch_loop(fit, make_bags, plain_du
     assert negatives > 1.5 * positives
     criterion = torch.nn.BCEWithLogitsLoss(pos_weight=weight)
     for trial, ours in zip(TRIALS, fitted, strict=True):
-        plain = plain_dual_stream(build_head(HeadConfig(), dim=6, seeds=[trial.seed]))
+        plain = plain_dual_stream(build_head(DualStreamConfig(), dim=6, seeds=[trial.seed]))
         adam = torch.optim.Adam(plain.parameters(), lr=trial.lr, weight_decay=trial.weight_decay)
         losses, logits = [], {}
         for epoch in range(1, 51):
@@ -92,7 +93,7 @@ def test_heads_that_are_done_leave_and_do_not_disturb_the_rest(make_bags, roc_au
     patient = fit_population(
         make_bags(seed=0, signal=3.0),
         make_bags(seed=1, signal=3.0),
-        head=HeadConfig(),
+        head=DualStreamConfig(),
         trials=[*TRIALS, TrialConfig(seed=9, lr=1e-9)],  # the last one never gains: it leaves first
         config=FitConfig(max_epochs=60, patience=8),
         metric=roc_auc,
@@ -166,7 +167,7 @@ def test_a_metric_of_the_wrong_shape_is_refused(make_bags):
         fit_population(
             make_bags(seed=0),
             make_bags(seed=1),
-            head=HeadConfig(),
+            head=DualStreamConfig(),
             trials=TRIALS,
             config=FitConfig(max_epochs=1),
             metric=lambda scores, labels: np.float64(0.5),

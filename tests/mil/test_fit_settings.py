@@ -9,10 +9,11 @@ import torch
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags import BagBatch
+from tilebank.mil.chance import StackedDropout
+from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.fit import FitConfig, TrialConfig, fit_population
-from tilebank.mil.heads import HeadConfig, build_head, load_head, save_head, score_bags
+from tilebank.mil.heads import build_head, load_head, save_head, score_bags
 from tilebank.mil.outputs import Outputs
-from tilebank.mil.population import StackedDropout
 
 TRIALS = [
     TrialConfig(seed=0, lr=1e-2, dropout=0.3),
@@ -28,7 +29,7 @@ def fit(make_bags):
         return fit_population(
             make_bags(seed=0, signal=3.0) if train is None else train,
             make_bags(seed=1, signal=3.0) if val is None else val,
-            head=head or HeadConfig(),
+            head=head or DualStreamConfig(),
             trials=trials,
             config=FitConfig(max_epochs=epochs, patience=1000, **settings),
             outputs=outputs or Outputs(),
@@ -90,7 +91,7 @@ def test_scoring_knows_no_dropout(fit, make_bags):
 def test_the_positive_weight_of_a_trial_is_that_of_torch(fit, make_bags):
     train = make_bags(seed=0, signal=3.0)
     fitted = fit([TrialConfig(seed=0, positive_weight=5.0), TrialConfig(seed=0)], epochs=1, train=train)
-    logits = build_head(HeadConfig(), dim=6, seeds=[0])(train)[0]
+    logits = build_head(DualStreamConfig(), dim=6, seeds=[0])(train)[0]
     for weight, ours in ((5.0, fitted[0]), (1.0, fitted[1])):
         criterion = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(weight))
         assert ours.curves["train_loss"][0] == pytest.approx(criterion(logits, train.labels).item(), abs=1e-5)
@@ -99,7 +100,11 @@ def test_the_positive_weight_of_a_trial_is_that_of_torch(fit, make_bags):
 @pytest.mark.parametrize("training", ["breast", "instance"])
 def test_a_full_batch_in_pieces_is_the_same_full_batch(fit, make_bags, training):
     train, val = make_bags(seed=0, **WIDE), make_bags(seed=1, **WIDE)
-    head = HeadConfig() if training == "breast" else HeadConfig("dual_stream", "none", "max", "instance")
+    head = (
+        DualStreamConfig()
+        if training == "breast"
+        else DualStreamConfig(view_pooling="none", tile_pooling="max", training="instance")
+    )
     whole = fit(TRIALS, train=train, val=val, head=head)
     cut = fit(TRIALS[:1], train=train, val=val, head=head, memory_mb=1)
     assert whole[0].plan.pieces == 1
@@ -160,15 +165,15 @@ def test_fitting_instances_equals_bags_of_one_and_pools_their_logits(fit, make_b
     train, val = make_bags(seed=0, signal=3.0), make_bags(seed=1, signal=3.0)
     poolings = {"view_pooling": "none", "tile_pooling": "none", f"{stream}_pooling": pooling}
     trial = [TrialConfig(seed=3, lr=1e-2)]
-    (fitted,) = fit(trial, train=train, val=val, head=HeadConfig(training="instance", **poolings))
+    (fitted,) = fit(trial, train=train, val=val, head=DualStreamConfig(training="instance", **poolings))
     bags_of_one = exploded(train, stream)
-    (single,) = fit(trial, train=bags_of_one, val=val, head=HeadConfig(**poolings), class_weight="none")
+    (single,) = fit(trial, train=bags_of_one, val=val, head=DualStreamConfig(**poolings), class_weight="none")
     assert train.labels.mean() == 0.5  # so that the balance of breasts is a weight of one
     np.testing.assert_allclose(fitted.curves["train_loss"], single.curves["train_loss"], atol=1e-4)
 
     last, offsets = fitted.head, getattr(val, f"{stream}_offsets")
     with torch.inference_mode():
-        own = last.example_logits(last.prepare(val))[0]
+        own = last.instance_logits(last.prepare(val))[0]
         reduce = torch.mean if pooling == "mean" else torch.max
         expected = torch.stack([reduce(own[a:b]) for a, b in pairwise(offsets)])
         torch.testing.assert_close(last(val)[0], expected, atol=1e-6, rtol=1e-5)
@@ -193,7 +198,7 @@ def exploded(bags, stream):
 )
 def test_instances_are_fitted_with_one_stream_and_a_plain_pooling_only(views, tiles):
     with pytest.raises(HeadError, match="takes one stream pooled by mean or max"):
-        HeadConfig(view_pooling=views, tile_pooling=tiles, training="instance")
+        DualStreamConfig(view_pooling=views, tile_pooling=tiles, training="instance")
 
 
 def density_bags(make_bags, *, seed, breasts=90):
@@ -253,7 +258,7 @@ def test_labels_are_as_wide_as_the_head_s_answer(fit, make_bags):
         (lambda: TrialConfig(seed=1, dropout=1.0), "dropout 1.0 must be from 0"),
         (lambda: TrialConfig(seed=1, positive_weight=0.0), "positive_weight 0.0 must be above 0"),
         (lambda: FitConfig(batch=-1), "batch -1"),
-        (lambda: HeadConfig(training="tile"), "no training 'tile'"),
+        (lambda: DualStreamConfig(training="tile"), "no training 'tile'"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(build, message):

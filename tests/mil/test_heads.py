@@ -6,12 +6,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tilebank.errors import HeadError
-from tilebank.mil.heads import HeadConfig, build_head, load_head, save_head
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head, load_head, save_head
 from tilebank.mil.layers import StackedLinear, generators_of
 
 
 def test_first_weights_depend_on_the_seed_and_not_on_the_pack():
-    pack, alone = build_head(HeadConfig(), dim=6, seeds=[4, 5, 6]), build_head(HeadConfig(), dim=6, seeds=[5])
+    pack, alone = (
+        build_head(DualStreamConfig(), dim=6, seeds=[4, 5, 6]),
+        build_head(DualStreamConfig(), dim=6, seeds=[5]),
+    )
     for name, weights in alone.state_dict().items():
         assert torch.equal(pack.state_dict()[name][1], weights[0]), name
         assert not torch.equal(pack.state_dict()[name][0], weights[0]), name
@@ -35,7 +39,7 @@ def test_shared_rows_and_columns_of_each_trial_give_the_same_layer():
 
 
 def test_select_keeps_the_chosen_heads_in_order_and_shares_no_memory(make_bags):
-    bags, pack = make_bags(seed=0), build_head(HeadConfig(), dim=6, seeds=[0, 1, 2])
+    bags, pack = make_bags(seed=0), build_head(DualStreamConfig(), dim=6, seeds=[0, 1, 2])
     chosen = pack.select([2, 0])
     assert chosen.trials == 2
     torch.testing.assert_close(chosen(bags), pack(bags)[[2, 0]])
@@ -48,7 +52,7 @@ def test_select_keeps_the_chosen_heads_in_order_and_shares_no_memory(make_bags):
 
 @pytest.mark.parametrize("trials", [[1], [0, 1, 2]])
 def test_a_saved_head_comes_back_bit_by_bit(make_bags, tmp_path, trials):
-    config = HeadConfig(view_pooling="attention", hidden=5, latent=3, l2_normalise=False)
+    config = DualStreamConfig(view_pooling="attention", hidden=5, latent=3, l2_normalise=False)
     head = build_head(config, dim=6, seeds=[0, 1, 2]).select(trials)
     save_head(head, tmp_path / "new" / "head", metadata={"encoder": "tiny", "threshold": "0.5"})
     saved = load_head(tmp_path / "new" / "head")
@@ -67,8 +71,8 @@ def test_a_missing_or_foreign_folder_is_refused(tmp_path):
 
 
 def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path):
-    save_head(build_head(HeadConfig(), dim=6, seeds=[0]), tmp_path)
-    weights = build_head(HeadConfig(), dim=7, seeds=[0]).state_dict()
+    save_head(build_head(DualStreamConfig(), dim=6, seeds=[0]), tmp_path)
+    weights = build_head(DualStreamConfig(), dim=7, seeds=[0]).state_dict()
     save_file(dict(weights), tmp_path / "head.safetensors")
     with pytest.raises(HeadError, match="does not fit the weights"):
         load_head(tmp_path)
@@ -83,8 +87,8 @@ def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (HeadConfig(name="triple"), "no head named 'triple'; choose one of dual_stream"),
-        (HeadConfig(tile_pooling="median"), "no pooling 'median'"),
+        (DualStreamConfig(name="triple"), "no head named 'triple'; choose one of abmil, dual_stream"),
+        (DualStreamConfig(tile_pooling="median"), "no pooling 'median'"),
     ],
 )
 def test_an_unknown_choice_is_refused_with_the_known_ones(config, message):
@@ -94,4 +98,4 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(config, message):
 
 def test_a_pack_without_heads_is_refused():
     with pytest.raises(HeadError, match="0 seeds"):
-        build_head(HeadConfig(), dim=6, seeds=[])
+        build_head(DualStreamConfig(), dim=6, seeds=[])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tilebank.errors import HeadError
-from tilebank.mil.heads import HeadConfig, build_head, save_head
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head, save_head
 from tilebank.mil.outputs import Outputs
 from tilebank.mil.serving import _load_pyfunc
 
@@ -26,7 +27,7 @@ def table_of(bags):
 
 @pytest.fixture
 def head():
-    return build_head(HeadConfig(), dim=6, seeds=[0])
+    return build_head(DualStreamConfig(), dim=6, seeds=[0])
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_served_scores_are_those_of_the_head_whatever_the_order_of_rows(head, se
 
 
 def test_a_head_of_several_classes_serves_a_column_each(make_bags, tmp_path):
-    head, bags = build_head(HeadConfig(), dim=6, seeds=[0], outputs=Outputs("multiclass", 3)), make_bags(seed=0)
+    head, bags = build_head(DualStreamConfig(), dim=6, seeds=[0], outputs=Outputs("multiclass", 3)), make_bags(seed=0)
     save_head(head, tmp_path)
     result = _load_pyfunc(str(tmp_path)).predict(table_of(bags))
     assert list(result.columns) == ["breast_id", "score_0", "score_1", "score_2"]
@@ -89,7 +90,7 @@ def test_parameters_are_refused(served, make_bags):
 
 
 def test_a_pack_is_not_served(tmp_path):
-    save_head(build_head(HeadConfig(), dim=6, seeds=[0, 1]), tmp_path)
+    save_head(build_head(DualStreamConfig(), dim=6, seeds=[0, 1]), tmp_path)
     with pytest.raises(HeadError, match="pack of 2 heads"):
         _load_pyfunc(str(tmp_path))
 

@@ -38,9 +38,9 @@ class AblationSummary:
             head, figures = self.heads[search.head], search.evaluation.as_metrics()
             cells = [
                 f"`{search.head}`",
-                head.view_pooling,
-                head.tile_pooling,
-                "fitting" if head.training == "breast" else "inference only",
+                head.views_by,
+                head.tiles_by,
+                "fitting" if head.fitted_on == "breast" else "inference only",
                 f"{figures['val_auc']:.3f}",
                 _with_interval(figures, "test_auc"),
                 _with_interval(figures, "test_spec_at_sens"),

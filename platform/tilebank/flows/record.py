@@ -104,7 +104,15 @@ def params_of(settings: Settings) -> dict[str, object]:
     """The settings of a search, flat."""
     parts = {"search": asdict(settings.search), "head": asdict(settings.head), "splits": asdict(settings.splits)}
     parts["fit"] = parts["search"].pop("fit")
-    return {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+    return _flat(parts)
+
+
+def _flat(parts: Mapping[str, object], *, under: str = "") -> dict[str, object]:
+    """Nested mappings with dotted keys."""
+    flat: dict[str, object] = {}
+    for key, value in parts.items():
+        flat |= _flat(value, under=f"{under}{key}.") if isinstance(value, Mapping) else {f"{under}{key}": value}
+    return flat
 
 
 def trial_record(fitted: FittedHead) -> TrialRecord:

@@ -3,11 +3,11 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tilebank.config import Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
+from tilebank.config import ChosenBy, Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
 from tilebank.datasets.registry import identity_of_ids
 from tilebank.datasets.splits import SplitConfig
 from tilebank.datasets.study import DatasetConfig
@@ -21,9 +21,11 @@ from tilebank.imaging.dicom import READER_VERSION
 from tilebank.imaging.intensity import INTENSITY_VERSION, ReaderConfig
 from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
 from tilebank.mil.fit import FitConfig
-from tilebank.mil.heads import HeadConfig
+from tilebank.mil.heads import HEADS, HeadConfig
 
 UPLOADED = "runtime_resources"  # the folder under which Ray unpacks a submitted working directory
+
+AnyHead = Annotated[HeadConfig, ChosenBy("name", {name: kind.config for name, kind in HEADS.items()})]
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ class Settings(BaseModel):
     dataset: DatasetConfig
     encoder: EncoderConfig
     head_name: str
-    head: HeadConfig
+    head: AnyHead
     search: SearchConfig
-    heads: dict[str, HeadConfig] = {}
+    heads: dict[str, AnyHead] = {}
 
     def with_head(self, name: str) -> "Settings":
         """The same settings for one of `heads`."""

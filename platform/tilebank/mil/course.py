@@ -4,6 +4,7 @@ A trial still active, B breast, M example, C answer.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags import BagBatch
+from tilebank.mil.chance import Draws, StackedDropout, StackedNoise
 from tilebank.mil.contract import Head
 from tilebank.mil.feed import Feed, Step
 from tilebank.mil.outputs import Outputs, balancing_weights, example_losses, labels_for, probabilities, stack_weights
 from tilebank.mil.pieces import plan_fit
-from tilebank.mil.population import EpochFigures, StackedAdam, StackedDropout
+from tilebank.mil.population import EpochFigures, StackedAdam
 from tilebank.mil.ranking import selection_auc
 from tilebank.mil.settings import FitConfig, TrialConfig
 
@@ -50,16 +52,16 @@ class Course:
         self.val = Feed(val, self.val_labels, plan=self.plan, device=device)
         self.weights = _weights(train_labels, outputs, trials=trials, config=config).to(device)  # (A, C)
         self.adam = StackedAdam(pack, lr=[t.lr for t in trials], weight_decay=[t.weight_decay for t in trials])
-        self.dropout = StackedDropout(
-            [t.dropout for t in trials], seeds=[t.seed for t in trials], width=pack.pooled_width, device=device
-        )
+        seeds = [trial.seed for trial in trials]
+        self.dropout = StackedDropout([t.dropout for t in trials], seeds=seeds, width=pack.pooled_width, device=device)
+        self.noise = StackedNoise(pack.noise_width, seeds=seeds, device=device)
 
     def run_epoch(self) -> EpochFigures:
         """Every step of one epoch, then the validation split."""
         losses = torch.zeros(self.pack.trials, dtype=torch.float64, device=self.weights.device)
         for share, step in self.train.steps(self.pack):
-            keep = self.dropout.draw(step.breasts)
-            losses += share * self._take_step(step, keep)
+            draws = Draws(self.dropout.draw(step.breasts), self.noise.draw(step.breasts))
+            losses += share * self._take_step(step, draws)
         return self._validate(losses)
 
     def go_on_with(self, staying: Sequence[int]) -> None:
@@ -67,33 +69,38 @@ class Course:
         self.pack = self.pack.select(staying)
         self.adam = self.adam.select(self.pack, staying)
         self.dropout.select(staying)
+        self.noise.select(staying)
         self.weights = self.weights[staying]
 
-    def _take_step(self, step: Step, keep: Tensor | None) -> Tensor:
+    def _take_step(self, step: Step, draws: Draws) -> Tensor:
         """One step of the optimiser; the loss (A,) before it."""
         parameters = list(self.pack.parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters]
         loss = torch.zeros(self.pack.trials, device=self.weights.device)
+        criterion = partial(example_losses, outputs=self.pack.outputs, weights=self.weights)
         for piece in step.pieces:
-            kept = None if keep is None else keep[:, :, piece.start : piece.stop]
-            owner = self.pack.example_owner(piece.bags)
-            labels = piece.labels if owner is None else piece.labels[owner]
-            logits = self.pack.example_logits(piece.bags, keep=kept)
-            losses = example_losses(logits, labels, outputs=self.pack.outputs, weights=self.weights)  # (A, M)
-            part = losses.sum(dim=1) / max(step.examples, 1)
+            own = draws.between(piece.start, piece.stop)
+            losses = self.pack.losses(piece.bags, piece.labels, criterion=criterion, draws=own)
+            part = losses.examples.sum(dim=1) / max(step.examples, 1)  # (A,)
+            if losses.extra is not None:
+                part = part + losses.extra.sum(dim=1) / step.breasts
             # A piece may hold no tile at all: a parameter that it does not touch has a gradient of zeros.
             gradients = torch.autograd.grad(part.sum(), parameters, materialize_grads=True)
             for held, gradient in zip(total, gradients, strict=True):
                 held += gradient
             loss += part.detach()
         self.adam.step(total)
+        with torch.no_grad():
+            self.pack.after_step()
         return loss
 
     def _validate(self, train_loss: Tensor) -> EpochFigures:
         outputs, labels = self.pack.outputs, self.val_labels
         with torch.inference_mode():
             (_, step) = next(iter(self.val.steps(self.pack)))
-            logits = torch.cat([self.pack.logits(piece.bags) for piece in step.pieces], dim=1)  # (A, B) or (A, B, C)
+            logits = torch.cat(
+                [self.pack.run(piece.bags).logits for piece in step.pieces], dim=1
+            )  # (A, B) or (A, B, C)
             val_loss = example_losses(logits, labels, outputs=outputs, weights=self.weights).mean(dim=1)
             # A broken head gets ties here, and the ledger ends it.
             scores = probabilities(logits.nan_to_num(0.0, 0.0, 0.0), outputs)
@@ -115,9 +122,8 @@ def _weights(labels: Tensor, outputs: Outputs, *, trials: Sequence[TrialConfig],
 
 
 def _row_bytes(pack: Head) -> int:
-    """What one vector takes forward and backward: two float32 copies, and what two layers hold for every trial."""
-    widths = 4 * pack.config.hidden + 6 * pack.config.latent
-    return 4 * (2 * pack.dim + pack.trials * widths)
+    """What one vector takes forward and backward: two float32 copies, and what every trial holds for it."""
+    return 4 * (2 * pack.dim + pack.trials * pack.row_numbers)
 
 
 def _to_numpy(values: Tensor) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tilebank.mil.bags import BagBatch
-from tilebank.mil.contract import Head, PreparedBags
+from tilebank.mil.contract import Head
+from tilebank.mil.passes import PreparedBags
 from tilebank.mil.pieces import FitPlan, cut_pieces, plan_batches
 
 

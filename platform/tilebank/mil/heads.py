@@ -5,10 +5,10 @@ what the caller wants to travel with it). No pickle: loading a head runs no code
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,24 +18,36 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tilebank.errors import HeadError
+from tilebank.mil.abmil import Abmil, AbmilConfig
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.contract import Head, HeadConfig
-from tilebank.mil.dual_stream import DualStream
+from tilebank.mil.dual_stream import DualStream, DualStreamConfig
+from tilebank.mil.max import MaxConfig, MaxHead
+from tilebank.mil.mean import MeanConfig, MeanHead
 from tilebank.mil.outputs import BINARY, Outputs, probabilities
 from tilebank.mil.pieces import cut_pieces
 
-__all__ = ["HEADS", "Head", "HeadConfig", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
+__all__ = ["HEADS", "Head", "HeadConfig", "HeadKind", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
 
 _FORMAT = 1
 _ROWS = 16_384  # vectors scored together: bounds the memory that float32 copies of them take
 _WEIGHTS, _CARD = "head.safetensors", "head.json"
 
 
-class _Builder(Protocol):
-    def __call__(self, config: HeadConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs) -> Head: ...
+@dataclass(frozen=True)
+class HeadKind:
+    """A row of the table: the settings of a head, and what builds a pack from (settings, dim=, seeds=, outputs=)."""
+
+    config: type[HeadConfig]
+    build: Callable[..., Head]
 
 
-HEADS: dict[str, _Builder] = {"dual_stream": DualStream}
+HEADS: dict[str, HeadKind] = {
+    "abmil": HeadKind(AbmilConfig, Abmil),
+    "dual_stream": HeadKind(DualStreamConfig, DualStream),
+    "max": HeadKind(MaxConfig, MaxHead),
+    "mean": HeadKind(MeanConfig, MeanHead),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +60,12 @@ class SavedHead:
 
 def build_head(config: HeadConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> Head:
     """A pack of fresh heads, one a seed, for vectors of `dim` numbers. Raises HeadError for an unknown name."""
-    if config.name not in HEADS:
-        raise HeadError(f"no head named {config.name!r}; choose one of {', '.join(sorted(HEADS))}")
+    kind = _kind_named(config.name)
+    if not isinstance(config, kind.config):
+        raise HeadError(f"head {config.name}: its settings are a {kind.config.__name__}, not {type(config).__name__}")
     if dim < 1 or not seeds:
         raise HeadError(f"head {config.name}: dim is {dim} with {len(seeds)} seeds; pass at least one of each")
-    return HEADS[config.name](config, dim=dim, seeds=seeds, outputs=outputs)
+    return kind.build(config, dim=dim, seeds=seeds, outputs=outputs)
 
 
 def score_bags(head: Head, bags: BagBatch) -> NDArray[np.float64]:
@@ -88,12 +101,29 @@ def load_head(folder: Path) -> SavedHead:
         raise HeadError(f"cannot read weights from {folder / _WEIGHTS}: {error}; save the head again") from error
     try:
         outputs = Outputs(**card.get("outputs", {}))  # older cards answer yes or no, and do not say so
-        head = build_head(HeadConfig(**card["config"]), dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
+        head = build_head(_config_of(card["config"]), dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
         head.load_state_dict(weights)
         metadata = {str(key): str(value) for key, value in card["metadata"].items()}
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise HeadError(f"{folder / _CARD} does not fit the weights beside it: {error}; save the head again") from error
     return SavedHead(head, metadata)
+
+
+def _kind_named(name: object) -> HeadKind:
+    if name not in HEADS:
+        raise HeadError(f"no head named {name!r}; choose one of {', '.join(sorted(HEADS))}")
+    return HEADS[str(name)]
+
+
+def _config_of(values: Mapping[str, Any]) -> HeadConfig:
+    """Settings from a card; one of an older version may lack some, which then have their defaults."""
+    kind = _kind_named(values["name"])
+    known = {field.name for field in fields(kind.config)}
+    if unknown := sorted(set(values) - known):
+        raise HeadError(
+            f"head {values['name']} has no settings {unknown}, it knows {sorted(known)}; save it with this version"
+        )
+    return kind.config(**values)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -58,7 +58,11 @@ class LatentAttention(Pooling):
 
     def forward(self, z: Tensor, segments: Segments) -> Tensor:
         """(T, C, N) -> (T, C, B)."""
-        pooled = segment_sum(self.weights(z, segments).unsqueeze(1) * z, segments)  # (T, C, B)
+        return self.pool(z, self.weights(z, segments), segments)
+
+    def pool(self, z: Tensor, weights: Tensor, segments: Segments) -> Tensor:
+        """(T, C, N) weighed by (T, N) -> (T, C, B)."""
+        pooled = segment_sum(weights.unsqueeze(1) * z, segments)  # (T, C, B)
         values: Tensor = self.value(pooled)
         return torch.where(segments.is_filled, values, 0.0)
 

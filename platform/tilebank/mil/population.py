@@ -1,7 +1,7 @@
-"""What a pack of heads needs while it is fitted: optimiser and dropout along the trial axis, a ledger of best and done.
+"""What a pack of heads needs while it is fitted: an optimiser along the trial axis, a ledger of best and done.
 
 Knows neither bags nor losses: it is given gradients and per-epoch figures. T trial of the pack as it started, A trial
-still active (A <= T), P channel, B breast.
+still active (A <= T).
 """
 
 from collections.abc import Sequence
@@ -55,36 +55,6 @@ class StackedAdam:
         picked._square = [square[chosen] for square in self._square]
         picked._steps = self._steps
         return picked
-
-
-class StackedDropout:
-    """Dropout (Srivastava et al., JMLR 15:1929, 2014) with a rate and a random stream of its own for every trial.
-
-    It acts on pooled vectors: a mask (P, B) a trial and step is nothing beside N instances, and is the same however the
-    step is cut into pieces. A trial draws the same masks in any pack. A device has its own stream of random numbers.
-    """
-
-    def __init__(self, rates: Sequence[float], *, seeds: Sequence[int], width: int, device: torch.device) -> None:
-        self._rates, self._width, self._device = list(rates), width, device
-        # Not the seed itself: masks must not follow the first weights, which were drawn from it.
-        own = [int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]) for seed in seeds]
-        self._generators = [torch.Generator(device).manual_seed(seed) for seed in own]
-
-    def draw(self, breasts: int) -> Tensor | None:
-        """The factors of the next step (T, P, B): 0, or 1 / (1 - rate), so that means stay; None if no trial drops."""
-        if not any(self._rates):
-            return None
-        keep = torch.ones(len(self._rates), self._width, breasts, device=self._device)
-        for place, (rate, generator) in enumerate(zip(self._rates, self._generators, strict=True)):
-            if rate:
-                drawn = torch.rand(self._width, breasts, generator=generator, device=self._device)
-                keep[place] = (drawn >= rate) / (1 - rate)
-        return keep
-
-    def select(self, trials: Sequence[int]) -> None:
-        """Go on with the trials at `trials` alone."""
-        self._rates = [self._rates[trial] for trial in trials]
-        self._generators = [self._generators[trial] for trial in trials]
 
 
 @dataclass(frozen=True, eq=False)

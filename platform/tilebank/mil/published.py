@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tilebank.errors import HeadError
-from tilebank.mil.contract import Head, HeadConfig, StreamPooling
+from tilebank.mil.contract import Head
+from tilebank.mil.dual_stream import DualStreamConfig, StreamPooling
 from tilebank.mil.heads import build_head
 from tilebank.mil.outputs import BINARY, Outputs
 
@@ -82,7 +83,7 @@ def import_published(
     if not views and not tiles:
         raise HeadError("neither global_proj nor local_proj weights are there; pass the state dict of a published head")
     hidden, latent, dim = _widths(weights, streams=[s for s, there in (("global", views), ("local", tiles)) if there])
-    config = HeadConfig(
+    config = DualStreamConfig(
         view_pooling=view_pooling if views else "none",
         tile_pooling=("attention" if attention else tile_pooling) if tiles else "none",
         hidden=hidden,

@@ -1,6 +1,6 @@
-"""Vectors of one kind as a head reads them: kept as they are stored, float32 only while a layer computes on them.
+"""Vectors as a head reads them: kept as they are stored, float32 only while a layer computes on them.
 
-Knows rows and offsets, not bags or heads. N instance, D encoder dimension.
+Knows rows and offsets, not bags or heads. N instance, Nv view, Nt tile, D encoder dimension.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,44 @@ class Ragged:
         return ready * scale if ready is self.features else ready.mul_(scale)
 
 
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """Views and tiles of each breast as one bag, views first; `view_rows` (Nv,) and `tile_rows` (Nt,) are their places.
+
+    `is_view` (N,) is 1.0 for a view and 0.0 for a tile. Nothing is copied before it is read.
+    """
+
+    views: Ragged
+    tiles: Ragged
+    view_rows: Tensor
+    tile_rows: Tensor
+    is_view: Tensor
+    segments: Segments
+
+    def read(self) -> Tensor:
+        """Features (N, D) in float32, scaled, in the bags' order. Made anew at each call, never to be kept."""
+        ready = torch.empty(len(self.is_view), self.views.features.shape[1], device=self.is_view.device)
+        for part, rows in ((self.views, self.view_rows), (self.tiles, self.tile_rows)):
+            ready.index_copy_(0, rows, part.read())
+        return ready
+
+
+Rows = Ragged | Merged
+
+
 def prepare_ragged(features: Tensor, offsets: Tensor, *, l2_normalise: bool) -> Ragged:
     """Rows (N, D) of one kind, ready to be read any number of times; each of length one if asked. Copies nothing."""
     return Ragged(features, _scale_of(features) if l2_normalise else None, segments_of(offsets))
+
+
+def merge_ragged(views: Ragged, tiles: Ragged) -> Merged:
+    """The two kinds of the same breasts as one bag each."""
+    view_offsets, tile_offsets = views.segments.offsets, tiles.segments.offsets
+    device = view_offsets.device
+    view_rows = torch.arange(len(views.features), device=device) + tile_offsets[views.segments.owner]
+    tile_rows = torch.arange(len(tiles.features), device=device) + view_offsets[1:][tiles.segments.owner]
+    is_view = torch.zeros(len(view_rows) + len(tile_rows), device=device).index_fill_(0, view_rows, 1.0)
+    return Merged(views, tiles, view_rows, tile_rows, is_view, segments_of(view_offsets + tile_offsets))
 
 
 def _scale_of(features: Tensor) -> Tensor:

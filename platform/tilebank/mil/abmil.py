@@ -1,0 +1,96 @@
+"""Attention-based pooling, plain and gated: ABMIL. Knows tensors alone.
+
+Ilse, Tomczak and Welling (ICML 2018): h_i = ReLU(W x_i + b), then over the bag
+    a_i = softmax_i(w . tanh(V h_i)),  gated: a_i = softmax_i(w . (tanh(V h_i) * sigmoid(U h_i)))  (equations 8 and 9)
+    z = sum_i a_i h_i                                                                                (equation 7)
+and Linear(C, answers). Published widths: 512 and 128. T trial, N instance, B breast, C channel, A attention channel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tilebank.errors import HeadError
+from tilebank.mil.chance import STILL, Draws
+from tilebank.mil.layers import StackedLinear, generators_of
+from tilebank.mil.one_bag import Instances, OneBagConfig, OneBagHead, Projection
+from tilebank.mil.outputs import BINARY, Outputs
+from tilebank.mil.passes import Attention, HeadPass, PreparedBags
+from tilebank.mil.ragged import Rows
+from tilebank.mil.segments import segment_softmax, segment_sum
+
+
+@dataclass(frozen=True)
+class AbmilConfig(OneBagConfig):
+    """`hidden` and `attention`: widths of h and of V; `gated`: whether U multiplies."""
+
+    name: Literal["abmil"] = "abmil"
+    gated: bool = True
+    hidden: int = 128
+    attention: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden < 1 or self.attention < 1:
+            raise HeadError(
+                f"head {self.name}: widths hidden={self.hidden}, attention={self.attention} must be positive"
+            )
+
+
+class Abmil(OneBagHead):
+    """T attention heads."""
+
+    config: AbmilConfig
+
+    def __init__(self, config: AbmilConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
+        super().__init__(config, dim=dim, outputs=outputs)
+        generators = generators_of(seeds)  # drawn from in this order: projection, attention, classifier
+        self.scorer = _Scorer(config, dim=dim, instances=config.instances, generators=generators)
+        self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
+
+    @property
+    def pooled_width(self) -> int:
+        """C."""
+        return self.config.hidden
+
+    @property
+    def row_numbers(self) -> int:
+        """h, h weighed, and the attention's branches, with their gradients."""
+        return 6 * self.config.hidden + (8 if self.config.gated else 4) * self.config.attention
+
+    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
+        """Logits and attention."""
+        rows = self.rows(bags)
+        h, scores = self.scorer(rows)
+        weights = segment_softmax(scores, rows.segments)  # (T, N)
+        pooled = segment_sum(weights.unsqueeze(1) * h, rows.segments)  # (T, C, B)
+        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        return HeadPass(logits, Attention(weights, rows))
+
+
+class _Scorer(nn.Module):
+    """The rows of bags -> h (T, C, N) and the scores of their attention (T, N)."""
+
+    def __init__(
+        self, config: AbmilConfig, *, dim: int, instances: Instances, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.projection = Projection(dim, config.hidden, instances=instances, generators=generators)
+        branches = 2 if config.gated else 1  # V, then U: one product for both
+        self.branches = StackedLinear(config.hidden, branches * config.attention, generators=generators)
+        self.score = StackedLinear(config.attention, 1, generators=generators)
+        self.gated = config.gated
+
+    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """(N, D) -> (T, C, N), (T, N)."""
+        h = self.projection(rows)
+        seen = self.branches(h)  # (T, A, N), or (T, 2 A, N)
+        if self.gated:
+            value, gate = seen.chunk(2, dim=1)
+            seen = torch.tanh(value) * torch.sigmoid(gate)
+        else:
+            seen = torch.tanh(seen)
+        return h, self.score(seen).squeeze(1)
