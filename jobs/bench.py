@@ -6,7 +6,7 @@ encode    encoders alone: batch sizes, and the share of the device's measured pe
 extract   (a) the encoder alone, (b) a plain loop, (c) a whole extraction through Ray, (d) the reference way
 store     commits and reads, plain .npy files
 tables    one large table: commit, verify, compact, index, read a split, np.fromfile of the same bytes
-search    many heads in one pack, in packs side by side, one after another
+search    many heads in packs, one after another in a plain loop, and as the released code does it
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tilebank.flows.command import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/bench.py                                    everything, some minutes on two cores
-  python jobs/bench.py search --heads 72 --json bench.json
+  python jobs/bench.py search --breasts 1700 --tiles-a-breast 60 --dim 384 --json bench.json
   python jobs/bench.py encode --device cuda --encoders dinov2-giant,medsiglip-448
   python jobs/bench.py extract --rows 3328 --columns 2560 --jpeg2000 --images 24
       --encoder dinov2-small --set encoder.checkpoint=FOLDER

@@ -47,16 +47,31 @@ class BenchSizes:
     vectors: int = _size(100_000, "vectors for tables")
     breasts: int = _size(300, "breasts for search")
     tiles_a_breast: int = _size(60, "tiles of a breast for search, on average")
+    dim: int = _size(384, "dimension of the vectors for search")
     heads: int = _size(36, "heads for search")
+    loop_heads: int = _size(4, "heads for what search runs one after another")
     packs: int = _size(2, "packs that are fitted at the same time, where there are cores enough")
-    epochs: int = _size(8, "epochs for search")
+    epochs: int = _size(8, "epochs for what search runs one after another")
     repeats: int = _size(3, "runs, of which the best counts, for read, encode, store and tables")
 
     def __post_init__(self) -> None:
-        for name, least in {"packs": 2, "epochs": 2, "breasts": 2, "tiles_a_breast": 2}.items():
+        for name, least in {"packs": 2, "epochs": 2, "breasts": 14, "tiles_a_breast": 2}.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"bench: {name} is {getattr(self, name)}; use at least {least}")
-        if min(self.exams, self.read_images, self.tiles, self.commits, self.vectors, self.heads, self.repeats) < 1:
+        if (
+            min(
+                self.exams,
+                self.read_images,
+                self.tiles,
+                self.commits,
+                self.vectors,
+                self.heads,
+                self.loop_heads,
+                self.dim,
+                self.repeats,
+            )
+            < 1
+        ):
             raise ConfigError(f"bench: every size must be at least 1, got {self}")
         if min(self.images, self.loop_images) < 0:
             raise ConfigError(f"bench: images and loop_images are not below 0, got {self.images}, {self.loop_images}")

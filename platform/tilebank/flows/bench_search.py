@@ -1,126 +1,222 @@
-"""Timings of fitting many heads: one pack, packs side by side, one head after another. Same bags, same epochs.
+"""Timings of fitting many heads on the same bags: packs, one head alone, a plain loop, the released code's way.
 
-Packs side by side run in plain processes of one thread each, as Ray Tune would place them on CPU cores; what Ray takes
-to start is no part of an epoch, and is left out.
+(one) a head by itself in a pack of one; (plain) a torch loop, one head after another, float32 features made once;
+(reference) the same, with train and validation scored anew each epoch and 100 thresholds tried on both, as the method's
+released code does; (packed) one pack, and packs side by side in processes of one thread each, as Ray Tune places them
+on CPU cores. What Ray takes to start is no part of it. Packs are fitted to the end by the search's own stopping rule;
+a loop is timed for some heads and epochs, and its total reckoned from the epochs that each head of the pack took.
 """
 
+import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from threading import Barrier
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.evaluation.metrics import roc_auc
-from tilebank.flows.bench_measure import Bench, BenchSizes, PartResult, compared, counted, in_processes
+from tilebank.encoders.throughput import device_for, peak_flops_per_s
+from tilebank.evaluation.metrics import published_bacc, published_spec_at_sens, roc_auc
+from tilebank.flows.bench_bags import VAL_SHARE, VIEWS_A_BREAST, random_splits
+from tilebank.flows.bench_measure import (
+    Bench,
+    BenchRow,
+    BenchSizes,
+    PartResult,
+    best_s,
+    compared,
+    counted,
+    in_processes,
+)
+from tilebank.mil.alone import fit_alone
 from tilebank.mil.bags import BagBatch, default_device
-from tilebank.mil.fit import FitConfig, TrialConfig, fit_population
-from tilebank.mil.heads import HeadConfig
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.fit import FitConfig, FittedHead, TrialConfig, fit_population
 
-DIMS = (128, 1536)
-VIEWS_A_BREAST = 2
-VAL_SHARE = 1 / 7  # of the breasts that are fitted: 10 % against 70 %
-GATE_S = 120  # longest wait for a process that does not come
+GATE_S = 600  # longest wait for a process that does not come
+COPIED_MB = 512  # what the memory's speed is measured with
 
 
 @dataclass(frozen=True)
 class _FitRequest:
-    """Packs to fit one after the other, at each dimension. Who shares a gate starts each dimension together."""
+    """Some heads by their seeds, fitted `way`: in one pack, or one after another. Who shares a gate starts together."""
 
-    packs: tuple[tuple[int, ...], ...]
-    head: HeadConfig
+    way: str
+    seeds: tuple[int, ...]
+    fit: FitConfig
     sizes: BenchSizes
     gate: Barrier
 
 
+@dataclass(frozen=True)
+class _FitFigures:
+    """Seconds an epoch of all its heads while all are there, seconds in all, epochs by head, the most memory in MB."""
+
+    epoch_s: float
+    whole_s: float
+    epochs: tuple[int, ...]
+    peak_mb: float
+
+
 def bench_search(bench: Bench) -> PartResult:
-    """Heads x epochs in a second at two dimensions, for the same heads in several arrangements."""
+    """Seconds an epoch and seconds to the end of all heads, by each way, with memory and what bounds the packs."""
     sizes, cores = bench.sizes, bench.cores
-    seeds = list(range(sizes.heads))
-    threads = counted(cores, "thread")
-    plain = {f"one by one, {threads}": _epoch_s(bench, [_singly(seeds)], threads=cores)}
-    packs = {f"1 pack, {threads}": _epoch_s(bench, [[tuple(seeds)]], threads=cores)}
+    seeds, threads = tuple(range(sizes.heads)), counted(cores, "thread")
+    whole = bench.settings.search.fit
+    packs = {f"packed, {threads}": _timed("packed", [seeds], whole, sizes=sizes, threads=cores)}
     if sizes.packs <= min(cores, sizes.heads):
         shares = [seeds[place :: sizes.packs] for place in range(sizes.packs)]
-        processes = f"{sizes.packs} processes"
-        plain[f"one by one, {processes}"] = _epoch_s(bench, [_singly(share) for share in shares], threads=1)
-        packs[f"{sizes.packs} packs, {processes}"] = _epoch_s(bench, [[tuple(share)] for share in shares], threads=1)
-    rows = []
-    for place, dim in enumerate(DIMS):
-        fastest = min(plain, key=lambda name: plain[name][place])
-        variants = [
-            (name, sizes.heads / seconds[place], f"{1000 * seconds[place]:.0f} ms an epoch of all")
-            for name, seconds in (plain | packs).items()
-        ]
-        rows += compared(f"search D={dim}", variants, unit="heads x epochs/s", reference=fastest)
-    bags = f"{sizes.breasts} breasts x ~{sizes.tiles_a_breast} tiles"
-    how = f"{sizes.heads} heads, {bags}; median of {sizes.epochs - 1} epochs a fit; processes of 1 thread each"
+        packs[f"{sizes.packs} packs, a thread each"] = _timed("packed", shares, whole, sizes=sizes, threads=1)
+    some = FitConfig(max_epochs=sizes.epochs, patience=sizes.epochs)
+    one = _timed("packed", [(0,)], some, sizes=sizes, threads=cores)
+    epochs = next(iter(packs.values())).epochs
+    loops = {
+        f"{way}, {threads}": _as_loop(
+            _timed(way, [seeds[: sizes.loop_heads]], some, sizes=sizes, threads=cores), epochs=epochs
+        )
+        for way in ("plain", "reference")
+    }
+    ways = {"one head": one} | loops | packs
+    rows = [row for name in loops for row in _rows(ways, reference=name)]
+    rows += _bounds(ways, sizes=sizes)
+    bags = f"{sizes.breasts:,} breasts, {_tiles_of(sizes):,} tiles of {sizes.dim} in float16"
+    how = (
+        f"{sizes.heads} heads, {bags}; {min(epochs)} to {max(epochs)} epochs a head; loops timed for"
+        f" {counted(min(sizes.loop_heads, sizes.heads), 'head')} and {sizes.epochs} epochs, their totals reckoned"
+    )
     return PartResult(tuple(rows), how)
 
 
-def _singly(seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Each head as a pack of its own."""
-    return [(seed,) for seed in seeds]
+def _rows(ways: dict[str, _FitFigures], *, reference: str) -> list[BenchRow]:
+    """Heads searched to the end in a second by each way, against one of the loops; one head is in no ratio."""
+    variants = [
+        (
+            name,
+            len(one.epochs) / one.whole_s,
+            f"{one.whole_s:.1f} s in all, {1000 * one.epoch_s:.0f} ms an epoch of all",
+        )
+        for name, one in ways.items()
+        if name != "one head"
+    ]
+    return compared(f"search, to {reference.partition(',')[0]}", variants, unit="heads/s", reference=reference)
 
 
-def _epoch_s(bench: Bench, shares: Sequence[Sequence[tuple[int, ...]]], *, threads: int) -> list[float]:
-    """Seconds for one epoch of all heads, by dimension: a process for each share of the packs, the slowest counts."""
+def _bounds(ways: dict[str, _FitFigures], *, sizes: BenchSizes) -> list[BenchRow]:
+    """An epoch of one head and of all, the most memory of each way, and the machine's limits beside the packs."""
+    packed = {name: one for name, one in ways.items() if "pack" in name}
+    best = min(packed.values(), key=lambda one: one.epoch_s)
+    epochs = [(name, 1000 * one.epoch_s, "") for name, one in ({"one head": ways["one head"]} | packed).items()]
+    rows = compared("an epoch of all heads", epochs, unit="ms", reference="one head")
+    memory = [(name, one.peak_mb, "the largest process, bags included") for name, one in ways.items()]
+    rows += compared("peak memory", memory, unit="MB", reference="one head")
+    vectors = (_tiles_of(sizes) + VIEWS_A_BREAST * sizes.breasts) * (1 + VAL_SHARE)
+    read = vectors * sizes.dim * np.dtype(np.float16).itemsize / best.epoch_s
+    copied = _copied_bytes_per_s()
+    hidden = DualStreamConfig().hidden
+    # Forward and the weights' gradient on train, forward on validation, of the first layer: 2 operations a product.
+    products = 2 * sizes.dim * hidden * sizes.heads * vectors * (2 + VAL_SHARE) / (1 + VAL_SHARE)
+    peak = peak_flops_per_s(device_for("auto"), "float32")
+    rows += compared(
+        "packed, beside memory",
+        [("copying memory", copied / 1e6, "read and written"), ("features read", read / 1e6, "once an epoch")],
+        unit="MB/s",
+        reference="copying memory",
+    )
+    return rows + compared(
+        "packed, beside arithmetic",
+        [
+            ("matrix product", peak / 1e9, "float32"),
+            ("first layers", products / best.epoch_s / 1e9, f"{hidden} x {sizes.heads} outputs a vector"),
+        ],
+        unit="GFLOP/s",
+        reference="matrix product",
+    )
+
+
+def _timed(
+    way: str, shares: Sequence[tuple[int, ...]], fit: FitConfig, *, sizes: BenchSizes, threads: int
+) -> _FitFigures:
+    """A process for each share of the heads; the slowest counts."""
     with get_context("spawn").Manager() as manager:
         gate = manager.Barrier(len(shares))
-        requests = [_FitRequest(tuple(share), bench.settings.head, bench.sizes, gate) for share in shares]
-        return [max(seconds) for seconds in zip(*in_processes(_fit, requests, threads=threads), strict=True)]
+        requests = [_FitRequest(way, tuple(share), fit, sizes, gate) for share in shares]
+        found = in_processes(_fit, requests, threads=threads)
+    return _FitFigures(
+        epoch_s=max(one.epoch_s for one in found),
+        whole_s=max(one.whole_s for one in found),
+        epochs=tuple(epochs for one in found for epochs in one.epochs),
+        peak_mb=max(one.peak_mb for one in found),
+    )
 
 
-def _fit(request: _FitRequest) -> list[float]:
-    """Seconds for one epoch of all the packs, by dimension."""
+def _as_loop(timed: _FitFigures, *, epochs: tuple[int, ...]) -> _FitFigures:
+    """What all heads would take one after another, from the mean epoch of those that were timed."""
+    each_s = timed.epoch_s / len(timed.epochs)
+    return _FitFigures(each_s * len(epochs), each_s * sum(epochs), epochs, timed.peak_mb)
+
+
+def _fit(request: _FitRequest) -> _FitFigures:
+    """Fit in this process, bags made before the clock starts. The first epoch is in no seconds an epoch."""
     device = default_device()
-    seconds = []
-    for dim in DIMS:
-        train, val = (bags.to(device) for bags in _splits(request.sizes, dim=dim))
-        request.gate.wait(GATE_S)
-        seconds.append(sum(_fit_pack(pack, request, train=train, val=val) for pack in request.packs))
-    return seconds
+    train, val = (bags.to(device) for bags in random_splits(request.sizes))
+    request.gate.wait(GATE_S)
+    began = time.perf_counter()
+    epoch_s, epochs = _WAYS[request.way](request, train=train, val=val)
+    whole_s = time.perf_counter() - began
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return _FitFigures(epoch_s, whole_s, epochs, peak_mb)
 
 
-def _fit_pack(pack: Sequence[int], request: _FitRequest, *, train: BagBatch, val: BagBatch) -> float:
-    """Seconds an epoch of one pack, none stopping early. The first epoch, with what goes before it, is not counted."""
-    epochs = request.sizes.epochs
-    marks: list[float] = []
-    fit_population(
+def _fit_packed(request: _FitRequest, *, train: BagBatch, val: BagBatch) -> tuple[float, tuple[int, ...]]:
+    marks: list[tuple[float, int]] = []  # when an epoch ended, how many heads were in it
+    fitted: list[FittedHead] = fit_population(
         train,
         val,
-        head=request.head,
-        trials=[TrialConfig(seed=seed) for seed in pack],
-        config=FitConfig(max_epochs=epochs, patience=epochs),
-        metric=roc_auc,
-        progress=lambda _: marks.append(time.perf_counter()),
+        head=DualStreamConfig(),
+        trials=_trials(request),
+        config=request.fit,
+        progress=lambda progress: marks.append((time.perf_counter(), len(progress.active))),
     )
-    return float(np.median(np.diff(marks)))
+    ends = np.array([when for when, heads in marks if heads == len(request.seeds)])
+    return float(np.median(np.diff(ends))), tuple(one.epochs for one in fitted)
 
 
-def _splits(sizes: BenchSizes, *, dim: int) -> tuple[BagBatch, BagBatch]:
-    rng = np.random.default_rng(dim)
-    return (
-        _random_bags(rng, breasts=sizes.breasts, tiles=sizes.tiles_a_breast, dim=dim),
-        _random_bags(rng, breasts=max(2, round(sizes.breasts * VAL_SHARE)), tiles=sizes.tiles_a_breast, dim=dim),
-    )
+def _fit_loop(
+    request: _FitRequest, *, train: BagBatch, val: BagBatch, rescore: Callable[..., object] | None
+) -> tuple[float, tuple[int, ...]]:
+    fits = [
+        fit_alone(train, val, trial=trial, config=request.fit, metric=roc_auc, rescore=rescore)
+        for trial in _trials(request)
+    ]
+    seconds = [float(np.median(one.epoch_s[1:])) for one in fits]
+    return sum(seconds), tuple(len(one.epoch_s) for one in fits)
 
 
-def _random_bags(rng: np.random.Generator, *, breasts: int, tiles: int, dim: int) -> BagBatch:
-    """Ragged breasts of half to one and a half times `tiles`, two views each, both labels in turn."""
-    view_offsets = np.arange(0, VIEWS_A_BREAST * breasts + 1, VIEWS_A_BREAST)
-    tile_offsets = np.concatenate([[0], np.cumsum(rng.integers(tiles // 2, tiles + tiles // 2 + 1, breasts))])
-    return BagBatch.from_arrays(
-        view_features=_random_vectors(rng, rows=int(view_offsets[-1]), dim=dim),
-        view_offsets=view_offsets,
-        tile_features=_random_vectors(rng, rows=int(tile_offsets[-1]), dim=dim),
-        tile_offsets=tile_offsets,
-        breast_ids=[f"breast-{place}" for place in range(breasts)],
-        labels=np.arange(breasts) % 2,
-    )
+def _scan_thresholds(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float, float]:
+    """What the released code computes of a split each epoch."""
+    return roc_auc(scores, labels), published_spec_at_sens(scores, labels), published_bacc(scores, labels)
 
 
-def _random_vectors(rng: np.random.Generator, *, rows: int, dim: int) -> NDArray[np.float16]:
-    return rng.standard_normal((rows, dim), dtype=np.float32).astype(np.float16)
+_WAYS: dict[str, Callable[..., tuple[float, tuple[int, ...]]]] = {
+    "packed": _fit_packed,
+    "plain": partial(_fit_loop, rescore=None),
+    "reference": partial(_fit_loop, rescore=_scan_thresholds),
+}
+
+
+def _trials(request: _FitRequest) -> list[TrialConfig]:
+    return [TrialConfig(seed=seed) for seed in request.seeds]
+
+
+def _copied_bytes_per_s() -> float:
+    """Read and written, by all threads of numpy's copy: one."""
+    source = np.ones(COPIED_MB << 20, np.uint8)
+    target = np.empty_like(source)
+    return 2 * source.nbytes / best_s(lambda: np.copyto(target, source), repeats=3)
+
+
+def _tiles_of(sizes: BenchSizes) -> int:
+    return sizes.breasts * sizes.tiles_a_breast
