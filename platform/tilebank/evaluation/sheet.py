@@ -34,8 +34,10 @@ def open_sheet(height_in: float, title: str, *, below: float = 0.0) -> "tuple[Fi
 def open_pair(height_in: float) -> "tuple[Figure, Axes, Axes]":
     """A figure of twice the width with two panels side by side, on the same y axis."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(2 * _WIDTH_IN, height_in), dpi=_DPI, layout="constrained")
+    apart = ConstrainedLayoutEngine(wspace=0.06)  # or the last number of one axis runs into the first of the other
+    figure = Figure(figsize=(2 * _WIDTH_IN, height_in), dpi=_DPI, layout=apart)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes in (left, right):
         _bare(axes)

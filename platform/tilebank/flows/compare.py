@@ -112,14 +112,14 @@ def _corrected(compared: dict[str, Comparison]) -> dict[str, HeadDifference]:
 def _notes(searches: Sequence[FoundSearch], ground: CommonGround, *, older: int) -> Iterator[str]:
     """What keeps the rows from being alike."""
     if ground.left_out:
-        yield f"{ground.left_out} test breasts were scored by some of the searches alone and are left out"
+        yield f"test breasts that only some of the searches scored are left out: {ground.left_out}"
     schemes = sorted({search.run.tags["split_scheme"] for search in searches})
     if len(schemes) > 1:
         yield f"patients were split in {len(schemes)} ways ({'; '.join(schemes)}): heads were fitted on other patients"
     if ground.val_differs:
         yield "the searches' validation breasts are not the same, so that the order of the rows is a rough one"
     if older:
-        yield f"{older} older searches of the same encoders, heads and vectors are not shown (--all-runs shows them)"
+        yield f"older searches of the same encoders, heads and vectors are not shown: {older} (--all-runs shows them)"
 
 
 def _record(summary: ComparisonSummary, settings: Settings, *, out: Path) -> ComparisonSummary:

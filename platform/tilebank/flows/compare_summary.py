@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tilebank.evaluation.paired import Comparison, Difference
+from tilebank.evaluation.paired import Comparison
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.scored import Counts
 from tilebank.tracking import RecordedRun
@@ -151,29 +151,23 @@ def as_p(value: float) -> str:
 
 
 def _differences(difference: HeadDifference | None) -> dict[str, float]:
-    """Flat names; empty for the reference."""
+    """Flat names; empty for the reference. p-values are of the AUC alone."""
     if difference is None:
         return {}
     found = difference.found
-    figures = _flat("auc", found.auc) | {"auc_p_holm": difference.p_holm}
-    figures |= {"delong_p": found.delong.p_value, "delong_p_holm": difference.delong_p_holm}
+    figures: dict[str, float] = {}
     for name, each in (
+        ("auc", found.auc),
         ("auprc", found.auprc),
         ("spec_at_sens", found.specificity),
         ("sens_reached", found.sensitivity),
     ):
-        figures |= _flat(name, each) if each else {}
+        if each:
+            interval = each.estimate.interval
+            figures |= {name: each.estimate.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    figures |= {"auc_p": found.auc.p_value, "auc_p_holm": difference.p_holm}
+    figures |= {"auc_p_delong": found.delong.p_value, "auc_p_delong_holm": difference.delong_p_holm}
     return {f"minus_reference_{name}": value for name, value in figures.items()}
-
-
-def _flat(name: str, difference: Difference) -> dict[str, float]:
-    interval = difference.estimate.interval
-    return {
-        name: difference.estimate.value,
-        f"{name}_low": interval.low,
-        f"{name}_high": interval.high,
-        f"{name}_p": difference.p_value,
-    }
 
 
 def _known(figures: Mapping[str, float]) -> dict[str, object]:

@@ -101,10 +101,11 @@ def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: i
 
 
 def params_of(settings: Settings) -> dict[str, object]:
-    """The settings of a search, flat."""
+    """The settings of a search, flat; with encoder and head, since MLflow draws runs by parameters and not by tags."""
     parts = {"search": asdict(settings.search), "head": asdict(settings.head), "splits": asdict(settings.splits)}
     parts["fit"] = parts["search"].pop("fit")
-    return {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+    flat = {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+    return {"encoder": settings.encoder.name, "head": settings.head_name} | flat
 
 
 def trial_record(fitted: FittedHead) -> TrialRecord:
