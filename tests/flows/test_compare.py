@@ -24,7 +24,7 @@ from tilebank.flows.record import SearchSummary, tags_of
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.tune import tune_head
 from tilebank.store.tables import Store
-from tilebank.tracking import Tracker
+from tilebank.tracking import Tracker, TrialRecord
 
 PATIENTS = 40  # of each split, with two breasts each
 FIGURES = {"auc": "test_auc", "auprc": "test_auprc", "specificity": "test_spec_at_sens"}
@@ -76,8 +76,7 @@ def record(
     tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=3)
     evaluation = evaluate(val or split_of("v", gap=1, seed=0), test, replicates=200, seed=0)
     with tracker.run("search", params={}, tags=tags) as run_id:
-        child = tracker._create("seed 0", params={}, tags=tags, parent=run_id)
-        tracker._client.set_terminated(child)
+        tracker.log_trials(run_id, [TrialRecord("seed 0", {}, {"best_val_auc": 0.99}, {}, 1)], tags=tags)
         metrics = evaluation.as_metrics() | {"trials": 1.0}
         tracker.log_results(run_id, metrics=metrics, figures={}, documents={}, text="")
         parts = {"test": test} | ({"val": val} if val else {})
@@ -315,8 +314,8 @@ def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     lost = record(views, None, test, task="cancer")
     with pytest.raises(StoreError, match=f"holds no val predictions of texture/views_only .run {lost.run_id}"):
         compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "lost")
-    with pytest.raises(ConfigError, match="task 'density' has 4 classes; the AUCs of yes-no tasks are compared: "):
-        compare_searches(settings, task="density", wanted=Wanted(), out=home / "none")
+    with pytest.raises(ConfigError, match="unknown task 'cancr'"):
+        compare_searches(settings, task="cancr", wanted=Wanted(), out=home / "none")
     nowhere = settings.model_copy(update={"tracking": f"sqlite:///{tmp_path}/none.db"})
     with pytest.raises(TrackingError, match="no finished search"):
         compare_searches(nowhere, task="malignancy", wanted=Wanted(), out=home / "none")
@@ -324,6 +323,16 @@ def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match="--out"):
         compare_searches(settings, task="malignancy", wanted=Wanted(), out=tmp_path / "file" / "out")
+
+
+def test_a_task_of_several_classes_is_refused(home: Path) -> None:
+    settings = settings_at(home)
+    tracker = Tracker(settings.tracking, experiment="phantom--density", artifacts=settings.artifacts)
+    tags = tags_of(settings, task="density", fingerprint="f" * 16, table_version=3)
+    with tracker.run("search", params={}, tags=tags) as run_id:
+        tracker.log_results(run_id, metrics={"val_auc": 0.9}, figures={}, documents={}, text="")
+    with pytest.raises(ConfigError, match="density is answered by several classes or labels"):
+        compare_searches(settings, task="density", wanted=Wanted(), out=home / "none")
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ MISTAKES = {
     "nothing to compare": Mistake(
         "compare --task mass", 1, ("no finished search of mass on phantom", "python jobs/tune_head.py")
     ),
-    "no yes-no task to compare": Mistake("compare --task density", 2, ("'density' has 4 classes", "malignancy")),
+    "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "unwritable summary": Mistake(
         "extract --root {phantom} --plan --json {tmp}/file/x.json", 1, ("{tmp}/file/x.json", "--json")
     ),

@@ -71,7 +71,7 @@ def heads_figure(lines: Sequence[ForestLine], *, title: str = "") -> "Figure":
     """
     if [line.difference for line in lines].count(None) != 1:
         raise DatasetError("heads are drawn beside one reference; leave out the difference of just one line")
-    figure, left, right = open_pair(_REST_IN + 1.6 * _LINE_IN * len(lines))
+    figure, left, right = open_pair(_REST_IN + 1.25 * _LINE_IN * len(lines))
     if title:
         figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     for place, line in enumerate(lines):
@@ -90,8 +90,8 @@ def heads_figure(lines: Sequence[ForestLine], *, title: str = "") -> "Figure":
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     level = lines[0].auc.interval.level
-    left.set_xlabel(f"AUC on test, {level:.0%} intervals", fontsize=9.5)
-    right.set_xlabel(f"AUC minus that of the reference (orange), paired {level:.0%} intervals", fontsize=9.5)
+    left.set_xlabel(f"AUC on test, {level:.0%} intervals\ndashed: the reference", fontsize=9.5)
+    right.set_xlabel(f"AUC minus that of the reference,\npaired {level:.0%} intervals", fontsize=9.5)
     return figure
 
 

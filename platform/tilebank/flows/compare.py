@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tilebank.datasets.labels import TASKS, task_named
-from tilebank.errors import ConfigError
 from tilebank.evaluation.paired import Comparison, compare_scores, holm_p_values
 from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scored import Scored
@@ -37,7 +35,6 @@ def compare_searches(
     page go to `out` and to a run of their own beside the searches. Raises TilebankError.
     """
     began = time.perf_counter()
-    _assert_yes_no(task)
     searches, older = find_searches(settings, task=task, wanted=wanted)
     named = choose_reference(searches, against) if against else None
     open_folder(out)
@@ -140,10 +137,3 @@ def _record(summary: ComparisonSummary, settings: Settings, *, out: Path) -> Com
             text=summary.as_text(),
         )
     return summary
-
-
-def _assert_yes_no(task: str) -> None:
-    classes = task_named(task).classes
-    if classes != 2:
-        known = ", ".join(name for name, each in TASKS.items() if each.classes == 2)
-        raise ConfigError(f"task {task!r} has {classes} classes; the AUCs of yes-no tasks are compared: {known}")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,10 @@ def open_folder(folder: Path) -> None:
     """Make the folder that the files go to. Raises ConfigError where nothing can be written, before any work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{NAME}.csv").touch()
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error}; choose another folder with --out") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cannot write to {folder}; choose another folder with --out")
 
 
 def write_comparison(folder: Path, documents: dict[str, str], figure: "Figure") -> None:

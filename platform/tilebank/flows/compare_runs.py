@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, TrackingError
 from tilebank.flows.settings import Settings
 from tilebank.tracking import RecordedRun, find_runs
 
+YES_NO = "threshold_at_sens"  # a figure that searches of yes-no tasks alone record
 SHORT = 8  # characters by which people tell a run or a fingerprint
 
 
@@ -43,8 +45,10 @@ class FoundSearch:
 def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[list[FoundSearch], int]:
     """The searches to compare, controls with shuffled labels left out, and how many older ones were passed over.
 
-    Raises TrackingError when there are fewer than two, ConfigError when one that is asked for is not there.
+    Raises TrackingError when there are fewer than two, ConfigError when one that is asked for is not there, or when the
+    task is unknown or no yes-no question.
     """
+    task_named(task)
     experiment = f"{settings.dataset.name}--{task}"
     every = find_runs(settings.tracking, experiment, tags={"shuffled_labels": "false"})
     if not every:
@@ -52,6 +56,8 @@ def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[lis
             f"{settings.tracking} holds no finished search of {task} on {settings.dataset.name}; search two heads or"
             f" encoders first: python jobs/tune_head.py --dataset {settings.dataset.name} --task {task}"
         )
+    if any(YES_NO not in run.metrics for run in every):
+        raise ConfigError(f"{task} is answered by several classes or labels; only AUCs of yes-no tasks are compared")
     kept = _asked_for(every, wanted)
     chosen = kept if wanted.all_runs or wanted.runs else _newest(kept)
     if len(chosen) < 2:
