@@ -17,16 +17,18 @@ EXAMPLES = """examples:
   python jobs/validate.py --root ~/dicoms --pixels --csv files.csv           decode them all, a row a file
   python jobs/validate.py --dataset embed --root s3://b/p --html embed.html --sample 24
 """
+UNSAID = "phantom; folder with --root"
 
 
 def flow(args: argparse.Namespace) -> Summary:
-    args.dataset = args.dataset or ("folder" if args.root else "phantom")
+    if args.dataset == UNSAID:
+        args.dataset = "folder" if args.root else "phantom"
     return validate(settings_of(args), pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv)
 
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.set_defaults(dataset="")
+    parser.set_defaults(dataset=UNSAID)
     parser.add_argument("--pixels", action="store_true", help="decode and mask every accepted image too")
     parser.add_argument(
         "--html", type=Path, default=Path("validation.html"), metavar="PATH", help="(default ./validation.html)"

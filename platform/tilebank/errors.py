@@ -8,7 +8,7 @@
     |-- HeadError          a head cannot be built or fitted on the bags it was given
     |-- StoreError         a table cannot be read or written, or does not hold what was asked for
     |-- LeakageError       a patient stands in two splits
-    `-- TrackingError      the run record (MLflow) cannot be reached or written
+    `-- TrackingError      the run record (MLflow) cannot be reached or written, or does not hold what was asked for
 
 A message says what is wrong, which thing it is, and what to do.
 """
@@ -60,4 +60,4 @@ class LeakageError(TilebankError):
 
 
 class TrackingError(TilebankError):
-    """The record of runs cannot be reached or written."""
+    """The record of runs cannot be reached or written, or does not hold what was asked for."""

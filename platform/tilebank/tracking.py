@@ -70,6 +70,16 @@ class Registration:
         )
 
 
+@dataclass(frozen=True)
+class RecordedRun:
+    """A finished run as the record holds it; `metrics` are the last values, `started_ms` counts from 1970."""
+
+    run_id: str
+    started_ms: int
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
 class Tracker:
     """Runs of one experiment on one tracking server or database."""
 
@@ -193,6 +203,32 @@ class Tracker:
             self._client.log_batch(run_id, metrics=points[start : start + _BATCH])
         self._client.set_terminated(run_id)
         return run_id
+
+
+def find_runs(uri: str, experiment: str, *, tags: Mapping[str, str]) -> list[RecordedRun]:
+    """The finished parent runs of an experiment that bear all of `tags`, newest first; none where it is not there.
+
+    Writes nothing. Raises TrackingError.
+    """
+    _quieten()
+    import mlflow
+
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return []  # MLflow would make the database
+    wanted = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    clause = " AND ".join(["attributes.status = 'FINISHED'", "tags.`mlflow.parentRunId` IS NULL", *wanted])
+    client, runs, page = mlflow.MlflowClient(tracking_uri=uri), [], None
+    try:
+        found = client.get_experiment_by_name(experiment)
+        while found and page != "":
+            part = client.search_runs(
+                [found.experiment_id], clause, order_by=["attributes.start_time DESC"], page_token=page
+            )
+            runs += [RecordedRun(one.info.run_id, one.info.start_time, one.data.tags, one.data.metrics) for one in part]
+            page = part.token or ""
+    except mlflow.exceptions.MlflowException as error:
+        raise TrackingError(f"cannot read the run record {uri}: {error}; choose another with --tracking URI") from error
+    return runs
 
 
 def load_champion(uri: str, name: str) -> Any:

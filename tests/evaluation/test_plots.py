@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.forest import forest_figure
+from tilebank.evaluation.bootstrap import Interval
+from tilebank.evaluation.forest import ForestLine, forest_figure, heads_figure
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scored import Estimate, Scored
 from tilebank.evaluation.subgroups import evaluate_subgroups
 
 
@@ -135,6 +136,28 @@ def test_forest_figure_names_every_part_and_cuts_nothing_off(held_out: Scored, f
     assert box.get_window_extent().x1 <= figure.bbox.x1
     with pytest.raises(DatasetError, match="no subgroups to draw"):
         forest_figure([], found.auc)
+
+
+def test_heads_figure_shows_each_auc_and_difference_beside_one_reference() -> None:
+    def estimate(value: float) -> Estimate:
+        return Estimate(value, Interval(value - 0.2, value + 0.1, 0.95, 100, 0))
+
+    name = "dinov2-reg-giant/dual_stream_mean@08f87c04"
+    reference, other = ForestLine("a", estimate(0.8), None), ForestLine(name, estimate(0.6), estimate(-0.2))
+    figure = heads_figure([reference, other], title="phantom, malignancy")
+    figure.savefig(io.BytesIO(), format="png")
+    _assert_inside(figure)
+    left, right = figure.axes
+    label = left.get_yticklabels()[1]
+    assert label.get_text() == name
+    assert label.get_window_extent().x0 >= figure.bbox.x0
+    dots = [[float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"] for axes in (left, right)]
+    assert dots == [[0.8, 0.6], [-0.2]]
+    assert left.get_xlim()[0] <= other.auc.interval.low
+    assert "paired 95% intervals" in right.get_xlabel()
+    for lines in ([reference, reference], [other]):
+        with pytest.raises(DatasetError, match="beside one reference"):
+            heads_figure(lines)
 
 
 def test_figures_never_touch_pyplot_and_importing_them_does_not_import_matplotlib() -> None:

@@ -65,6 +65,10 @@ MISTAKES = {
         "make_phantom --root {tmp}/file/x --patients 1 --rows 256 --columns 192", 1, ("{tmp}/file/x", "--root")
     ),
     "unwritable pictures": Mistake("preview_tiles --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")),
+    "nothing to compare": Mistake(
+        "compare --task mass", 1, ("no finished search of mass on phantom", "python jobs/tune_head.py")
+    ),
+    "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "unwritable summary": Mistake(
         "extract --root {phantom} --plan --json {tmp}/file/x.json", 1, ("{tmp}/file/x.json", "--json")
     ),

@@ -25,16 +25,33 @@ def open_sheet(height_in: float, title: str, *, below: float = 0.0) -> "tuple[Fi
     else:
         panels = [figure.subplots()]
     for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.tick_params(labelsize=10, color=GREY)
-        axes.xaxis.label.set_size(11)
-        axes.yaxis.label.set_size(11)
+        _bare(axes)
     if title:
         panels[0].set_title(title, fontsize=12, loc="left")
     return figure, panels[0]
 
 
+def open_pair(height_in: float) -> "tuple[Figure, Axes, Axes]":
+    """A figure of twice the width with two panels side by side, on the same y axis."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    apart = ConstrainedLayoutEngine(wspace=0.06)  # or the last number of one axis runs into the first of the other
+    figure = Figure(figsize=(2 * _WIDTH_IN, height_in), dpi=_DPI, layout=apart)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes in (left, right):
+        _bare(axes)
+    return figure, left, right
+
+
 def mark_diamond(axes: "Axes", x: float, y: float, *, label: str) -> None:
     """The one thing that was chosen."""
     axes.plot(x, y, "D", color=ORANGE, markersize=8, markeredgecolor="white", linestyle="none", label=label, zorder=5)
+
+
+def _bare(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(labelsize=10, color=GREY)
+    axes.xaxis.label.set_fontsize(11)
+    axes.yaxis.label.set_fontsize(11)

@@ -48,7 +48,7 @@ def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
     ):
         names = _names(kind)
         default = getattr(defaults, flag)
-        parser.add_argument(f"--{flag}", default=default, metavar="NAME", help=f"{what}: {names} (default {default})")
+        parser.add_argument(f"--{flag}", default=default, metavar="NAME", help=f"{what}: {names} (default %(default)s)")
     parser.add_argument("--task", default="malignancy", metavar="NAME", help="which question (default malignancy)")
     parser.add_argument("--root", default="", metavar="URI", help="where the dataset lies, if not where its conf says")
     parser.add_argument("--store", default="", metavar="URI", help="where the LanceDB tables are kept")

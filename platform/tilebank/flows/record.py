@@ -101,10 +101,10 @@ def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: i
 
 
 def params_of(settings: Settings) -> dict[str, object]:
-    """The settings of a search, flat."""
+    """The settings of a search, flat; with encoder and head, since MLflow draws runs by parameters and not by tags."""
     parts = {"search": asdict(settings.search), "head": asdict(settings.head), "splits": asdict(settings.splits)}
     parts["fit"] = parts["search"].pop("fit")
-    return _flat(parts)
+    return {"encoder": settings.encoder.name, "head": settings.head_name} | _flat(parts)
 
 
 def _flat(parts: Mapping[str, object], *, under: str = "") -> dict[str, object]:
