@@ -35,7 +35,7 @@ MISTAKES = {
         (
             "unknown dataset 'phantm'",
             "did you mean 'phantom'?",
-            "known: cbis, cmmd, embed, folder, phantom, rsna, vindr",
+            "known: cbis, cmmd, embed, features, folder, phantom, rsna, vindr",
         ),
     ),
     "misspelt --set": Mistake(
