@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tilebank.datasets.features import Features
 from tilebank.errors import ImageError
 from tilebank.flows.command import aligned
-from tilebank.flows.import_plan import EMPTY, ImportPlan, failure_of, import_plan_of
+from tilebank.flows.import_plan import EMPTY, ImportPlan, assert_importable, failure_of, import_plan_of
 from tilebank.flows.settings import Settings
 from tilebank.store.exchange import Rounding
 from tilebank.store.exchange_files import read_slide
@@ -77,6 +77,7 @@ def import_features(settings: Settings, *, layout: str) -> ImportSummary:
     in `failures`, and looked at again by the next run.
     """
     began = time.perf_counter()
+    assert_importable(settings)
     store, dataset, encoder = Store(settings.store), settings.dataset.name, settings.encoder.name
     store.assert_writable()
     with hold_lease(settings.store, table_name("instances", dataset, encoder)) as lease:

@@ -92,19 +92,24 @@ class ImportPlan:
         return aligned([*rows, *((f"  not taken, {reason}", str(n)) for reason, n in sorted(self.reasons.items()))])
 
 
+def assert_importable(settings: Settings) -> None:
+    """Raise ConfigError for a dataset that is encoded here: its vectors and foreign ones never share a table."""
+    if not settings.dataset.made_elsewhere:
+        raise ConfigError(
+            f"dataset {settings.dataset.name!r} is read from its images; copy conf/datasets/features.yaml to"
+            " conf/datasets/<name>.yaml, and import into that"
+        )
+
+
 def plan_import(settings: Settings, *, layout: str) -> ImportPlan:
     """What `import_features` would do, of files in one of LAYOUTS. Raises TilebankError when nothing can be taken."""
+    assert_importable(settings)
     table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
     return import_plan_of(settings, table, layout=layout)
 
 
 def import_plan_of(settings: Settings, table: Instances | None, *, layout: str) -> ImportPlan:
     """The plan against an open table, or none yet."""
-    if not settings.dataset.made_elsewhere:
-        raise ConfigError(
-            f"dataset {settings.dataset.name!r} is read from its images; copy conf/datasets/features.yaml to"
-            " conf/datasets/<name>.yaml, and import into that"
-        )
     adapter = Features(settings.dataset)
     owners = adapter.read_owners()
     files = list_slides(settings.dataset.root, layout=layout, encoder=settings.encoder.name)

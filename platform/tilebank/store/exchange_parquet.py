@@ -5,6 +5,7 @@ A bag is never cut: a shard ends after the bag that fills it. Which bags are the
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,7 +44,7 @@ class ShardWriter:
         for first in bags:
             with self._shard() as writer:
                 held = 0
-                for row, instances in _chained(first, bags):
+                for row, instances in chain([first], bags):
                     table = self._rows(row, instances)
                     writer.write_table(table)
                     held += table.num_rows * self._card.dim * 2
@@ -102,10 +103,3 @@ def write_dataset_card(folder: Path, card: ExportCard) -> None:
 
 def _shards(folder: Path, split: Split) -> list[Path]:
     return sorted((folder / "data").glob(f"{split.value}-[0-9]*.parquet"))
-
-
-def _chained(
-    first: tuple[LabelRow, pa.Table], others: Iterator[tuple[LabelRow, pa.Table]]
-) -> Iterator[tuple[LabelRow, pa.Table]]:
-    yield first
-    yield from others

@@ -67,12 +67,12 @@ class Store:
     def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
         """The same where they are already there; writes nothing."""
         instances, failures = (self._standing(table_name(one, dataset, encoder)) for one in ("instances", "failures"))
-        return Instances(instances, failures) if instances and failures else None
+        return None if instances is None or failures is None else Instances(instances, failures)
 
     def read_licence(self, dataset: str, encoder: str) -> dict[str, str]:
         """The tag that the instances of one dataset and encoder inherited; nothing where there are none."""
         table = self._standing(table_name("instances", dataset, encoder))
-        return read_tags(table.schema) if table else {}
+        return {} if table is None else read_tags(table.schema)
 
     def write_labels(self, dataset: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]) -> None:
         """Replace the labels of the tasks that `rows` are about; other tasks stay."""
@@ -111,7 +111,7 @@ class Store:
         name = table_name("imports", dataset, encoder)
         try:
             table = self._standing(name)
-            rows: list[dict[str, str]] = table.to_table().to_pylist() if table else []
+            rows: list[dict[str, str]] = [] if table is None else table.to_table().to_pylist()
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
         return sorted(rows, key=lambda row: row["fingerprint"])
