@@ -14,8 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from tilebank.flows.command import Summary, job_parser, run_job, settings_of
-from tilebank.flows.exchange import ACTIONS, EXPORTS, IMPORTS, Request, exchange
-from tilebank.terms import Split
+from tilebank.flows.exchange import ACTIONS, EXPORTS, IMPORTS, SPLITS, Request, exchange
 
 EXAMPLES = """examples:
   python jobs/exchange.py import --from trident --root job_dir --dataset features --encoder uni_v1 --labels labels.csv
@@ -38,11 +37,11 @@ def main() -> int:
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help="import or export")
     sources, targets = ("; ".join(f"{name}: {what}" for name, what in kinds.items()) for kinds in (IMPORTS, EXPORTS))
     parser.add_argument("--from", dest="source", choices=IMPORTS, metavar="LAYOUT", help=f"import: {sources}")
-    parser.add_argument("--labels", metavar="CSV", help="import: slide_id, patient_id or case_id, label, ...")
+    parser.add_argument("--labels", metavar="CSV", help="of slides: slide_id, patient_id or case_id, label, ...")
     parser.add_argument("--bag", choices=("slide", "patient"), help="import: what a bag is (as conf says: slide)")
     parser.add_argument("--plan", action="store_true", help="import: look only")
     parser.add_argument("--to", dest="target", choices=EXPORTS, metavar="LAYOUT", help=f"export: {targets}")
-    parser.add_argument("--split", type=Split, choices=list(Split), default=Split.TRAIN, help="export (default train)")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="export: which split (default train)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="export: where to, on this machine")
     parser.add_argument("--licence-allows", action="store_true", help="export though it is not redistributable")
     return run_job(parser, flow, show=print)

@@ -57,7 +57,7 @@ def brought_in(settings: Settings, layout: str) -> ImportSummary:
 
 
 def handed_out(settings: Settings, target: str, out: Path, split: Split = Split.TRAIN, **more: bool) -> ExportSummary:
-    request = Request("export", target=target, task="label", out=out, split=split, licence_allows=True)
+    request = Request("export", target=target, task="label", out=out, split=split.value, licence_allows=True)
     summary = exchange(settings, replace(request, **more))
     assert isinstance(summary, ExportSummary)
     return summary
@@ -375,8 +375,10 @@ def test_what_is_not_said_or_does_not_fit_together_is_asked_for(study: MakeStudy
     with pytest.raises(DatasetError, match="has no images, only features that were made elsewhere"):
         extract(settings)
     assert not Path(settings.store).exists()
-    for name in ("texture", "a--b", "a/b"):
-        with pytest.raises(ConfigError, match="name the encoder that made the features"):
+    with pytest.raises(ConfigError, match="name the encoder that made the features with --encoder"):
+        exchange(study(tmp_path, encoder="texture"), Request("import", source="clam"))
+    for name in ("a--b", "a/b"):
+        with pytest.raises(ConfigError, match="an encoder that ran elsewhere is named in letters"):
             study(tmp_path, encoder=name)
 
 

@@ -66,7 +66,7 @@ MISTAKES = {
         ("nothing below {tmp}/hollow looks like clam", "--from"),
     ),
     "an encoder without a name": Mistake(
-        "tune_head --dataset features", 2, ("--encoder texture: name the encoder that made the features",)
+        "exchange import --from clam --dataset features --root {tmp}", 2, ("name the encoder that made the features",)
     ),
     "unwritable store": Mistake(
         "extract --root {phantom} --store {tmp}/file/store",

@@ -12,19 +12,20 @@ from tilebank.store.exchange_layouts import LAYOUTS
 from tilebank.terms import Split
 
 IMPORTS = {name: layout.what for name, layout in LAYOUTS.items()}
+SPLITS = tuple(split.value for split in Split)
 ACTIONS = ("import", "export")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: an action of ACTIONS and what it needs. source: of IMPORTS, target: of EXPORTS."""
+    """What is asked for: an action of ACTIONS, a source of IMPORTS or a target of EXPORTS, and what they need."""
 
     action: str
     source: str | None = None
     plan: bool = False
     target: str | None = None
     task: str = ""
-    split: Split = Split.TRAIN
+    split: str = "train"
     out: Path | None = None
     licence_allows: bool = False
 
@@ -38,5 +39,5 @@ def exchange(settings: Settings, request: Request) -> ImportPlan | ImportSummary
         return work(settings, layout=request.source)
     if not request.target or request.out is None:
         raise ConfigError(f"export needs --to LAYOUT, one of {', '.join(EXPORTS)}, and --out FOLDER")
-    wanted = ExportRequest(request.target, request.split, request.out, licence_allows=request.licence_allows)
+    wanted = ExportRequest(request.target, Split(request.split), request.out, licence_allows=request.licence_allows)
     return export_features(settings, wanted, task=request.task)

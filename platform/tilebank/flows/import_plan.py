@@ -10,7 +10,7 @@ from tilebank.datasets.features import Features
 from tilebank.datasets.folder import unplaced_id
 from tilebank.errors import ConfigError, DatasetError, ImageError
 from tilebank.flows.command import aligned
-from tilebank.flows.settings import Settings
+from tilebank.flows.settings import Choices, Settings
 from tilebank.store.exchange import SlideFile, SlideHeader, declared_fingerprint
 from tilebank.store.exchange_files import read_header
 from tilebank.store.exchange_layouts import LAYOUTS, list_slides
@@ -93,11 +93,16 @@ class ImportPlan:
 
 
 def assert_importable(settings: Settings) -> None:
-    """Raise ConfigError for a dataset that is encoded here: its vectors and foreign ones never share a table."""
+    """Raise ConfigError for a dataset that is encoded here, whose vectors and foreign ones never share a table."""
     if not settings.dataset.made_elsewhere:
         raise ConfigError(
             f"dataset {settings.dataset.name!r} is read from its images; copy conf/datasets/features.yaml to"
             " conf/datasets/<name>.yaml, and import into that"
+        )
+    if settings.encoder.name == Choices().encoder:
+        raise ConfigError(
+            f"name the encoder that made the features with --encoder (it is {settings.encoder.name}, which runs here);"
+            " any name will do, it needs no file in conf/encoders"
         )
 
 

@@ -211,10 +211,9 @@ def _listed_heads(tree: Tree) -> list[str]:
 
 def _foreign_encoder(name: str) -> Tree:
     """The settings of an encoder that is known by name alone: it needs no file, for nothing here runs it."""
-    if name == Choices().encoder or not FOREIGN_NAME.fullmatch(name):
+    if not FOREIGN_NAME.fullmatch(name):
         raise ConfigError(
-            f"--encoder {name}: name the encoder that made the features, in letters, digits, dots and dashes; it needs"
-            " no file in conf/encoders"
+            f"--encoder {name}: an encoder that ran elsewhere is named in letters, digits, dots, _ and single dashes"
         )
     return asdict(foreign_encoder(name))
 

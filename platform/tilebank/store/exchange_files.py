@@ -63,7 +63,7 @@ def _opened(file: SlideFile, *, keys: Sequence[str]) -> Iterator[_Held]:
                 with _coords_beside(file.coords_uri) as coords:
                     yield _held(features, coords, said=attributes_of(opened, group, features))
                 return
-            coords = group.get("coords")
+            coords = group["coords"] if isinstance(group.get("coords"), h5py.Dataset) else None
             parts = [opened, group, *([coords] if coords is not None else []), features]
             yield _held(features, coords, said=attributes_of(*parts))
     except (OSError, KeyError, RuntimeError, ValueError) as error:
