@@ -162,6 +162,15 @@ class LabelRow:
     rule: str
 
 
+@dataclass(frozen=True)
+class SlideOwner:
+    """Whose a slide of features made elsewhere is. `breast_id` names its bag: the slide itself, or its patient."""
+
+    patient_id: str
+    exam_id: str
+    breast_id: str
+
+
 def breast_id_of(exam_id: str, laterality: Laterality) -> str:
     """The bag's id: one side in one exam."""
     return f"{exam_id}_{laterality.value}"

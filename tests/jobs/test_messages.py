@@ -35,7 +35,7 @@ MISTAKES = {
         (
             "unknown dataset 'phantm'",
             "did you mean 'phantom'?",
-            "known: cbis, cmmd, embed, folder, phantom, rsna, vindr",
+            "known: cbis, cmmd, embed, features, folder, phantom, rsna, vindr",
         ),
     ),
     "misspelt --set": Mistake(
@@ -56,6 +56,18 @@ MISTAKES = {
         "extract --root {phantom} --set extraction.images_per_task=0", 2, ("extraction.images_per_task",)
     ),
     "empty folder": Mistake("extract --dataset folder --root {tmp}/hollow", 1, ("no DICOM file below {tmp}/hollow",)),
+    "features without a layout": Mistake(
+        "exchange import --dataset features --encoder uni --root {tmp}", 2, ("import needs --from LAYOUT",)
+    ),
+    "an unknown layout": Mistake("exchange export --to zip --out {tmp}/x", 2, ("argument --to", "'zip'", "'clam'")),
+    "no features": Mistake(
+        "exchange import --from clam --dataset features --encoder uni --root {tmp}/hollow",
+        1,
+        ("nothing below {tmp}/hollow looks like clam", "--from"),
+    ),
+    "an encoder without a name": Mistake(
+        "exchange import --from clam --dataset features --root {tmp}", 2, ("name the encoder that made the features",)
+    ),
     "unwritable store": Mistake(
         "extract --root {phantom} --store {tmp}/file/store",
         1,

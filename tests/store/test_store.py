@@ -172,7 +172,7 @@ def test_what_is_not_there_is_named_with_what_to_do(store: Store, table: Instanc
     table.commit(image_rows("i1", "E1_L", tiles=1))
     with pytest.raises(StoreError, match="holds no vector under the fingerprint f9 .it holds f1"):
         reader(store, fingerprint="f9")
-    with pytest.raises(StoreError, match=r"1 breasts have no stored view, such as \['E9_L'\]"):
+    with pytest.raises(StoreError, match=r"1 breasts have no stored vector, such as \['E9_L'\]"):
         reader(store).read_bags(["E1_L", "E9_L"])
 
 

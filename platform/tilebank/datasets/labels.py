@@ -94,6 +94,7 @@ TASKS: Mapping[str, Task] = {
         Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _yes_no),
         Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present),
         Task("calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present),
+        Task("label", "label", "0 or 1", "as the table's 0 or 1 in its column label", _yes_no),
         Task("density", "density", LETTER, DENSITY_RULE, _density, classes=4),
     )
 }

@@ -5,11 +5,12 @@ import os
 from tilebank.datasets.cbis import Cbis
 from tilebank.datasets.cmmd import Cmmd
 from tilebank.datasets.embed import Embed
+from tilebank.datasets.features import Features
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import Pseudonymised, key_check, read_key
 from tilebank.datasets.rsna import Rsna
-from tilebank.datasets.study import Dataset, DatasetConfig
+from tilebank.datasets.study import MADE_ELSEWHERE, Dataset, DatasetConfig
 from tilebank.datasets.vindr import Vindr
 from tilebank.errors import ConfigError
 
@@ -17,6 +18,7 @@ DATASETS: dict[str, type[Dataset]] = {
     "cbis": Cbis,
     "cmmd": Cmmd,
     "embed": Embed,
+    MADE_ELSEWHERE: Features,
     "folder": Folder,
     "phantom": Phantom,
     "rsna": Rsna,

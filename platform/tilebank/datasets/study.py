@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.terms import FailureRow, Finding, ImageHeader, ManifestRow
 
+MADE_ELSEWHERE = "features"  # the adapter of datasets that hold vectors alone
+
 
 @dataclass(frozen=True)
 class DatasetConfig:
@@ -16,6 +18,8 @@ class DatasetConfig:
     names the exam, `accession_number` or `study_uid` (adapter `folder`); licence: its name; redistributable: whether
     vectors and heads made from it may be shared: tables and heads inherit both. ids: `plain`, or `keyed-hash` to
     replace patient and exam ids by a hash under the key in TILEBANK_ID_KEY. intake: which images are asked for.
+    bag: what a bag is, a `slide` or a `patient`; fingerprint: which of several imports is read, empty where there is
+    one (adapter `features`).
     """
 
     name: str
@@ -27,6 +31,17 @@ class DatasetConfig:
     exam_key: Literal["accession_number", "study_uid"] = "accession_number"
     ids: Literal["plain", "keyed-hash"] = "plain"
     intake: IntakeConfig = field(default_factory=IntakeConfig)
+    bag: Literal["slide", "patient"] = "slide"
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.made_elsewhere and self.ids != "plain":
+            raise ValueError("adapter features takes ids: plain; slides are known by the names of their files")
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether there are vectors alone, which were encoded by somebody else."""
+        return self.adapter == MADE_ELSEWHERE
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,22 @@ class EncoderConfig:
     architecture: Mapping[str, Any] | None = None
 
 
+def foreign_encoder(name: str) -> EncoderConfig:
+    """An encoder that ran elsewhere: its name says which, its settings and the dimension stand with its vectors."""
+    return EncoderConfig(
+        name=name,
+        loader="none",
+        input_size_px=0,
+        dim=0,
+        output="",
+        preprocess=PreprocessSpec(mean=(), std=(), channels=1),
+        l2_normalise=False,
+        dtype="float32",
+        batch_size=0,
+        licence="unknown",
+    )
+
+
 class Encoder(Protocol):
     """A loaded encoder."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tilebank.flows.bench_loops import Course, run_alone, run_loop
 from tilebank.flows.bench_measure import Bench, BenchRow, PartResult, compared, counted
 from tilebank.flows.bench_ray import RayRun, run_ray, transport_rows
-from tilebank.flows.bench_reference import MISSING, run_reference
+from tilebank.flows.bench_reference import run_reference
 from tilebank.flows.bench_study import study_images
 from tilebank.flows.settings import Settings
 
@@ -32,12 +32,12 @@ def bench_extract(bench: Bench) -> PartResult:
     rows += [*run.memory.peak_rows(what="extract, peak memory"), *_loop_memory(loops, reference)]
     rows += run.memory.driver_rows(what="extract, driver's memory", early=_early(run.course))
     rows += transport_rows(run.transport, what="extract, object store")
-    return PartResult(tuple(rows), _how(settings, bench, run=run, loop_images=len(some), left_out=reference is None))
+    return PartResult(tuple(rows), _how(settings, bench, run=run, loop_images=len(some)))
 
 
-def _speed_rows(encoder: list[_Rate], loops: list[Course], *, run: RayRun, reference: Course | None) -> list[BenchRow]:
+def _speed_rows(encoder: list[_Rate], loops: list[Course], *, run: RayRun, reference: Course) -> list[BenchRow]:
     """Whole runs; the same after their start-up, where all have such a time; and the three ratios that matter."""
-    courses = [*loops, run.course, *([reference] if reference else [])]
+    courses = [*loops, run.course, reference]
     rows = _against_loop("extract, whole run", [(each.variant, each.whole_rate) for each in courses], courses, run)
     rates, when = [(each.variant, each.whole_rate) for each in courses], "whole run"
     if all(each.later_rate for each in courses):
@@ -48,8 +48,7 @@ def _speed_rows(encoder: list[_Rate], loops: list[Course], *, run: RayRun, refer
     through_ray, best = run.course.variant, max(encoder, key=lambda one: one[1])
     pairs = [("c / b", (through_ray, by_name[through_ray]), (loop, by_name[loop]))]
     pairs.append(("a / c", best, (through_ray, by_name[through_ray])))
-    if reference:
-        pairs.append(("c / d", (through_ray, by_name[through_ray]), (reference.variant, by_name[reference.variant])))
+    pairs.append(("c / d", (through_ray, by_name[through_ray]), (reference.variant, by_name[reference.variant])))
     return rows + [
         BenchRow(f"extract, {when}: ratios", name, rate, "images/s", rate / base, to, f"{of} to {base:.2f} images/s")
         for name, (of, rate), (to, base) in pairs
@@ -66,10 +65,9 @@ def _against_loop(what: str, rates: list[_Rate], started: list[Course], run: Ray
     return compared(what, variants, unit="images/s", reference=max(loops, key=lambda one: one[1])[0])
 
 
-def _loop_memory(loops: list[Course], reference: Course | None) -> list[BenchRow]:
+def _loop_memory(loops: list[Course], reference: Course) -> list[BenchRow]:
     """The processes beside Ray, against the first loop's."""
-    courses = [*loops, *([reference] if reference else [])]
-    variants = [(each.variant, each.peak_bytes / 1e6, "one process") for each in courses]
+    variants = [(each.variant, each.peak_bytes / 1e6, "one process") for each in (*loops, reference)]
     return compared("extract, peak memory beside Ray", variants, unit="MB", reference=loops[0].variant)
 
 
@@ -79,7 +77,7 @@ def _early(course: Course) -> tuple[float, int]:
     return next(mark for mark in course.marks if mark[1] >= least)
 
 
-def _how(settings: Settings, bench: Bench, *, run: RayRun, loop_images: int, left_out: bool) -> str:
+def _how(settings: Settings, bench: Bench, *, run: RayRun, loop_images: int) -> str:
     extraction, sizes = settings.extraction, bench.sizes
     device = (
         f"{counted(run.gpus, 'GPU')}" if run.gpus else f"{counted(max(1, int(extraction.encoder_cpus)), 'thread')} each"
@@ -91,7 +89,7 @@ def _how(settings: Settings, bench: Bench, *, run: RayRun, loop_images: int, lef
         f"(c) with {counted(run.encoders, 'encoder')}, {device}, commits of {extraction.commit_images}",
         "1 run each",
     ]
-    return "; ".join([*parts, *([MISSING] if left_out else [])])
+    return "; ".join(parts)
 
 
 def _with_early_commits(settings: Settings) -> Settings:

@@ -6,9 +6,9 @@ fingerprint and cannot resume.
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import groupby
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,15 +23,11 @@ from tilebank.imaging.reader import Mammogram
 from tilebank.imaging.tiling import cut_tiles, plan_tiles, plan_view
 from tilebank.terms import ManifestRow, TileBox
 
-MISSING = "(d) the reference way was left out: h5py is not installed; run make venv"
-
 Plan = Callable[[Mammogram], list[TileBox]]
 
 
-def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> Course | None:
-    """The reference way through the images; None where h5py is not installed."""
-    if find_spec("h5py") is None:
-        return None
+def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> Course:
+    """The reference way through the images."""
     request = LoopRequest(settings, images, join_uri(settings.home, "reference.h5"))
     began_s = time.perf_counter()
     (course,) = in_processes(_reference, [request], threads=threads)
@@ -39,8 +35,6 @@ def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, thread
 
 
 def _reference(request: LoopRequest) -> Course:
-    import h5py
-
     settings, size_px = request.settings, request.settings.encoder.input_size_px
     encoder = load_reference(settings.encoder)
 

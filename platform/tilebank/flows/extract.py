@@ -18,7 +18,7 @@ from tilebank.flows.command import aligned
 from tilebank.flows.extract_plan import FILTER, ExtractionPlan, plan_of
 from tilebank.flows.settings import Settings
 from tilebank.flows.stages import FAILURE_COLUMNS, instance_rows
-from tilebank.flows.stream import encode_images
+from tilebank.flows.stream import encode_images, read_manifest
 from tilebank.store.lease import hold_lease
 from tilebank.store.schema import table_name
 from tilebank.store.tables import Instances, Store
@@ -83,6 +83,8 @@ def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool 
     """
     began = time.perf_counter()
     store, dataset, encoder = Store(settings.store), settings.dataset.name, settings.encoder
+    if settings.dataset.made_elsewhere:
+        read_manifest(settings)  # which says that there is nothing to encode, before a table is made
     store.assert_writable()
     with hold_lease(settings.store, table_name("instances", dataset, encoder.name)) as lease:
         table = store.open_instances(

@@ -25,7 +25,7 @@ def group_breasts(views: Iterable[StoredView], facts: Truth, breast_ids: Sequenc
             seen[view.breast_id].append(view)
     known = [facts.get(breast_id, {}) for breast_id in breast_ids]
     columns = {
-        "views": tuple(views_there(view.view for view in seen[breast_id]) for breast_id in breast_ids),
+        "views": tuple(_views_there(seen[breast_id]) for breast_id in breast_ids),
         "vendor": tuple(_only(view.manufacturer for view in seen[breast_id]) for breast_id in breast_ids),
         "image kind": tuple(_only(view.image_kind for view in seen[breast_id]) for breast_id in breast_ids),
         "density": tuple(_density(fact) for fact in known),
@@ -40,6 +40,10 @@ def views_there(views: Iterable[str]) -> str:
     if {"CC", "MLO"} <= there:
         return "CC and MLO"
     return "CC, no MLO" if "CC" in there else "MLO, no CC" if "MLO" in there else "neither CC nor MLO"
+
+
+def _views_there(seen: Sequence[StoredView]) -> str:
+    return views_there(view.view for view in seen) if seen else ""  # a bag of tiles that were made elsewhere
 
 
 def age_band(text: str) -> str:

@@ -102,8 +102,8 @@ def maintain(settings: Settings, request: Request) -> Inventory | Verdict | Deed
         return Inventory(settings.store, list_tables(settings.store))
     dataset, encoder = settings.dataset.name, settings.encoder
     if request.action == "verify":
-        unit = encoder.l2_normalise
-        return Verdict(verify_instances(settings.store, dataset, encoder=encoder.name, unit_norm=unit))
+        unit, views = encoder.l2_normalise, not settings.dataset.made_elsewhere
+        return Verdict(verify_instances(settings.store, dataset, encoder=encoder.name, unit_norm=unit, views=views))
     asked = request.action == "drop" and not request.yes and not request.plan
     target = Target(settings.store, dataset, encoder.name, plan=request.plan or asked)
     return Deeds(request.action, _upkeep(target, request), asked)
@@ -139,7 +139,13 @@ def _table_lines(table: StoredTable) -> list[tuple[str, str]]:
         ("  on disk", f"{table.bytes / 1e6:.1f} MB, {table.versions} versions, the newest {table.version}"),
         ("  licence", f"{table.licence or 'not said'}, redistributable: {table.redistributable or 'not said'}"),
     ]
-    rows += [(f"  {one.fingerprint}", f"{one.images} images, {one.tiles} tiles") for one in table.extracted]
+    rows += [
+        (
+            f"  {one.fingerprint}",
+            f"{one.images} images, {one.tiles} tiles" if one.images else f"{one.tiles} tiles alone",
+        )
+        for one in table.extracted
+    ]
     return [*rows, *([("  lease", table.holder)] if table.holder else [])]
 
 

@@ -1,7 +1,8 @@
 """The whole configuration of a run as one frozen tree, each part defined beside the component that it sets."""
 
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from tilebank.config import ChosenBy, Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
 from tilebank.datasets.registry import identity_of_ids
 from tilebank.datasets.splits import SplitConfig
-from tilebank.datasets.study import DatasetConfig
+from tilebank.datasets.study import MADE_ELSEWHERE, DatasetConfig
 from tilebank.encoders.registry import identity_of
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.spec import EncoderConfig, foreign_encoder
 from tilebank.errors import ConfigError
 from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of
@@ -23,6 +24,7 @@ from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
 from tilebank.mil.fit import FitConfig
 from tilebank.mil.heads import HEADS, HeadConfig
 
+FOREIGN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")  # two dashes part the names of tables
 UPLOADED = "runtime_resources"  # the folder under which Ray unpacks a submitted working directory
 
 AnyHead = Annotated[HeadConfig, ChosenBy("name", {name: kind.config for name, kind in HEADS.items()})]
@@ -130,8 +132,16 @@ class Settings(BaseModel):
     def fingerprint(self) -> str:
         """The hash of everything that shapes a vector or names its bag.
 
-        Raises EncoderError when the weights cannot be named, ConfigError for keyed ids without a key.
+        Raises EncoderError when the weights cannot be named, ConfigError for keyed ids without a key, and for vectors
+        made elsewhere unless `dataset.fingerprint` names them (see flows/made_elsewhere.py).
         """
+        if self.dataset.made_elsewhere:
+            if not self.dataset.fingerprint:
+                raise ConfigError(
+                    f"vectors of dataset {self.dataset.name!r} are made elsewhere: nothing here can encode its images;"
+                    f" bring them in with: python jobs/exchange.py import --dataset {self.dataset.name}"
+                )
+            return self.dataset.fingerprint
         return fingerprint_of(
             {
                 "reader": {"version": [READER_VERSION, INTENSITY_VERSION], "config": self.reader},
@@ -172,7 +182,10 @@ def load_settings(choices: Choices) -> Settings:
         ("head", choices.head),
         ("search", choices.search),
     ):
-        section, sources[part] = read_conf(f"{part}s" if part != "search" else "searches", name)
+        if part == "encoder" and tree["dataset"].get("adapter") == MADE_ELSEWHERE:
+            section, sources[part] = _foreign_encoder(name), f"--encoder {name}"
+        else:
+            section, sources[part] = read_conf(f"{part}s" if part != "search" else "searches", name)
         tree[part] = section if part == "head" else {"name": name, **section}
     tree["head_name"] = choices.head  # of its file: several heads share one architecture, which is `head.name`
     for key in ("home", "store", "tracking", "artifacts"):
@@ -196,6 +209,15 @@ def _listed_heads(tree: Tree) -> list[str]:
     """The heads that the search names, all read before anything is started; a value of another shape is found later."""
     heads = tree["search"].get("heads")
     return [name for name in heads if isinstance(name, str)] if isinstance(heads, list) else []
+
+
+def _foreign_encoder(name: str) -> Tree:
+    """The settings of an encoder that is known by name alone: it needs no file, for nothing here runs it."""
+    if not FOREIGN_NAME.fullmatch(name):
+        raise ConfigError(
+            f"--encoder {name}: an encoder that ran elsewhere is named in letters, digits, dots, _ and single dashes"
+        )
+    return asdict(foreign_encoder(name))
 
 
 def _place_paths(tree: Tree) -> None:

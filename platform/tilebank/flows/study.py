@@ -14,6 +14,7 @@ from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
 from tilebank.datasets.study import DatasetConfig, Truth
 from tilebank.errors import ConfigError, DatasetError
+from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.settings import Settings
 from tilebank.mil.bags import BagBatch
 from tilebank.store.reader import BagArrays, Reader
@@ -70,7 +71,7 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
         settings.store,
         dataset=dataset,
         encoder=settings.encoder.name,
-        fingerprint=settings.fingerprint,
+        fingerprint=stored_fingerprint(settings),
         asked_for=partial(is_asked_for, intake=settings.dataset.intake),
     )
     breasts = reader.read_breasts()
@@ -127,7 +128,7 @@ def _read_truth(config: DatasetConfig, breasts: Sequence[Breast]) -> Truth:
         )
     if unknown := sorted(truth.keys() - known):
         # An owner's tables name more than anybody has downloaded; one's own table should not.
-        level = logging.WARNING if config.adapter == "folder" else logging.INFO
+        level = logging.WARNING if config.made_elsewhere or config.adapter == "folder" else logging.INFO
         said = "labels of %d of %d breasts have no images here, such as %s"
         logger.log(level, said, len(unknown), len(truth), ", ".join(unknown[:3]))
     return truth
@@ -136,6 +137,8 @@ def _read_truth(config: DatasetConfig, breasts: Sequence[Breast]) -> Truth:
 def _advice(config: DatasetConfig) -> str:
     if config.ids == "keyed-hash":
         return "set TILEBANK_ID_KEY to the key, and dataset.ids to what it was, when the images were extracted"
+    if config.made_elsewhere:
+        return f"check the slide ids in {config.labels}, and dataset.bag (it is {config.bag})"
     if config.adapter == "folder":
         return f"check the exam ids in {config.labels}, or --set dataset.exam_key=study_uid (it is {config.exam_key})"
     return f"check that the tables and the images below {config.root} are of one release"

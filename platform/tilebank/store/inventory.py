@@ -12,8 +12,8 @@ from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri
 from tilebank.store.commits import open_table, options_of
 from tilebank.store.lease import find_holder
+from tilebank.store.schema import read_tags
 
-TAG = b"tilebank."  # before the keys of a table's own metadata
 INSTANCES = "instances--"
 
 
@@ -78,7 +78,7 @@ def _described(store_uri: str, name: str) -> StoredTable:
     table = open_table(join_uri(store_uri, f"{name}.lance"))
     files = table.all_files().read_all()
     vector = table.schema.field("vector").type if "vector" in table.schema.names else None
-    tags = {key.removeprefix(TAG).decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    tags = read_tags(table.schema)
     return StoredTable(
         name=name,
         rows=int(table.count_rows()),

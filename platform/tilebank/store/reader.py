@@ -15,6 +15,7 @@ from tilebank.store.schema import quoted, table_name
 from tilebank.terms import InstanceKind
 
 LOOKED_UP = 1000  # breasts that a filter names one by one
+PLACED_BY = ("image_id", "kind", "x", "y")  # columns that decide an instance's place in its bag
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class BagArrays:
     """The vectors of some breasts, never padded. Bag b of the views is rows view_offsets[b]:view_offsets[b+1].
 
     view_features (Nv, D) float16, view_offsets (B+1,) int64; tile_features (Nt, D) float16, tile_offsets (B+1,) int64;
-    breast_ids in the order of the bags. Within a bag: by image id, then by the box from top to bottom, left to right.
+    breast_ids in the order of the bags. Within a bag: by image id, then by the box from top to bottom, left to right,
+    or by number where boxes are not known.
     """
 
     view_features: NDArray[np.float16]
@@ -106,11 +108,18 @@ class Reader:
         return "".join(f" AND NOT ({clause})" for clause in same)
 
     def read_breasts(self) -> list[StoredBreast]:
-        """Every breast that has at least a view, by breast_id."""
+        """Every breast that is stored, by breast_id: those with a view, or all where no view is stored at all."""
+        rows = self._breasts_among(" AND kind = 'view'") or self._breasts_among("")
+        return sorted((StoredBreast(**row) for row in rows), key=lambda breast: breast.breast_id)
+
+    def _breasts_among(self, clause: str) -> list[dict[str, str]]:
+        """The distinct breasts of the rows that `clause` leaves, counted batch by batch: a slide has many rows."""
         columns = ["patient_id", "exam_id", "breast_id", "laterality"]
-        rows = self._table.to_table(columns=columns, filter=f"{self._clause} AND kind = 'view'").to_pylist()
-        breasts = {StoredBreast(**row) for row in rows}
-        return sorted(breasts, key=lambda breast: breast.breast_id)
+        found = pa.table({name: pa.array([], pa.string()) for name in columns})
+        for batch in self._table.scanner(columns=columns, filter=self._clause + clause).to_batches():
+            found = pa.concat_tables([found, pa.table(batch)]).group_by(columns).aggregate([])
+        rows: list[dict[str, str]] = found.to_pylist()
+        return rows
 
     def read_views(self) -> list[StoredView]:
         """Every stored image of a breast, by breast_id and view; what was not known is an empty text."""
@@ -131,15 +140,15 @@ class Reader:
         if len(set(breast_ids)) != len(breast_ids):
             raise StoreError("a breast was asked for twice")
         clause = self._clause + self._among(breast_ids)
-        rows = self._table.to_table(columns=["breast_id", "image_id", "kind", "x", "y"], filter=clause)
+        rows = self._table.to_table(columns=["breast_id", *PLACED_BY], filter=clause)
         bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)
         is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
-        order = np.lexsort((rows["x"].to_numpy(), rows["y"].to_numpy(), _ranks(rows["image_id"]), bag, is_tile))
+        order = self._order(rows, clause, bag)
         order = order[bag[order] >= 0]
         views, tiles = order[~is_tile[order]], order[is_tile[order]]
-        missing = sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(bag[views])})
+        missing = sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(bag[order])})
         if missing:
-            raise StoreError(f"{len(missing)} breasts have no stored view, such as {missing[:3]}")
+            raise StoreError(f"{len(missing)} breasts have no stored vector, such as {missing[:3]}")
         features = self._read_vectors(clause, np.concatenate([views, tiles]), rows=rows.num_rows)
         return BagArrays(
             view_features=features[: len(views)],
@@ -148,6 +157,26 @@ class Reader:
             tile_offsets=_offsets(bag[tiles], bags=len(breast_ids)),
             breast_ids=tuple(breast_ids),
         )
+
+    def read_instances(self, breast_id: str) -> pa.Table:
+        """All that is stored of one breast's instances, views first, else in the order of its bag.
+
+        Columns: those of the instances table. Raises StoreError when it has none.
+        """
+        clause = self._clause + self._among([breast_id])
+        rows = self._table.to_table(filter=clause, scan_in_order=True)
+        if not rows.num_rows:
+            raise StoreError(f"breast {breast_id} has no stored vector")
+        return rows.take(self._order(rows, clause, np.zeros(rows.num_rows, np.int64)))
+
+    def _order(self, rows: pa.Table, clause: str, bag: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The places of `rows`, those of `clause`, in the order of BagArrays."""
+        is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
+        x, y = (pc.fill_null(rows[name], 0).to_numpy() for name in ("x", "y"))
+        if rows["x"].null_count:
+            ids = self._table.to_table(columns=["instance_id"], filter=clause)["instance_id"]
+            x = np.where(rows["x"].is_null().to_numpy(), _numbers(ids), x)
+        return np.lexsort((x, y, _ranks(rows["image_id"]), bag, is_tile))
 
     def _read_vectors(self, clause: str, wanted: NDArray[np.int64], *, rows: int) -> NDArray[np.float16]:
         """The vectors of the rows that `wanted` (n,) names by place, in its order. (n, D)
@@ -183,6 +212,12 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:
     rank = np.empty(len(coded.dictionary), dtype=np.int64)
     rank[pc.array_sort_indices(coded.dictionary).to_numpy()] = np.arange(len(rank))
     return np.asarray(rank[coded.indices.to_numpy()])
+
+
+def _numbers(instance_ids: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The number at the end of each id, `<image_id>#<number>`. (N,)"""
+    parts = pc.extract_regex(instance_ids, r"#(?P<number>\d+)$")
+    return np.asarray(pc.cast(pc.struct_field(parts, "number"), pa.int64()).to_numpy())
 
 
 def _offsets(bag: NDArray[np.int64], *, bags: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+TAG = "tilebank."  # before the keys of a table's own metadata
 INSTANCE_INDICES = ("breast_id", "exam_id", "image_id")
 
 _TEXT, _PX = pa.string(), pa.int32()
@@ -17,6 +18,8 @@ SEEN = pa.schema(
 FAILURES = pa.schema(
     [(name, _TEXT) for name in ("image_id", "uri", "stage", "error_class", "reason", "fingerprint")],
 )
+# What was declared of vectors that were made elsewhere, one row a fingerprint; `provenance` is a JSON object.
+IMPORTS = pa.schema([(name, _TEXT) for name in ("fingerprint", "layout", "provenance", "source")])
 LABELS = pa.schema(
     [
         ("dataset", _TEXT),
@@ -65,6 +68,11 @@ def instances_schema(dim: int) -> pa.Schema:
             *SEEN,
         ]
     )
+
+
+def read_tags(schema: pa.Schema) -> dict[str, str]:
+    """A table's own metadata: its licence, and whether it may be passed on."""
+    return {key.decode().removeprefix(TAG): value.decode() for key, value in (schema.metadata or {}).items()}
 
 
 def quoted(text: str) -> str:

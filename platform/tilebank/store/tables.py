@@ -11,12 +11,24 @@ from functools import partial
 import lance
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri, write_bytes
 from tilebank.store.commits import Guard, append_once, open_table, options_of, repeat, unguarded
 from tilebank.store.indices import build_indices
-from tilebank.store.schema import FAILURES, LABELS, PREDICTIONS, SPLITS, instances_schema, quoted, table_name
+from tilebank.store.schema import (
+    FAILURES,
+    IMPORTS,
+    LABELS,
+    PREDICTIONS,
+    SPLITS,
+    TAG,
+    instances_schema,
+    quoted,
+    read_tags,
+    table_name,
+)
 
 AT_ONCE = 500  # ids in one filter
 
@@ -54,12 +66,13 @@ class Store:
 
     def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
         """The same where they are already there; writes nothing."""
-        names = (table_name("instances", dataset, encoder), table_name("failures", dataset, encoder))
-        places = [join_uri(self.uri, f"{name}.lance") for name in names]
-        try:
-            return Instances(*map(open_table, places)) if all(map(exists, places)) else None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"cannot open table {names[0]} in {self.uri}: {error}") from error
+        instances, failures = (self._standing(table_name(one, dataset, encoder)) for one in ("instances", "failures"))
+        return None if instances is None or failures is None else Instances(instances, failures)
+
+    def read_licence(self, dataset: str, encoder: str) -> dict[str, str]:
+        """The tag that the instances of one dataset and encoder inherited; nothing where there are none."""
+        table = self._standing(table_name("instances", dataset, encoder))
+        return {} if table is None else read_tags(table.schema)
 
     def write_labels(self, dataset: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]) -> None:
         """Replace the labels of the tasks that `rows` are about; other tasks stay."""
@@ -72,14 +85,13 @@ class Store:
     def read_splits(self, dataset: str, *, task: str, scheme: str) -> dict[str, str]:
         """patient_id -> split as written for this task and scheme; empty where there is none. Writes nothing."""
         name = table_name("splits", dataset)
-        place = join_uri(self.uri, f"{name}.lance")
+        table = self._standing(name)
+        if table is None:
+            return {}
+        if "scheme" not in table.schema.names:
+            raise StoreError(f"{table.uri} comes from an earlier version; delete it, and splits are planned anew")
         clause = f"task = {quoted(task)} AND scheme = {quoted(scheme)}"
         try:
-            if not exists(place):
-                return {}
-            table = open_table(place)
-            if "scheme" not in table.schema.names:
-                raise StoreError(f"{place} comes from an earlier version; delete it, and splits are planned anew")
             rows = table.to_table(columns=["patient_id", "split"], filter=clause).to_pylist()
         except (OSError, ValueError) as error:
             raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
@@ -87,6 +99,22 @@ class Store:
         if len(splits) < len(rows):
             raise StoreError(f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); drop it")
         return splits
+
+    def write_imports(
+        self, dataset: str, encoder: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]
+    ) -> None:
+        """Keep what is declared of vectors made elsewhere; what was declared under another fingerprint stays."""
+        self._replace(table_name("imports", dataset, encoder), IMPORTS, rows, keys=("fingerprint",), licence=licence)
+
+    def read_imports(self, dataset: str, encoder: str) -> list[dict[str, str]]:
+        """The rows of `write_imports`, by fingerprint; none where nothing was imported. Writes nothing."""
+        name = table_name("imports", dataset, encoder)
+        try:
+            table = self._standing(name)
+            rows: list[dict[str, str]] = [] if table is None else table.to_table().to_pylist()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+        return sorted(rows, key=lambda row: row["fingerprint"])
 
     def write_predictions(
         self, dataset: str, encoder: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]
@@ -120,6 +148,14 @@ class Store:
             table.uri,
             what="replace rows",
         )
+
+    def _standing(self, name: str) -> lance.LanceDataset | None:
+        """The table where it is already there."""
+        place = join_uri(self.uri, f"{name}.lance")
+        try:
+            return open_table(place) if exists(place) else None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
 
     def _table(self, name: str, schema: pa.Schema, licence: Mapping[str, str]) -> lance.LanceDataset:
         """The table; a missing one is made through LanceDB, so that any LanceDB client finds it."""
@@ -158,6 +194,15 @@ class Instances:
         """Ids of the images whose view row stands under this fingerprint: those that are stored whole."""
         clause = f"fingerprint = {quoted(fingerprint)} AND kind = 'view'"
         return {row["image_id"] for row in self._read(self._instances, ["image_id"], clause)}
+
+    def stored_images(self, fingerprint: str) -> set[str]:
+        """Ids of all images with a row under this fingerprint: with or without a view, they are stored whole."""
+        scanner = self._instances.scanner(columns=["image_id"], filter=f"fingerprint = {quoted(fingerprint)}")
+
+        def read() -> set[str]:
+            return {one for batch in scanner.to_batches() for one in pc.unique(batch["image_id"]).to_pylist()}
+
+        return repeat(read, self.uri, what="read rows")
 
     def failed_images(self, fingerprint: str) -> dict[str, str]:
         """image_id -> `stage/error_class` of the images that failed under this fingerprint."""
@@ -223,7 +268,7 @@ def _in_filters(ids: Collection[str]) -> Iterator[str]:
 
 
 def _metadata(licence: Mapping[str, str]) -> dict[str, str]:
-    return {f"tilebank.{key}": value for key, value in licence.items()}
+    return {f"{TAG}{key}": value for key, value in licence.items()}
 
 
 def _as_set(rows: Sequence[Mapping[str, object]]) -> set[tuple[object, ...]]:

@@ -1,7 +1,8 @@
 """Whether a table of instances is whole: read once in batches, counted by image. Writes nothing, mends nothing.
 
 An image is stored whole when it has one view row, `<image_id>#0`, and its instances are numbered without gap or
-repetition, as many as its rows say that it has. Memory grows with the images, not with the rows.
+repetition, as many as its rows say that it has; a slide that was encoded elsewhere has no view, and is numbered
+likewise. Memory grows with the images, not with the rows.
 """
 
 from collections.abc import Iterator
@@ -47,15 +48,22 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: bool) -> Verified:
-    """Read everything and count. unit_norm: the encoder's vectors have length 1. Raises StoreError when unreadable."""
+def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: bool, views: bool = True) -> Verified:
+    """Read everything and count. Raises StoreError when unreadable.
+
+    unit_norm: the encoder's vectors have length 1. views: each image has one; slides made elsewhere are tiles alone.
+    """
     names = [table_name(table, dataset, encoder) for table in ("instances", "failures")]
     try:
         instances, failures = (open_table(join_uri(store_uri, f"{name}.lance")) for name in names)
         owners = _counted(instances, unit_norm=unit_norm)
         images = fold([owners], by=IMAGE)
         failed = failures.to_table(columns=list(IMAGE))
-        problems = [*_image_problems(instances, images), *_owner_problems(owners), _failed_too(images, failed)]
+        problems = [
+            *_image_problems(instances, images, expected_views=views),
+            *_owner_problems(owners),
+            _failed_too(images, failed),
+        ]
     except (OSError, ValueError) as error:
         raise StoreError(f"table {names[0]} in {store_uri} cannot be read whole: {error}") from error
     return Verified(
@@ -82,12 +90,13 @@ def _counted(table: lance.LanceDataset, *, unit_norm: bool) -> pa.Table:
     return fold(folded, by=(*IMAGE, *OWNERS))
 
 
-def _image_problems(table: lance.LanceDataset, images: pa.Table) -> Iterator[Problem]:
+def _image_problems(table: lance.LanceDataset, images: pa.Table, *, expected_views: bool) -> Iterator[Problem]:
     """What the counts of single images show."""
     rows, last = images["rows"].to_numpy(), images["last"].to_numpy()
     views, first = images["views"].to_numpy(), images["first_views"].to_numpy()
     wrong = {
-        "no view row": views == 0,
+        "no view row": (views == 0) & expected_views,
+        "a view where tiles alone are stored": (views > 0) & (not expected_views),
         "several view rows": views > 1,
         "the view is not instance #0": (views == 1) & (first == 0),
         "rows that are neither view nor tile": views + images["tiles"].to_numpy() != rows,
