@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tilebank.datasets.features import Features
+from tilebank.datasets.labels import label_breasts
 from tilebank.datasets.study import DatasetConfig
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import SlideOwner
@@ -63,7 +64,6 @@ def test_a_slide_that_the_table_does_not_name_has_no_owner(tmp_path: Path) -> No
     ("table", "bag", "says"),
     [
         ("case_id,slide_id,label\nP1,A,0\nP1,A.svs,1\n", "slide", "two different things about slide A"),
-        ("case_id,slide_id,label\nP1,A,0\nP1,B,1\n", "patient", "the slides of P1 differ in label"),
         ("case_id,slide_id,label\n,A,0\n", "slide", "slide A names no patient"),
         ("case_id,label\nP1,0\n", "slide", "a row names no slide; give the column slide_id"),
     ],
@@ -73,9 +73,15 @@ def test_tables_that_contradict_or_leave_out_are_refused(table: str, bag: str, s
         features(tmp_path, table, bag=bag).read_truth()
 
 
-def test_facts_that_no_task_asks_for_may_differ_between_a_patients_slides(tmp_path: Path) -> None:
-    adapter = features(tmp_path, "case_id,slide_id,label,scanner\nP1,A,0,x\nP1,B,0,y\n", bag="patient")
-    assert adapter.read_truth() == {"P1": {"label": "0"}}
+def test_slides_of_a_patient_that_differ_in_a_label_raise_where_it_is_asked_for(tmp_path: Path) -> None:
+    table = "case_id,slide_id,label,scanner,cancer\nP1,A,0,x,1\nP1,B,0,y,0\nP1,C,,y,0\n"
+    adapter = features(tmp_path, table, bag="patient")
+    truth = adapter.read_truth()
+    assert truth == {"P1": {"label": "0", "scanner": "x and y", "cancer": "0 and 1"}}
+    breasts = list(adapter.read_owners().values())
+    assert [row.label for row in label_breasts("label", breasts, truth=truth, dataset="slides")] == [0]
+    with pytest.raises(DatasetError, match="breast P1: cancer is '0 and 1', not 0 or 1; mend the table"):
+        label_breasts("cancer", breasts, truth=truth, dataset="slides")
 
 
 def test_there_are_no_images_to_extract_and_no_labels_without_a_table(tmp_path: Path) -> None:

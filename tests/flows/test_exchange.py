@@ -22,6 +22,7 @@ from tilebank.flows.export_features import ExportSummary
 from tilebank.flows.extract import extract
 from tilebank.flows.import_features import ImportSummary
 from tilebank.flows.import_plan import ImportPlan
+from tilebank.flows.made_elsewhere import assert_head_reads
 from tilebank.flows.maintain import Request as Upkeep
 from tilebank.flows.maintain import Verdict, maintain
 from tilebank.flows.settings import Choices, Settings, load_settings
@@ -390,3 +391,12 @@ def test_a_summary_is_json(study: MakeStudy, tmp_path: Path) -> None:
     written = json.loads(json.dumps(handed_out(settings, "clam", tmp_path / "out").as_dict()))
     assert written["card"]["tilebank_task"] == "label"
     assert Path(written["out"]).is_dir()
+
+
+def test_a_head_of_views_alone_is_refused_where_there_are_none(study: MakeStudy, tmp_path: Path) -> None:
+    settings = study(write_clam(tmp_path / "in", SLIDES), head="views_only")
+    brought_in(settings, "clam")
+    bags = open_study(settings, task="label").read(Split.TRAIN).as_batch()
+    with pytest.raises(ConfigError, match="head views_only reads nothing of dataset 'features': .* 0 views and"):
+        assert_head_reads(bags, settings)
+    assert_head_reads(bags, study(tmp_path / "in", head="tiles_only"))

@@ -6,7 +6,6 @@ A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV h
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.labels import TASKS
 from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.tables import given, read_table
 from tilebank.errors import DatasetError, ImageError
@@ -18,7 +17,6 @@ SLIDE_SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".czi", ".vms", ".vmu", ".bif", ".qptiff", ".isyntax", ".dcm"),
     *(".h5", ".npy", ".pt"),
 )
-FACTS = frozenset({task.fact for task in TASKS.values()} | {"split"})
 
 
 class Features:
@@ -35,24 +33,21 @@ class Features:
         )
 
     def read_truth(self) -> Truth:
-        """The facts of each bag. Those that the slides of one patient disagree on raise, or are left out if unused."""
+        """The facts of each bag. Where the slides of a patient differ in one, it is `0 and 1`, which no task takes."""
         if not self.config.labels:
             raise DatasetError(
                 f"dataset {self.config.name!r} has no labels; give a CSV with the columns slide_id, patient_id and"
                 " label (0 or 1) as --set dataset.labels=PATH"
             )
-        truth: dict[str, dict[str, str]] = {}
+        said: dict[str, dict[str, set[str]]] = {}
         for slide_id, row in self._rows().items():
-            breast_id = self._owner(slide_id, row).breast_id
-            facts = {name: text for name, text in row.items() if name not in (*SLIDE, *PATIENT, "exam_id")}
-            standing = truth.setdefault(breast_id, facts)
-            for name in [name for name in standing if standing[name] != facts[name]]:
-                if name in FACTS:
-                    raise DatasetError(
-                        f"{self.config.labels}: the slides of {breast_id} differ in {name}; mend the table"
-                    )
-                del standing[name]
-        return truth
+            facts = said.setdefault(self._owner(slide_id, row).breast_id, {})
+            for name in row.keys() - {*SLIDE, *PATIENT, "exam_id"}:
+                facts.setdefault(name, set()).update({row[name]} - {""})
+        return {
+            breast_id: {name: " and ".join(sorted(texts)) for name, texts in facts.items()}
+            for breast_id, facts in said.items()
+        }
 
     def read_findings(self) -> Sequence[Finding]:
         """None: no boxes are known."""

@@ -23,7 +23,7 @@ DIGITS = 16
 FACTS = frozenset(
     {
         # labels and what they are made of
-        *("birads", "density", "cancer", "pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
+        *("birads", "density", "cancer", "label", "pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
         *("masses", "calcifications", "asymmetries", "distortions", "difficult_negative", "implied_normal"),
         # how they may be used: the owner's split, and what confounds
         *("split", "years_to_last_followup", "exam_kind", "normal_male", "implant", "age", "site_id", "machine_id"),

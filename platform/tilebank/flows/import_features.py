@@ -28,7 +28,7 @@ from tilebank.store.schema import table_name
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow
 
-COMMIT_BYTES = 256 << 20  # of vectors that one commit holds, if it is not a single slide's
+COMMIT_BYTES = 128 << 20  # of vectors that one commit holds, if it is not a single slide's
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ def _read_and_commit(settings: Settings, table: Instances, plan: ImportPlan) -> 
             tally.slides += len(part.slides)
             tally.tiles += sum(rows.num_rows for rows in part.rows)
             tally.failures += part.failures
+            part.rows.clear()  # the next part is read while this one is still named
             bar.update(len(part.slides) + len(part.failures))
             bar.set_postfix(tiles=tally.tiles, failed=len(tally.failures))
     if tally.slides:

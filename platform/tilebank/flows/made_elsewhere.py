@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from tilebank.errors import ConfigError, StoreError
 from tilebank.flows.settings import Settings
+from tilebank.mil.bags import BagBatch
+from tilebank.mil.heads import build_head
 from tilebank.store.tables import Store
 
 
@@ -25,6 +27,16 @@ def stored_fingerprint(settings: Settings) -> str:
             f" are never mixed; choose one with --set dataset.fingerprint=...: {'; '.join(map(_described, rows))}"
         )
     return asked
+
+
+def assert_head_reads(bags: BagBatch, settings: Settings) -> None:
+    """Raise ConfigError for a head that would see nothing: one of views alone, of bags that hold tiles alone."""
+    head = build_head(settings.head, dim=bags.dim, seeds=[0])
+    if not head.relevant(bags).rows.any():
+        raise ConfigError(
+            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its bags hold"
+            f" {len(bags.view_features)} views and {len(bags.tile_features)} tiles; choose another with --head"
+        )
 
 
 def read_imports(settings: Settings) -> list[dict[str, str]]:

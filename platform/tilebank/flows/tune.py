@@ -7,6 +7,7 @@ import numpy as np
 
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
+from tilebank.flows.made_elsewhere import assert_head_reads
 from tilebank.flows.record import SearchSummary, champion_files, log_search, params_of, tags_of, trial_record
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Settings
@@ -33,6 +34,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
     run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
     with tracker.run(run_name, params=params_of(settings), tags=tags) as run_id:
         train, val = study.read(Split.TRAIN), study.read(Split.VAL)
+        assert_head_reads(train.as_batch(), settings)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
         search_began = time.perf_counter()

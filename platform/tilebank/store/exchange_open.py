@@ -1,6 +1,6 @@
 """Other tools' files, opened: HDF5 and NumPy arrays behind a path or a URI. Knows no layout. Never unpickles."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,12 +37,8 @@ def attributes_of(*held: h5py.HLObject) -> dict[str, str]:
     TRIDENT stores None as the text `None`: such an attribute says nothing and is left out. A whole number is the same
     whether it was kept as an integer or not.
     """
-    found = {name: _as_text(value) for each in held for name, value in _items(each.attrs)}
+    found = {name: _as_text(value) for each in held for name, value in each.attrs.items()}
     return {name: text for name, text in found.items() if text not in ("", "None")}
-
-
-def _items(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield from attributes.items()
 
 
 def _as_text(value: Any) -> str:
