@@ -9,7 +9,8 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
@@ -143,6 +144,8 @@ def _place_of(into: Any, loc: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _fields(kind: Any) -> dict[str, Any]:
+    if get_origin(kind) in (Union, UnionType):  # a part or null
+        return next((found for choice in get_args(kind) if (found := _fields(choice))), {})
     if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
         names = kind.model_fields if issubclass(kind, BaseModel) else [field.name for field in dataclasses.fields(kind)]
         hints = get_type_hints(kind, include_extras=True)

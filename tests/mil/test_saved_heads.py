@@ -30,7 +30,7 @@ def test_a_card_from_before_heads_had_settings_of_their_own_is_read(make_bags, t
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"widht": 3}, r"head dual_stream has no settings \['widht'\], it knows \['hidden'"),
+        ({"widht": 3}, r"DualStreamConfig has no settings \['widht'\], it knows \['anchor', 'hidden'"),
         ({"name": "triple"}, "no head named 'triple'"),
         ({"name": ...}, "does not fit the weights"),
         ({"latent": 4}, "does not fit the weights"),

@@ -62,3 +62,9 @@ def test_tied_maxima_share_the_gradient():
     values = torch.tensor([[1.0, 5.0, 5.0]], requires_grad=True)
     (gradient,) = torch.autograd.grad(segment_max(values, segments_of(torch.tensor([0, 3]))).sum(), values)
     assert gradient.tolist() == [[0.0, 0.5, 0.5]]
+
+
+def test_one_row_of_any_stride_is_read_where_it_lies():
+    rows = torch.arange(12.0).view(2, 6)[:1].T  # (6, 1), the column stride that of a longer matrix
+    assert rows.stride() == (1, 6)
+    assert torch.equal(segment_sum(rows, segments_of(torch.tensor([0, 1]))), torch.arange(6.0).view(6, 1))

@@ -14,23 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from tilebank.errors import HeadError
+from tilebank.mil.anchor import Anchor, AnchorConfig
 from tilebank.mil.chance import STILL, Draws
-from tilebank.mil.layers import StackedLinear, generators_of
+from tilebank.mil.layers import StackedLinear, generators_of, linear_weights
 from tilebank.mil.one_bag import Instances, OneBagConfig, OneBagHead, Projection
 from tilebank.mil.outputs import BINARY, Outputs
-from tilebank.mil.passes import Attention, HeadPass, PreparedBags
+from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, PreparedBags
 from tilebank.mil.ragged import Rows
-from tilebank.mil.segments import segment_softmax, segment_sum
+from tilebank.mil.segments import segment_log_softmax, segment_softmax, segment_sum
 
 
 @dataclass(frozen=True)
 class AbmilConfig(OneBagConfig):
-    """`hidden` and `attention`: widths of h and of V; `gated`: whether U multiplies."""
+    """`hidden` and `attention`: widths of h and of V; `gated`: whether U multiplies; `anchor`: null, or as of ASMIL."""
 
     name: Literal["abmil"] = "abmil"
     gated: bool = True
     hidden: int = 128
     attention: int = 64
+    anchor: AnchorConfig | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +52,7 @@ class Abmil(OneBagHead):
         generators = generators_of(seeds)  # drawn from in this order: projection, attention, classifier
         self.scorer = _Scorer(config, dim=dim, instances=config.instances, generators=generators)
         self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
+        self.anchor = None if config.anchor is None else Anchor(self.scorer, config.anchor)
 
     @property
     def pooled_width(self) -> int:
@@ -58,13 +61,31 @@ class Abmil(OneBagHead):
 
     @property
     def row_numbers(self) -> int:
-        """h, h weighed, and the attention's branches, with their gradients."""
-        return 6 * self.config.hidden + (8 if self.config.gated else 4) * self.config.attention
+        """h, h weighed, and the attention's branches, with their gradients; what an anchor makes again, without."""
+        widths = 6 * self.config.hidden + (8 if self.config.gated else 4) * self.config.attention
+        return widths if self.anchor is None else widths * 3 // 2
 
     def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
         """Logits and attention."""
         rows = self.rows(bags)
         h, scores = self.scorer(rows)
+        return self._pool(h, scores, rows, draws)
+
+    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
+        """The breasts', and the pull of the anchor if there is one."""
+        rows = self.rows(bags)
+        h, scores = self.scorer(rows)
+        examples = criterion(self._pool(h, scores, rows, draws).logits, labels)
+        if self.anchor is None:
+            return Losses(examples)
+        return Losses(examples, self.anchor.pull(self.scorer, segment_log_softmax(scores, rows.segments), rows))
+
+    def after_step(self) -> None:
+        """The anchor follows."""
+        if self.anchor is not None:
+            self.anchor.follow(self.scorer)
+
+    def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
         weights = segment_softmax(scores, rows.segments)  # (T, N)
         pooled = segment_sum(weights.unsqueeze(1) * h, rows.segments)  # (T, C, B)
         logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
@@ -81,7 +102,8 @@ class _Scorer(nn.Module):
         self.projection = Projection(dim, config.hidden, instances=instances, generators=generators)
         branches = 2 if config.gated else 1  # V, then U: one product for both
         self.branches = StackedLinear(config.hidden, branches * config.attention, generators=generators)
-        self.score = StackedLinear(config.attention, 1, generators=generators)
+        first = [linear_weights((1, config.attention), inputs=config.attention, generator=each) for each in generators]
+        self.w = nn.Parameter(torch.stack(first))  # (T, 1, A) no bias: softmax does not see one
         self.gated = config.gated
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -93,4 +115,4 @@ class _Scorer(nn.Module):
             seen = torch.tanh(value) * torch.sigmoid(gate)
         else:
             seen = torch.tanh(seen)
-        return h, self.score(seen).squeeze(1)
+        return h, (self.w @ seen).squeeze(1)

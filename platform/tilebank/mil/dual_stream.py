@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tilebank.errors import HeadError
+from tilebank.mil.anchor import AnchorConfig
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.chance import STILL, Draws
 from tilebank.mil.contract import Head, HeadConfig, Training
 from tilebank.mil.layers import StackedLinear, generators_of
 from tilebank.mil.outputs import BINARY, Outputs
-from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, PreparedBags
-from tilebank.mil.pooling import POOLINGS, LatentAttention
+from tilebank.mil.passes import Criterion, HeadPass, Losses, PreparedBags
 from tilebank.mil.ragged import Ragged
-
-StreamPooling = Literal["max", "mean", "attention", "none"]
+from tilebank.mil.stream import SeenStream, Stream, StreamPooling
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class DualStreamConfig(HeadConfig):
 
     training: `breast` pools vectors and answers once a breast, in fitting as in use. `instance` fits every view or tile
     by itself, with its breast's label, and pools their logits at prediction only; it takes one stream, mean or max.
+    anchor: null, or as of ASMIL, on every stream that is pooled by attention.
     """
 
     name: Literal["dual_stream"] = "dual_stream"
@@ -40,6 +40,7 @@ class DualStreamConfig(HeadConfig):
     training: Training = "breast"
     hidden: int = 16
     latent: int = 8
+    anchor: AnchorConfig | None = None
 
     def __post_init__(self) -> None:
         poolings = {self.view_pooling, self.tile_pooling}
@@ -52,6 +53,8 @@ class DualStreamConfig(HeadConfig):
                 f"head {self.name}: training on instances takes one stream pooled by mean or max and the other none,"
                 f" not views by {self.view_pooling} and tiles by {self.tile_pooling}"
             )
+        if self.anchor is not None and "attention" not in poolings:
+            raise HeadError(f"head {self.name}: an anchor holds attention, and no stream has it; set anchor: null")
         if self.hidden < 1 or self.latent < 1:
             raise HeadError(f"head {self.name}: widths hidden={self.hidden}, latent={self.latent} must be positive")
 
@@ -91,29 +94,34 @@ class DualStream(Head):
 
     @property
     def row_numbers(self) -> int:
-        """What the two layers of its stream hold."""
-        return 4 * self.config.hidden + 6 * self.config.latent
+        """What the two layers of its stream hold; what an anchor makes again, without gradients."""
+        widths = 4 * self.config.hidden + 6 * self.config.latent
+        return widths if self.config.anchor is None else widths * 3 // 2
 
     def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
         """Logits, and the attention of the tiles, else of the views, where a stream has it."""
         if self.config.training == "instance":
             return HeadPass(self._pooled_logits(bags))
-        pooled, attentions = [], []
-        for stream, rows in self._streams(bags):
-            of_breasts, weights = stream(rows)
-            pooled.append(of_breasts)
-            if weights is not None:
-                attentions.append(Attention(weights, rows))
-        seen = torch.cat(pooled, dim=1)  # (T, P, B)
-        logits = self.as_logits(self.classifier(seen if draws.keep is None else seen * draws.keep))
-        return HeadPass(logits, attentions[-1] if attentions else None)
+        seen = [stream.see(rows) for stream, rows in self._streams(bags)]
+        weighed = [each.attention for each in seen if each.attention is not None]
+        return HeadPass(self._answer(seen, draws), weighed[-1] if weighed else None)
 
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
-        """The breasts', or where instances are fitted, theirs with their breast's label."""
-        if self.config.training == "breast":
-            return super().losses(bags, labels, criterion=criterion, draws=draws)
-        ((_, rows),) = self._streams(bags)
-        return Losses(criterion(self.instance_logits(bags, draws=draws), labels[rows.segments.owner]))
+        """The breasts' and the pull of anchors; where instances are fitted, theirs with their breast's label."""
+        streams = self._streams(bags)
+        if self.config.training == "instance":
+            ((_, rows),) = streams
+            return Losses(criterion(self.instance_logits(bags, draws=draws), labels[rows.segments.owner]))
+        seen = [stream.see(rows) for stream, rows in streams]
+        pulls = [stream.pull(own, rows) for own, (stream, rows) in zip(seen, streams, strict=True)]
+        held = [pull for pull in pulls if pull is not None]
+        return Losses(criterion(self._answer(seen, draws), labels), torch.stack(held).sum(dim=0) if held else None)
+
+    def after_step(self) -> None:
+        """Anchors follow."""
+        for stream in (self.view_stream, self.tile_stream):
+            if stream is not None:
+                stream.after_step()
 
     def instance_logits(self, bags: PreparedBags, *, draws: Draws = STILL) -> Tensor:
         """Logits of every instance by itself, where instances are fitted: (T, N) or (T, N, O)."""
@@ -127,9 +135,13 @@ class DualStream(Head):
             return len(bags)
         return len(bags.view_features if self.view_stream is not None else bags.tile_features)
 
-    def _streams(self, bags: PreparedBags) -> list[tuple["_Stream", Ragged]]:
+    def _streams(self, bags: PreparedBags) -> list[tuple[Stream, Ragged]]:
         both = ((self.view_stream, bags.views), (self.tile_stream, bags.tiles))
         return [(stream, rows) for stream, rows in both if stream is not None and rows is not None]
+
+    def _answer(self, seen: Sequence[SeenStream], draws: Draws) -> Tensor:
+        pooled = torch.cat([each.pooled for each in seen], dim=1)  # (T, P, B)
+        return self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
 
     def _pooled_logits(self, bags: PreparedBags) -> Tensor:
         """Mean or max over each breast of its instances' logits; a breast without any has the bias alone."""
@@ -139,35 +151,11 @@ class DualStream(Head):
         return self.as_logits(stream.pooling(own, rows.segments) + bias)
 
 
-class _Stream(nn.Module):
-    """Instances of one kind -> one vector a breast."""
-
-    def __init__(
-        self, pooling: str, config: DualStreamConfig, *, dim: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__()
-        self.first = StackedLinear(dim, config.hidden, generators=generators)
-        self.second = StackedLinear(config.hidden, config.latent, generators=generators)
-        self.pooling = POOLINGS[pooling](config.latent, generators)
-
-    def project(self, rows: Ragged) -> Tensor:
-        """(N, D) -> (T, C, N)."""
-        return torch.relu(self.second(torch.relu(self.first(rows.read()))))
-
-    def forward(self, rows: Ragged) -> tuple[Tensor, Tensor | None]:
-        """Ragged (N, D) -> pooled (T, C, B), and attention (T, N) where the pooling has it."""
-        z = self.project(rows)
-        if not isinstance(self.pooling, LatentAttention):
-            return self.pooling(z, rows.segments), None
-        weights = self.pooling.weights(z, rows.segments)
-        return self.pooling.pool(z, weights, rows.segments), weights
-
-
 def _stream_of(
-    pooling: str, config: DualStreamConfig, *, dim: int, generators: Sequence[torch.Generator]
-) -> _Stream | None:
+    pooling: StreamPooling, config: DualStreamConfig, *, dim: int, generators: Sequence[torch.Generator]
+) -> Stream | None:
     if pooling == "none":
         return None
-    if pooling not in POOLINGS:
-        raise HeadError(f"no pooling {pooling!r}; choose one of {', '.join(POOLINGS)}, none")
-    return _Stream(pooling, config, dim=dim, generators=generators)
+    return Stream(
+        pooling, dim=dim, hidden=config.hidden, latent=config.latent, anchor=config.anchor, generators=generators
+    )

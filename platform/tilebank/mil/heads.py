@@ -6,9 +6,9 @@ what the caller wants to travel with it). No pickle: loading a head runs no code
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tilebank.errors import HeadError
 from tilebank.mil.abmil import Abmil, AbmilConfig
+from tilebank.mil.asmil import Asmil, AsmilConfig
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.contract import Head, HeadConfig
 from tilebank.mil.dual_stream import DualStream, DualStreamConfig
@@ -29,6 +30,7 @@ from tilebank.mil.pieces import cut_pieces
 
 __all__ = ["HEADS", "Head", "HeadConfig", "HeadKind", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
 
+_S = TypeVar("_S")
 _FORMAT = 1
 _ROWS = 16_384  # vectors scored together: bounds the memory that float32 copies of them take
 _WEIGHTS, _CARD = "head.safetensors", "head.json"
@@ -44,6 +46,7 @@ class HeadKind:
 
 HEADS: dict[str, HeadKind] = {
     "abmil": HeadKind(AbmilConfig, Abmil),
+    "asmil": HeadKind(AsmilConfig, Asmil),
     "dual_stream": HeadKind(DualStreamConfig, DualStream),
     "max": HeadKind(MaxConfig, MaxHead),
     "mean": HeadKind(MeanConfig, MeanHead),
@@ -101,7 +104,8 @@ def load_head(folder: Path) -> SavedHead:
         raise HeadError(f"cannot read weights from {folder / _WEIGHTS}: {error}; save the head again") from error
     try:
         outputs = Outputs(**card.get("outputs", {}))  # older cards answer yes or no, and do not say so
-        head = build_head(_config_of(card["config"]), dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
+        config = _config_of(_kind_named(card["config"]["name"]).config, card["config"])
+        head = build_head(config, dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
         head.load_state_dict(weights)
         metadata = {str(key): str(value) for key, value in card["metadata"].items()}
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -115,15 +119,17 @@ def _kind_named(name: object) -> HeadKind:
     return HEADS[str(name)]
 
 
-def _config_of(values: Mapping[str, Any]) -> HeadConfig:
+def _config_of(kind: type[_S], values: Mapping[str, Any]) -> _S:
     """Settings from a card; one of an older version may lack some, which then have their defaults."""
-    kind = _kind_named(values["name"])
-    known = {field.name for field in fields(kind.config)}
-    if unknown := sorted(set(values) - known):
-        raise HeadError(
-            f"head {values['name']} has no settings {unknown}, it knows {sorted(known)}; save it with this version"
-        )
-    return kind.config(**values)
+    known = get_type_hints(kind)
+    if unknown := sorted(set(values) - set(known)):
+        raise HeadError(f"{kind.__name__} has no settings {unknown}, it knows {sorted(known)}; save the head anew")
+    parts = {
+        name: _config_of(next(part for part in get_args(known[name]) if part is not type(None)), value)
+        for name, value in values.items()
+        if isinstance(value, Mapping)
+    }
+    return kind(**dict(values) | parts)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -18,6 +18,12 @@ def generators_of(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
+def linear_weights(shape: Sequence[int], *, inputs: int, generator: torch.Generator) -> Tensor:
+    """First weights or biases of torch.nn.Linear for one trial: uniform in +-1/sqrt(I)."""
+    bound = 1 / math.sqrt(inputs)
+    return torch.empty(*shape).uniform_(-bound, bound, generator=generator)
+
+
 class StackedLinear(nn.Module):
     """T linear layers side by side: rows (N, I) that all trials share, or columns (T, I, N), -> (T, O, N).
 
@@ -26,11 +32,10 @@ class StackedLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(inputs)
         weights, biases = [], []
         for generator in generators:  # weight, then bias, trial by trial
-            weights.append(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
-            biases.append(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
+            weights.append(linear_weights((outputs, inputs), inputs=inputs, generator=generator))
+            biases.append(linear_weights((outputs,), inputs=inputs, generator=generator))
         self.weight = nn.Parameter(torch.stack(weights))  # (T, O, I)
         self.bias = nn.Parameter(torch.stack(biases))  # (T, O)
 

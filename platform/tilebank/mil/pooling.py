@@ -49,16 +49,16 @@ class LatentAttention(Pooling):
         # Unit variance, for which the division by sqrt(C) is made.
         self.latent = nn.Parameter(torch.stack([torch.randn(width, generator=each) for each in generators]))  # (T, C)
 
-    def weights(self, z: Tensor, segments: Segments) -> Tensor:
-        """Attention of every instance, normalised over its bag: (T, C, N) -> (T, N)."""
+    def scores(self, z: Tensor) -> Tensor:
+        """What attention is the softmax of: (T, C, N) -> (T, N)."""
         latent = self.latent.unsqueeze(1) / math.sqrt(self.latent.shape[1])  # (T, 1, C)
         direction = latent @ self.key.weight  # (T, 1, C)
         shift = latent @ self.key.bias.unsqueeze(2)  # (T, 1, 1)
-        return segment_softmax(torch.baddbmm(shift, direction, z).squeeze(1), segments)
+        return torch.baddbmm(shift, direction, z).squeeze(1)
 
     def forward(self, z: Tensor, segments: Segments) -> Tensor:
         """(T, C, N) -> (T, C, B)."""
-        return self.pool(z, self.weights(z, segments), segments)
+        return self.pool(z, segment_softmax(self.scores(z), segments), segments)
 
     def pool(self, z: Tensor, weights: Tensor, segments: Segments) -> Tensor:
         """(T, C, N) weighed by (T, N) -> (T, C, B)."""

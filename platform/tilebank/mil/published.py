@@ -18,9 +18,10 @@ from torch import Tensor
 
 from tilebank.errors import HeadError
 from tilebank.mil.contract import Head
-from tilebank.mil.dual_stream import DualStreamConfig, StreamPooling
+from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.heads import build_head
 from tilebank.mil.outputs import BINARY, Outputs
+from tilebank.mil.stream import StreamPooling
 
 _LAYERS = {
     "global_proj_0.0": "view_stream.first",

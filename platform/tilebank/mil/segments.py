@@ -10,6 +10,7 @@ among the operations that torch lists as without a fixed order on a GPU (index_a
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,6 +28,12 @@ class Segments:
     def is_filled(self) -> Tensor:
         """(B,) bool: whether a segment holds any row."""
         return self.lengths > 0
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """`lengths` where a loop can read them; a GPU is waited for once."""
+        sizes: list[int] = self.lengths.tolist()
+        return sizes
 
 
 def segments_of(offsets: Tensor) -> Segments:
@@ -51,6 +58,24 @@ def segment_max(values: Tensor, segments: Segments) -> Tensor:
     return torch.where(segments.is_filled, largest, 0.0)
 
 
+def segment_matmul(left: Tensor, right: Tensor, segments: Segments) -> Tensor:
+    """Product of the two over each segment's rows: (..., Q, N) and (..., C, N) -> (..., Q, B, C).
+
+    A product a segment, each of all trials: what Q x C x N numbers would take, were they multiplied and then summed,
+    is never held. Splitting has one concatenation as its backward.
+    """
+    pairs = zip(torch.split(left, segments.sizes, dim=-1), torch.split(right, segments.sizes, dim=-1), strict=True)
+    return torch.stack([rows @ columns.mT for rows, columns in pairs], dim=-2)
+
+
+def segment_log_softmax(scores: Tensor, segments: Segments) -> Tensor:
+    """Logarithm of `segment_softmax`, exact where that rounds to zero: (..., N) -> (..., N)."""
+    top = segment_max(scores.detach(), segments)  # (..., B) a constant shift: it cancels in the gradient
+    shifted = scores - _spread(top, segments)
+    total = torch.where(segments.is_filled, segment_sum(shifted.exp(), segments), 1.0)
+    return shifted - _spread(total.log(), segments)
+
+
 def segment_softmax(scores: Tensor, segments: Segments) -> Tensor:
     """Softmax within each segment: (..., N) -> (..., N), summing to one over every segment that holds a row."""
     top = segment_max(scores.detach(), segments)  # (..., B) a constant shift: it cancels in the gradient
@@ -63,6 +88,8 @@ def _reduce(values: Tensor, segments: Segments, how: str) -> Tensor:
     if values.shape[-1] == 0:  # segment_reduce refuses a batch without any row
         return values.new_zeros(*shape, len(segments.lengths))
     flat = values.reshape(shape.numel(), -1)  # (R, N): segment_reduce wants the lengths repeated for every R
+    if flat.stride() != (flat.shape[1], 1):  # a single row may have any stride, and segment_reduce would follow it
+        flat = flat.clone(memory_format=torch.contiguous_format)
     lengths = segments.lengths.expand(len(flat), -1).contiguous()  # (R, B)
     # unsafe skips a check of the lengths that would wait for the GPU; BagBatch has made it already.
     return torch.segment_reduce(flat, how, lengths=lengths, axis=1, unsafe=True).view(*shape, -1)
