@@ -17,10 +17,12 @@ from tilebank.mil.chance import Draws, StackedDropout, StackedNoise
 from tilebank.mil.contract import Head
 from tilebank.mil.feed import Feed, Step
 from tilebank.mil.outputs import Outputs, balancing_weights, example_losses, labels_for, probabilities, stack_weights
+from tilebank.mil.passes import Attention
 from tilebank.mil.pieces import plan_fit
 from tilebank.mil.population import EpochFigures, StackedAdam
 from tilebank.mil.ranking import selection_auc
 from tilebank.mil.settings import FitConfig, TrialConfig
+from tilebank.mil.stability import AttentionWatch
 
 Metric = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
@@ -55,10 +57,12 @@ class Course:
         seeds = [trial.seed for trial in trials]
         self.dropout = StackedDropout([t.dropout for t in trials], seeds=seeds, width=pack.pooled_width, device=device)
         self.noise = StackedNoise(pack.noise_width, seeds=seeds, device=device)
+        self.watch = AttentionWatch()
+        self.watch.note(self._pass_over_val()[1])  # the first epoch is compared with the first weights
 
     def run_epoch(self) -> EpochFigures:
         """Every step of one epoch, then the validation split."""
-        losses = torch.zeros(self.pack.trials, dtype=torch.float64, device=self.weights.device)
+        losses = torch.zeros(2, self.pack.trials, dtype=torch.float64, device=self.weights.device)
         for share, step in self.train.steps(self.pack):
             draws = Draws(self.dropout.draw(step.breasts), self.noise.draw(step.breasts))
             losses += share * self._take_step(step, draws)
@@ -70,37 +74,37 @@ class Course:
         self.adam = self.adam.select(self.pack, staying)
         self.dropout.select(staying)
         self.noise.select(staying)
+        self.watch.select(staying)
         self.weights = self.weights[staying]
 
     def _take_step(self, step: Step, draws: Draws) -> Tensor:
-        """One step of the optimiser; the loss (A,) before it."""
+        """One step of the optimiser; before it, the loss and what of it the head itself adds: (2, A)."""
         parameters = list(self.pack.parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters]
-        loss = torch.zeros(self.pack.trials, device=self.weights.device)
+        loss = torch.zeros(2, self.pack.trials, device=self.weights.device)
         criterion = partial(example_losses, outputs=self.pack.outputs, weights=self.weights)
         for piece in step.pieces:
             own = draws.between(piece.start, piece.stop)
             losses = self.pack.losses(piece.bags, piece.labels, criterion=criterion, draws=own)
             part = losses.examples.sum(dim=1) / max(step.examples, 1)  # (A,)
             if losses.extra is not None:
-                part = part + losses.extra.sum(dim=1) / step.breasts
+                extra = losses.extra.sum(dim=1) / step.breasts
+                part = part + extra
+                loss[1] += extra.detach()
             # A piece may hold no tile at all: a parameter that it does not touch has a gradient of zeros.
             gradients = torch.autograd.grad(part.sum(), parameters, materialize_grads=True)
             for held, gradient in zip(total, gradients, strict=True):
                 held += gradient
-            loss += part.detach()
+            loss[0] += part.detach()
         self.adam.step(total)
         with torch.no_grad():
             self.pack.after_step()
         return loss
 
-    def _validate(self, train_loss: Tensor) -> EpochFigures:
+    def _validate(self, losses: Tensor) -> EpochFigures:
         outputs, labels = self.pack.outputs, self.val_labels
+        logits, attention = self._pass_over_val()
         with torch.inference_mode():
-            (_, step) = next(iter(self.val.steps(self.pack)))
-            logits = torch.cat(
-                [self.pack.run(piece.bags).logits for piece in step.pieces], dim=1
-            )  # (A, B) or (A, B, C)
             val_loss = example_losses(logits, labels, outputs=outputs, weights=self.weights).mean(dim=1)
             # A broken head gets ties here, and the ledger ends it.
             scores = probabilities(logits.nan_to_num(0.0, 0.0, 0.0), outputs)
@@ -109,9 +113,19 @@ class Course:
             else:
                 truth = labels.cpu().numpy().astype(np.int64)
                 figure = np.asarray(self.metric(scores.cpu().numpy(), truth), dtype=np.float64)
+            others = self.watch.note(attention) | ({"extra_loss": losses[1]} if self.pack.adds_to_loss else {})
         if figure.shape != (len(scores),):
             raise HeadError(f"metric gave shape {figure.shape} for {len(scores)} heads; return one number a head")
-        return EpochFigures(_to_numpy(train_loss), _to_numpy(val_loss), figure)
+        told = {name: _to_numpy(values) for name, values in others.items()}
+        return EpochFigures(_to_numpy(losses[0]), _to_numpy(val_loss), figure, told)
+
+    @torch.inference_mode()
+    def _pass_over_val(self) -> tuple[Tensor, list[Attention]]:
+        """Logits (A, B) or (A, B, C) of the validation split, and the attention of its pieces where there is any."""
+        (_, step) = next(iter(self.val.steps(self.pack)))
+        passes = [self.pack.run(piece.bags) for piece in step.pieces]
+        attention = [each.attention for each in passes if each.attention is not None]
+        return torch.cat([each.logits for each in passes], dim=1), attention
 
 
 def _weights(labels: Tensor, outputs: Outputs, *, trials: Sequence[TrialConfig], config: FitConfig) -> Tensor:

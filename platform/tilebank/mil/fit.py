@@ -41,7 +41,8 @@ class FitProgress:
 class FittedHead:
     """One trial's result: its head at its best epoch (counted from 1), and train_loss, val_loss, val_auc an epoch.
 
-    `plan` says how its pack was computed.
+    Curves of a head with attention also hold attention_js and attention_entropy on the validation split (stability.py);
+    where the head adds to its loss, extra_loss is that part of train_loss. `plan` says how its pack was computed.
     """
 
     trial: TrialConfig

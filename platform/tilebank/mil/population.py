@@ -4,8 +4,8 @@ Knows neither bags nor losses: it is given gradients and per-epoch figures. T tr
 still active (A <= T).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -59,11 +59,15 @@ class StackedAdam:
 
 @dataclass(frozen=True, eq=False)
 class EpochFigures:
-    """What one epoch gave, each (A,): the training loss before its step; validation loss and metric after it."""
+    """What one epoch gave, each (A,): the training loss before its step; validation loss and metric after it.
+
+    `others`: further figures by name, the same names at each epoch.
+    """
 
     train_loss: NDArray[np.float64]
     val_loss: NDArray[np.float64]
     val_metric: NDArray[np.float64]
+    others: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +115,14 @@ class Ledger:
         return EpochVerdict(improved, finite & (self._waited[active] < self._patience))
 
     def curves(self, trial: int) -> dict[str, NDArray[np.float64]]:
-        """Figures of one trial, a number an epoch that it ran: train_loss, val_loss, val_auc."""
+        """Figures of one trial, a number an epoch that it ran: train_loss, val_loss, val_auc, and all others."""
         ran = self._history[: self.epochs[trial]]  # a head that left does not come back
         at = [(int(np.searchsorted(active, trial)), figures) for active, figures in ran]
         return {
             "train_loss": np.array([figures.train_loss[place] for place, figures in at]),
             "val_loss": np.array([figures.val_loss[place] for place, figures in at]),
             "val_auc": np.array([figures.val_metric[place] for place, figures in at]),
-        }
+        } | {name: np.array([figures.others[name][place] for place, figures in at]) for name in at[0][1].others}
 
 
 def _along_trials(values: Tensor, like: Tensor) -> Tensor:
