@@ -51,12 +51,14 @@ def test_the_bounds_are_reached():
 def test_bags_of_one_and_none_are_not_counted_and_trials_that_leave_are_forgotten():
     rows = prepare_ragged(torch.zeros(11, 3), OFFSETS, l2_normalise=False)
     watch, first, second = AttentionWatch(), attention(0), attention(1)
-    assert watch.note([Attention(first, rows)])["attention_js"].tolist() == [0, 0]
+    watch.see(Attention(first, rows))
+    assert watch.close()["attention_js"].tolist() == [0, 0]
     watch.select([1])
-    figures = watch.note([Attention(second[[1]], rows)])
+    watch.see(Attention(second[[1]], rows))
+    figures = watch.close()
     each = jensen_shannon(first, second, segments_of(OFFSETS))[1]
     assert figures["attention_js"].item() == pytest.approx(((each[0] + each[3]) / 2).item(), rel=1e-5)
-    assert watch.note([]) == {}
+    assert watch.close() == {}
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,6 @@ class Abmil(OneBagHead):
         h, scores = self.scorer(rows)
         return self._pool(h, scores, rows, draws)
 
-    @property
-    def adds_to_loss(self) -> bool:
-        """Where there is an anchor."""
-        return self.anchor is not None
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """The breasts', and the pull of the anchor if there is one."""
         rows = self.rows(bags)

@@ -105,11 +105,6 @@ class Asmil(OneBagHead):
         weights = (heads.mean(dim=2) * seen.of_tokens[..., rows.segments.owner]).sum(dim=1)  # (T, N)
         return HeadPass(seen.logits, Attention(weights, rows))
 
-    @property
-    def adds_to_loss(self) -> bool:
-        """Where there is an anchor."""
-        return self.anchor is not None
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """The breasts', and the pull of the anchor."""
         rows = self.rows(bags)

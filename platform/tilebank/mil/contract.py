@@ -79,11 +79,6 @@ class Head(nn.Module, ABC):
         """W, how many uniform numbers a breast and step the head wants in `Draws.noise`."""
         return 0
 
-    @property
-    def adds_to_loss(self) -> bool:
-        """Whether `losses` has an `extra`."""
-        return False
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """What a step goes down. An example is a breast, and nothing is added, unless a head says otherwise."""
         return Losses(criterion(self.run(bags, draws=draws).logits, labels))

@@ -17,7 +17,6 @@ from tilebank.mil.chance import Draws, StackedDropout, StackedNoise
 from tilebank.mil.contract import Head
 from tilebank.mil.feed import Feed, Step
 from tilebank.mil.outputs import Outputs, balancing_weights, example_losses, labels_for, probabilities, stack_weights
-from tilebank.mil.passes import Attention
 from tilebank.mil.pieces import plan_fit
 from tilebank.mil.population import EpochFigures, StackedAdam
 from tilebank.mil.ranking import selection_auc
@@ -57,8 +56,10 @@ class Course:
         seeds = [trial.seed for trial in trials]
         self.dropout = StackedDropout([t.dropout for t in trials], seeds=seeds, width=pack.pooled_width, device=device)
         self.noise = StackedNoise(pack.noise_width, seeds=seeds, device=device)
+        self.has_extra = False  # whether the head adds to its loss, known after a step
         self.watch = AttentionWatch()
-        self.watch.note(self._pass_over_val()[1])  # the first epoch is compared with the first weights
+        self._pass_over_val()
+        self.watch.close()  # the first epoch is compared with the first weights
 
     def run_epoch(self) -> EpochFigures:
         """Every step of one epoch, then the validation split."""
@@ -91,6 +92,7 @@ class Course:
                 extra = losses.extra.sum(dim=1) / step.breasts
                 part = part + extra
                 loss[1] += extra.detach()
+                self.has_extra = True
             # A piece may hold no tile at all: a parameter that it does not touch has a gradient of zeros.
             gradients = torch.autograd.grad(part.sum(), parameters, materialize_grads=True)
             for held, gradient in zip(total, gradients, strict=True):
@@ -103,7 +105,7 @@ class Course:
 
     def _validate(self, losses: Tensor) -> EpochFigures:
         outputs, labels = self.pack.outputs, self.val_labels
-        logits, attention = self._pass_over_val()
+        logits = self._pass_over_val()
         with torch.inference_mode():
             val_loss = example_losses(logits, labels, outputs=outputs, weights=self.weights).mean(dim=1)
             # A broken head gets ties here, and the ledger ends it.
@@ -113,19 +115,23 @@ class Course:
             else:
                 truth = labels.cpu().numpy().astype(np.int64)
                 figure = np.asarray(self.metric(scores.cpu().numpy(), truth), dtype=np.float64)
-            others = self.watch.note(attention) | ({"extra_loss": losses[1]} if self.pack.adds_to_loss else {})
+            others = self.watch.close() | ({"extra_loss": losses[1]} if self.has_extra else {})
         if figure.shape != (len(scores),):
             raise HeadError(f"metric gave shape {figure.shape} for {len(scores)} heads; return one number a head")
         told = {name: _to_numpy(values) for name, values in others.items()}
         return EpochFigures(_to_numpy(losses[0]), _to_numpy(val_loss), figure, told)
 
     @torch.inference_mode()
-    def _pass_over_val(self) -> tuple[Tensor, list[Attention]]:
-        """Logits (A, B) or (A, B, C) of the validation split, and the attention of its pieces where there is any."""
+    def _pass_over_val(self) -> Tensor:
+        """Logits (A, B) or (A, B, C) of the validation split; its attention, where there is any, is watched."""
         (_, step) = next(iter(self.val.steps(self.pack)))
-        passes = [self.pack.run(piece.bags) for piece in step.pieces]
-        attention = [each.attention for each in passes if each.attention is not None]
-        return torch.cat([each.logits for each in passes], dim=1), attention
+        logits = []
+        for piece in step.pieces:
+            passed = self.pack.run(piece.bags)
+            logits.append(passed.logits)
+            if passed.attention is not None:
+                self.watch.see(passed.attention)
+        return torch.cat(logits, dim=1)
 
 
 def _weights(labels: Tensor, outputs: Outputs, *, trials: Sequence[TrialConfig], config: FitConfig) -> Tensor:

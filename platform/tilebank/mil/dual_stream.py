@@ -106,11 +106,6 @@ class DualStream(Head):
         weighed = [each.attention for each in seen if each.attention is not None]
         return HeadPass(self._answer(seen, draws), weighed[-1] if weighed else None)
 
-    @property
-    def adds_to_loss(self) -> bool:
-        """Where there is an anchor."""
-        return self.config.anchor is not None
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """The breasts' and the pull of anchors; where instances are fitted, theirs with their breast's label."""
         streams = self._streams(bags)

@@ -18,25 +18,32 @@ from tilebank.mil.segments import Segments, segment_sum
 
 
 class AttentionWatch:
-    """The attention of an epoch ago, kept on its device, piece by piece."""
+    """The attention of an epoch ago, kept on its device, and the figures of the present one as its pieces come by."""
 
     def __init__(self) -> None:
         self._before: list[Tensor] = []
+        self._now: list[Tensor] = []
+        self._sums: dict[str, Tensor] = {}
+        self._bags = torch.zeros(())
 
-    def note(self, pieces: Sequence[Attention]) -> dict[str, Tensor]:
-        """The figures of an epoch, each (T,); none for a head without attention. Pieces are the same at each epoch."""
-        now = [piece.weights for piece in pieces]
-        if not now:
-            return {}
-        before, self._before = self._before or now, now
-        segments = [piece.rows.segments for piece in pieces]
-        several = torch.cat([part.lengths > 1 for part in segments])  # (B,)
-        js = [jensen_shannon(p, q, part) for p, q, part in zip(now, before, segments, strict=True)]
-        entropy = [normalised_entropy(p, part) for p, part in zip(now, segments, strict=True)]
-        return {
-            "attention_js": _mean_of(torch.cat(js, dim=1), several),
-            "attention_entropy": _mean_of(torch.cat(entropy, dim=1), several),
-        }
+    def see(self, attention: Attention) -> None:
+        """The next piece of an epoch; its pieces come in the same order as those of the epoch before."""
+        p, segments = attention.weights, attention.rows.segments
+        q = self._before[len(self._now)] if self._before else p
+        several = segments.lengths > 1  # (B,)
+        for name, values in (
+            ("attention_js", jensen_shannon(p, q, segments)),
+            ("attention_entropy", normalised_entropy(p, segments)),
+        ):
+            self._sums[name] = self._sums.get(name, 0.0) + (values.double() * several).sum(dim=1)
+        self._bags = self._bags.to(several.device) + several.sum()
+        self._now.append(p)
+
+    def close(self) -> dict[str, Tensor]:
+        """The figures of the epoch, each (T,), once all its pieces were seen; none where no attention was."""
+        figures = {name: total / self._bags.clamp_min(1) for name, total in self._sums.items()}
+        self._before, self._now, self._sums, self._bags = self._now, [], {}, torch.zeros(())
+        return figures
 
     def select(self, trials: Sequence[int]) -> None:
         """Go on with the trials at `trials` alone."""
@@ -58,7 +65,3 @@ def normalised_entropy(p: Tensor, segments: Segments) -> Tensor:
     """Entropy of every bag's attention over that of an even one: (T, N) -> (T, B); 0 for a bag of one or none."""
     widest = segments.lengths.clamp_min(2).log()
     return segment_sum(torch.special.entr(p), segments) / widest
-
-
-def _mean_of(values: Tensor, counted: Tensor) -> Tensor:
-    return (values.double() * counted).sum(dim=1) / counted.sum().clamp_min(1)
