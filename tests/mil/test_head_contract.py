@@ -227,6 +227,7 @@ def test_a_head_fitted_in_a_pack_equals_the_same_head_fitted_alone(config, make_
 def test_a_full_batch_in_pieces_is_fitted_as_the_whole(config, make_bags, monkeypatch):
     whole = fit(make_bags, config, TRIALS, epochs=3)
     monkeypatch.setattr("tilebank.mil.pieces._PIECE_BYTES", {"cpu": 1})  # a breast a piece
+    monkeypatch.setattr("tilebank.mil.pieces._WEIGHTS_A_PIECE", 0)
     cut = fit(make_bags, config, TRIALS, epochs=3)
     assert (whole[0].plan.pieces, cut[0].plan.pieces) == (1, 20)
     assert_equal_fits(cut, whole, atol=1e-4)

@@ -14,7 +14,8 @@ CPU = torch.device("cpu")
 def plan(make_bags):
     def make(**settings):
         train, val = make_bags(seed=0, breasts=24, dim=512), make_bags(seed=1, breasts=12, dim=512)
-        return plan_fit(train, val, device=CPU, **{"row_bytes": 4096, "batch": 0, "memory_mb": 0, **settings})
+        usual = {"row_bytes": 4096, "weights_bytes": 0, "batch": 0, "memory_mb": 0}
+        return plan_fit(train, val, device=CPU, **{**usual, **settings})
 
     return make
 
@@ -45,6 +46,12 @@ def test_a_tiny_budget_gives_smaller_pieces_and_sends_features_when_they_do_not_
     assert tight.steps == 1
     assert "features are sent piece by piece" in caplog.text
     assert "full batch, in" in caplog.text
+
+
+def test_pieces_grow_with_the_weights_that_each_would_handle(plan):
+    assert plan(row_bytes=1 << 20).pieces > 1
+    assert plan(row_bytes=1 << 20, weights_bytes=100 << 20).pieces == 1
+    assert plan(row_bytes=8192, weights_bytes=100 << 20, memory_mb=1).pieces > 1  # never over the budget
 
 
 def test_a_budget_that_holds_no_breast_is_refused_with_both_sizes(plan):

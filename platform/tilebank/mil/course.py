@@ -47,7 +47,13 @@ class Course:
             part.assert_finite()
         self.pack, self.metric = pack, metric
         self.plan = plan_fit(
-            train, val, row_bytes=_row_bytes(pack), batch=config.batch, memory_mb=config.memory_mb, device=device
+            train,
+            val,
+            row_bytes=_row_bytes(pack),
+            weights_bytes=sum(parameter.nbytes for parameter in pack.parameters()),
+            batch=config.batch,
+            memory_mb=config.memory_mb,
+            device=device,
         )
         self.train = Feed(train, train_labels, plan=self.plan, device=device, order_seed=config.order_seed)
         self.val = Feed(val, self.val_labels, plan=self.plan, device=device)

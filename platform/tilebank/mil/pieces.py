@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 MB = 1 << 20
 _SHARE = 0.9  # of the memory that is free
+_WEIGHTS_A_PIECE = 4  # a piece is at least that many times the weights, whose gradients it makes and adds up
 _PIECE_BYTES = {"cpu": 32 * MB, "cuda": 2048 * MB}  # on a CPU what its caches can partly hold; on a GPU few launches
 
 
@@ -50,7 +51,14 @@ class FitPlan:
 
 
 def plan_fit(
-    train: BagBatch, val: BagBatch, *, row_bytes: int, batch: int, memory_mb: int, device: torch.device
+    train: BagBatch,
+    val: BagBatch,
+    *,
+    row_bytes: int,
+    weights_bytes: int,
+    batch: int,
+    memory_mb: int,
+    device: torch.device,
 ) -> FitPlan:
     """Decide from free memory. `row_bytes` is what computing on one vector takes; `batch` 0 is the full batch.
 
@@ -71,7 +79,8 @@ def plan_fit(
                 f"the largest breast takes {largest / MB:.0f} MB to compute on and {left / MB:.0f} MB are left on"
                 f" {device}; fit fewer heads in a pack, or raise memory_mb"
             )
-    piece_rows = max(1, int(min(_PIECE_BYTES.get(device.type, 32 * MB), left) / row_bytes))
+    piece = max(_PIECE_BYTES.get(device.type, 32 * MB), _WEIGHTS_A_PIECE * weights_bytes)
+    piece_rows = max(1, int(min(piece, left) / row_bytes))
     size = min(batch or len(train), len(train))
     plan = FitPlan(
         batch=size,
