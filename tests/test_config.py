@@ -72,6 +72,24 @@ def test_a_wrong_override_names_key_and_nearest(pair: str, says: str) -> None:
         load(pair)
 
 
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        (
+            "head.anchor.wieght=2",
+            r"unknown key 'head.anchor.wieght' \(did you mean 'weight'\?\); known here: momentum, target",
+        ),
+        ("head.anchor.momentum=2", r"momentum 2.0 from 0 to 1"),
+        ("head.anchor=strong", r"'head.anchor' is 'strong'"),
+        ("head.latent=8", r"unknown key 'head.latent'.*known here: anchor, as_released"),
+    ],
+)
+def test_a_part_of_a_head_is_checked_as_the_head_is(pair: str, says: str) -> None:
+    assert load_settings(Choices(head="asmil", set=("head.anchor=null",)))
+    with pytest.raises(ConfigError, match=says):
+        load_settings(Choices(head="asmil", set=(pair,)))
+
+
 def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
