@@ -1,23 +1,25 @@
 """The report on a champion: one HTML file that needs nothing beside it, and the same as JSON. Counts nothing itself."""
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-
+from tilebank.evaluation.multiclass import ClassEvaluation
+from tilebank.evaluation.multilabel import LabelEvaluation
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.spread import TrialSpread
 from tilebank.evaluation.subgroups import Subgroup
+from tilebank.flows.evaluate import AnyEvaluation
+from tilebank.flows.page import RESEARCH, render_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPLATE = "champion_page.html.j2"
-RESEARCH = "Research software, not a medical device."
+TEMPLATES: dict[type, str] = {  # each fills the blocks of champion_page.html.j2
+    Evaluation: "champion_yes_no.html.j2",
+    ClassEvaluation: "champion_classes.html.j2",
+    LabelEvaluation: "champion_labels.html.j2",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ChampionPage:
     dataset: str
     task: str
     control: bool
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     subgroup_patients: int
     spread: TrialSpread
@@ -38,18 +40,16 @@ class ChampionPage:
 
 
 def render_champion(page: ChampionPage, figures: "Mapping[str, Figure]") -> str:
-    """The page as HTML. figures: `roc`, `calibration`, `trials`, `curves`, and `subgroups` where one has figures."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["three"] = "{:.3f}".format
-    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    """The page as HTML. figures: `trials`, `curves`, and those of `champion_figures`."""
     columns = dict.fromkeys(part.column for part in page.subgroups)
-    return template.render(
-        page=page,
-        found=page.evaluation,
-        columns={column: [part for part in page.subgroups if part.column == column] for column in columns},
-        pictures={name: _data_uri(figure) for name, figure in figures.items()},
-        research=RESEARCH,
-    )
+    values = {
+        "page": page,
+        "found": page.evaluation,
+        "auc": "AUC" if isinstance(page.evaluation, Evaluation) else "macro AUC",
+        "level": f"{100 * page.evaluation.auc.interval.level:.0f} %",
+        "columns": {column: [part for part in page.subgroups if part.column == column] for column in columns},
+    }
+    return render_figures(TEMPLATES[type(page.evaluation)], values, figures)
 
 
 def as_document(page: ChampionPage) -> dict[str, object]:
@@ -64,9 +64,3 @@ def as_document(page: ChampionPage) -> dict[str, object]:
         "provenance": dict(page.provenance),
         "note": RESEARCH,
     }
-
-
-def _data_uri(figure: "Figure") -> str:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"

@@ -1,0 +1,35 @@
+"""What pages have in common: one HTML file that needs nothing beside it, its style, its pictures. Knows no figures."""
+
+import base64
+import io
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RESEARCH = "Research software, not a medical device."
+
+
+def render_figures(template: str, values: Mapping[str, object], figures: "Mapping[str, Figure]") -> str:
+    """A template of this folder as HTML. It is given `values`, `pictures` (data URIs of `figures`) and `research`;
+    style and macros that several pages use stand in `page_parts.html.j2`."""
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["three"] = "{:.3f}".format
+    pictures = {name: _data_uri(figure) for name, figure in figures.items()}
+    return environment.get_template(template).render({**values, "pictures": pictures, "research": RESEARCH})
+
+
+def _read(template: str) -> str:
+    return files(__package__).joinpath(template).read_text(encoding="utf-8")
+
+
+def _data_uri(figure: "Figure") -> str:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
