@@ -86,7 +86,8 @@ def test_the_text_says_what_a_constant_call_would_get_and_holds_the_confusion_ta
     labels = np.array([0] * 10 + [1] * 30 + [2] * 12 + [3] * 8)
     found = evaluated(densities(60, 2, labels=labels))
     text = found.as_text()
-    assert "60 breasts of 30 patients (A 10, B 30, C 12, D 8)" in text
+    assert "60 breasts of 30 patients" in text
+    assert "10 breasts of 5 patients against the others" in text
     assert "calling every breast B gets 0.500" in text
     assert [sum(row) for row in found.confusion] == [10, 30, 12, 8]
     assert [int(count) for count in text.splitlines()[-1].split()[1:]] == list(found.confusion[3])
@@ -99,6 +100,7 @@ def test_metrics_are_flat_and_name_each_class() -> None:
         assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
     assert figures["val_macro_auc"] == found.val_auc
     assert sum(figures[f"test_breasts_{name}"] for name in DENSITIES) == figures["test_breasts"] == 60
+    assert [figures[f"test_patients_{name}"] for name in DENSITIES] == list(found.test_counts.patients_by_class)
     assert json.loads(json.dumps(asdict(found), allow_nan=False))["confusion"] == [list(row) for row in found.confusion]
 
 

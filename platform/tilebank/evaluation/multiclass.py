@@ -68,8 +68,8 @@ class ClassEvaluation:
             figures |= estimate.as_metrics(name)
         for split, counts in (("val", self.val_counts), ("test", self.test_counts)):
             figures |= {f"{split}_breasts": float(counts.breasts), f"{split}_patients": float(counts.patients)}
-            by_class = zip(self.classes, counts.by_class, strict=True)
-            figures |= {f"{split}_breasts_{name}": float(count) for name, count in by_class}
+            for name, breasts, patients in zip(self.classes, counts.by_class, counts.patients_by_class, strict=True):
+                figures |= {f"{split}_breasts_{name}": float(breasts), f"{split}_patients_{name}": float(patients)}
         return figures
 
     def as_card(self) -> dict[str, str]:
@@ -83,15 +83,16 @@ class ClassEvaluation:
     def as_text(self) -> str:
         """A small aligned table for people, one figure a line, and the confusion table."""
         interval, counts = self.auc.interval, self.test_counts
-        sizes = ", ".join(f"{name} {count}" for name, count in zip(self.classes, counts.by_class, strict=True))
         commonest, share = self.commonest
         lines = [
-            f"test: {counts.breasts} breasts of {counts.patients} patients ({sizes}); "
-            f"intervals {interval.level:.0%}, {interval.replicates} patient replicates",
+            f"test: {counts.breasts} breasts of {counts.patients} patients; intervals"
+            f" {interval.level:.0%}, {interval.replicates} patient replicates",
             self.auc.as_line("macro AUC", f"val {self.val_auc:.3f}; mean over classes, each against the others"),
         ]
-        aucs = zip(self.classes, self.class_aucs, strict=True)
-        lines += [estimate.as_line(f"AUC of {name}", f"{name} against the others") for name, estimate in aucs]
+        behind = zip(counts.by_class, counts.patients_by_class, strict=True)
+        notes = [f"{breasts} breasts of {patients} patients against the others" for breasts, patients in behind]
+        aucs = zip(self.classes, self.class_aucs, notes, strict=True)
+        lines += [estimate.as_line(f"AUC of {name}", note) for name, estimate, note in aucs]
         lines += [
             self.accuracy.as_line("accuracy", f"calling every breast {commonest} gets {share:.3f}"),
             self.balanced_accuracy.as_line("balanced accuracy", f"by chance {1 / len(self.classes):.3f}"),
@@ -155,7 +156,7 @@ def _against_the_others(
         behind = patients_of_rarer(scores, labels, test.patients)
         aucs.append(Estimate(float(roc_auc(scores, labels)), interval_of(values, patients=behind, level=level)))
         replicated.append(values)
-    macro = interval_of(np.mean(replicated, axis=0), patients=_patients_of_rarest(test), level=level)
+    macro = interval_of(np.mean(replicated, axis=0), patients=min(class_counts_of(test).patients_by_class), level=level)
     return Estimate(macro_auc(test), macro), tuple(aucs)
 
 
@@ -169,12 +170,8 @@ def _by_called_class(
     cells = sum_replicates(rows, test.patients, replicates=replicates, seed=seed).reshape(-1, classes, classes)
     figures = {}
     for name, of in _FIGURES.items():
-        behind = _patients_of_rarest(test) if name == "balanced_accuracy" else len(set(test.patients))
+        behind = (
+            min(class_counts_of(test).patients_by_class) if name == "balanced_accuracy" else len(set(test.patients))
+        )
         figures[name] = Estimate(float(of(table)[0]), interval_of(of(cells), patients=behind, level=level))
     return table[0], figures
-
-
-def _patients_of_rarest(scored: ScoredClasses) -> int:
-    """The patients with a breast of the class that fewest have."""
-    whose = np.asarray(scored.patients, dtype=np.str_)
-    return min(len(np.unique(whose[scored.labels == each])) for each in range(scored.scores.shape[1]))

@@ -39,17 +39,24 @@ class ScoredClasses:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How much stands behind some figures: breasts, those of each class, and patients."""
+    """How much stands behind some figures: breasts and patients, and those of each class (a patient may be of two)."""
 
     breasts: int
     by_class: tuple[int, ...]
     patients: int
+    patients_by_class: tuple[int, ...]
 
 
 def class_counts_of(scored: ScoredClasses) -> ClassCounts:
-    """Breasts, those of each class, and patients of a split."""
-    by_class = np.bincount(scored.labels, minlength=scored.scores.shape[1])
-    return ClassCounts(scored.labels.size, tuple(int(count) for count in by_class), len(set(scored.patients)))
+    """Breasts and patients of a split, whole and by class."""
+    parts = [scored.labels == each for each in range(scored.scores.shape[1])]
+    whose = np.asarray(scored.patients, dtype=np.str_)
+    return ClassCounts(
+        breasts=scored.labels.size,
+        by_class=tuple(int(part.sum()) for part in parts),
+        patients=len(np.unique(whose)),
+        patients_by_class=tuple(len(np.unique(whose[part])) for part in parts),
+    )
 
 
 def _assert_classes(scores: NDArray[np.floating[Any]], labels: ClassLabels) -> None:
