@@ -15,6 +15,8 @@ EXAMPLES = """examples:
   python jobs/tune_head.py --dataset phantom --trials 36
   python jobs/tune_head.py --dataset phantom --task calcification --head views_only
   python jobs/tune_head.py --dataset phantom --head asmil --set head.instances=tiles --trials 8
+  python jobs/tune_head.py --dataset phantom --task density                        four classes, A to D
+  python jobs/tune_head.py --dataset phantom --task findings                       mass and calcification, a score each
   python jobs/tune_head.py --dataset phantom --task mass --search ablation         eleven heads and their table
   python jobs/tune_head.py --dataset phantom --set search.shuffle_labels=true      a control: must score at chance
   python jobs/tune_head.py --dataset folder --set dataset.labels=labels.csv --encoder dinov2-small

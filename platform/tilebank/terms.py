@@ -149,7 +149,7 @@ class FailureRow:
 class LabelRow:
     """The truth about one breast for one task: a class number, the rule that made it, the stratum used for splitting.
 
-    Yes-no tasks have the classes 0 and 1; `density` has 0 to 3 for A to D.
+    Yes-no tasks have the classes 0 and 1; `density` has 0 to 3 for A to D; of several labels at once, label p is bit p.
     """
 
     dataset: str

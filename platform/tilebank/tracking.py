@@ -40,7 +40,8 @@ class ServedModel:
 
     folder: its files (weights, settings); loader_module: importable name of the module that opens them, with
     `_load_pyfunc`; code: the package folder that goes with it, so that nothing of ours needs to be installed;
-    requirements: what it needs from PyPI; example_kinds and example_vectors (rows, D): the instances of one breast.
+    requirements: what it needs from PyPI; example_kinds and example_vectors (rows, D): the instances of one breast;
+    score_columns: what it answers with beside `breast_id`.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class ServedModel:
     requirements: Sequence[str]
     example_kinds: Sequence[str]
     example_vectors: NDArray[np.floating[Any]]
+    score_columns: Sequence[str] = ("score",)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Tracker:
 
         vectors = model.example_vectors.astype(np.float64).tolist()
         frame = pd.DataFrame({"breast_id": "example", "kind": list(model.example_kinds), "vector": vectors})
-        scores = pd.DataFrame({"breast_id": ["example"], "score": [0.5]})
+        scores = pd.DataFrame({"breast_id": ["example"], **{column: [0.5] for column in model.score_columns}})
         with _active_run(run_id):
             logged = mlflow.pyfunc.log_model(
                 name="head",

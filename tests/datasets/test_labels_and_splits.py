@@ -61,7 +61,7 @@ def test_birads_are_read_as_they_are_written(text: str, category: str) -> None:
 def test_density_has_four_classes_read_as_they_are_written(text: str, label: int) -> None:
     (row,) = label_breasts("density", [breast("1")], truth={"E1_L": {"density": text}}, dataset="d")
     assert (row.label, row.stratum) == (label, str(label))
-    assert TASKS["density"].classes == 4
+    assert TASKS["density"].answers == ("A", "B", "C", "D")
     assert "C (3) -> 2" in row.rule
 
 
@@ -108,6 +108,18 @@ def test_cancer_leads_its_stratum_whatever_its_birads() -> None:
 def test_a_fact_that_cannot_be_read_names_breast_and_fact(task: str, facts: dict[str, str], says: str) -> None:
     with pytest.raises(DatasetError, match=f"breast E1_L: {says}"):
         label_breasts(task, [breast("1")], truth={"E1_L": facts}, dataset="d")
+
+
+def test_several_labels_at_once_are_the_bits_of_one_number_and_need_every_fact() -> None:
+    counts = [("0", "0"), ("2", "0"), ("0", "1"), ("1", "3"), ("1", ""), ("", "0")]
+    truth = {f"E{at}_L": {"masses": m, "calcifications": c} for at, (m, c) in enumerate(counts)}
+    rows = label_breasts("findings", [breast(str(at)) for at in range(6)], truth=truth, dataset="d")
+    assert [(row.exam_id, row.label, row.stratum) for row in rows] == [(f"E{at}", at, str(at)) for at in range(4)]
+    assert rows[0].rule.startswith("+1 for mass (no annotated mass -> 0; one or more -> 1); +2 for calcification")
+    with pytest.raises(DatasetError, match="breast E1_L: calcifications is 'some', not a whole number"):
+        label_breasts("findings", [breast("1")], truth={"E1_L": {"calcifications": "some"}}, dataset="d")
+    with pytest.raises(DatasetError, match="no usable 'masses' and 'calcifications' column"):
+        label_breasts("findings", [breast("1")], truth={"E1_L": {"masses": "1"}}, dataset="d")
 
 
 def test_unknown_tasks_and_facts_that_nobody_gives_are_named() -> None:

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from tilebank.evaluation.forest import forest_figure
+from tilebank.evaluation.multiclass import evaluate_classes
+from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.report import evaluate
 from tilebank.evaluation.scored import Scored
 from tilebank.evaluation.spread import spread_of
 from tilebank.evaluation.subgroups import evaluate_subgroups
+from tilebank.flows.champion_figures import champion_figures
 from tilebank.flows.champion_page import RESEARCH, ChampionPage, as_document, render_champion
+from tilebank.flows.evaluate import ScoredSplit, ScoredSplits
 from tilebank.flows.revision import code_revision
+from tilebank.terms import LabelRow
 
 
 def scored(split: str, seed: int) -> Scored:
@@ -105,6 +110,73 @@ def test_the_document_is_json_and_holds_every_figure(drawn: tuple[ChampionPage, 
     assert [part["value"] for part in document["subgroups"]] == ["Acme <b>", "Other", "unknown"]
     assert document["trials"]["median"] == page.spread.median
     assert document["note"] == RESEARCH
+
+
+def answered(labels: dict[str, np.ndarray], scores: np.ndarray, *, split: str) -> ScoredSplit:
+    """Two breasts a patient."""
+    numbers = np.stack(list(labels.values()), axis=1) if len(labels) > 1 else next(iter(labels.values()))
+    rows = tuple(
+        LabelRow("phantom", "t", f"secret-{split}{at // 2}", f"E{split}{at}", f"E{split}{at}_L", 0, "", "")
+        for at in range(len(scores))
+    )
+    return ScoredSplit(rows, numbers, scores)
+
+
+def page_of(scored: ScoredSplits, task: str, plain: ChampionPage) -> str:
+    figures = champion_figures(scored, title=task)
+    trials = {name: trials_strip_figure(np.array([0.8, 0.9]), champion=1) for name in ("trials", "curves")}
+    page = replace(plain, task=task, evaluation=scored.evaluation, subgroups=scored.subgroups)
+    html = render_champion(page, figures | trials)
+    assert html.count("data:image/png;base64,") == len(figures) + 2
+    assert "secret-" not in html
+    json.dumps(as_document(page), allow_nan=False)
+    return text_of(html)
+
+
+def test_a_page_of_classes_holds_each_class_and_what_calling_the_commonest_would_get(
+    drawn: tuple[ChampionPage, dict],
+) -> None:
+    rng = np.random.default_rng(0)
+    parts = []
+    for split in "vt":
+        labels = np.concatenate([np.arange(4), rng.choice((1, 2, 3), 116, p=(0.4, 0.5, 0.1))])
+        logits = rng.normal(size=(120, 4)) + 2 * np.eye(4)[labels]
+        scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        parts.append(answered({"density": labels}, scores, split=split))
+    found = evaluate_classes(*(part.as_classes() for part in parts), classes="ABCD", replicates=100, seed=0)
+    text = page_of(ScoredSplits(*parts, found, ()), "density", drawn[0])
+    counts = found.test_counts
+    for name, auc, breasts, patients in zip(
+        "ABCD", found.class_aucs, counts.by_class, counts.patients_by_class, strict=True
+    ):
+        span = f"{auc.interval.low:.3f} to {auc.interval.high:.3f}"
+        assert f"AUC of {name} {auc.value:.3f} {span} {breasts} breasts of {patients} patients, against all" in text
+    assert "calling every breast C gets" in text
+    assert f"{found.auc.interval.skipped} of 100 resamplings held no breast of some class" in text
+    assert found.auc.interval.skipped > 0
+    assert "median macro AUC" in text
+    assert "Not divided: parts of a test split rarely hold enough patients of every class." in text
+
+
+def test_a_page_of_labels_holds_each_with_its_own_threshold_and_subgroups(drawn: tuple[ChampionPage, dict]) -> None:
+    rng = np.random.default_rng(1)
+    parts = []
+    for split in "vt":
+        labels = {name: rng.integers(0, 2, 120) for name in ("mass", "calcification")}
+        scores = 1 / (1 + np.exp(-(rng.normal(size=(120, 2)) + 2 * np.stack(list(labels.values()), axis=1))))
+        parts.append(answered(labels, scores, split=split))
+    val, test = (part.as_labels(("mass", "calcification")) for part in parts)
+    found = evaluate_labels(val, test, replicates=100, seed=0)
+    one = test["mass"]
+    subgroups = evaluate_subgroups(
+        *(one.scores, one.labels, one.patients, ["Acme"] * 120), column="mass, by vendor", threshold=0.5, seed=0
+    )
+    text = page_of(ScoredSplits(*parts, found, tuple(subgroups)), "findings", drawn[0])
+    for label in found.labels.values():
+        assert f"where its score is {label.at_sensitivity.threshold:.4f} or more" in text
+    assert f"The macro AUC, {found.auc.as_text()}, is the mean over the labels" in text
+    assert "Each label at its own threshold above." in text
+    assert "mass, by vendor Acme 60 120" in text
 
 
 def test_the_revision_names_the_commit_of_this_checkout() -> None:

@@ -16,6 +16,7 @@ from tilebank.datasets.splits import SplitConfig
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_study, plan_study
+from tilebank.mil.outputs import BINARY, Outputs
 from tilebank.store.schema import instances_schema
 from tilebank.store.tables import Store
 from tilebank.terms import Laterality, ManifestRow, Split
@@ -88,14 +89,25 @@ def test_a_plan_needs_no_vectors_and_writes_nothing(settings: Settings) -> None:
     assert not Path(settings.store).exists()
 
 
-def test_density_can_be_planned_but_not_searched(settings: Settings) -> None:
-    labels, splits = plan_study(settings, breasts(range(60)), task="density")
-    assert Counter(row.label for row in labels) == {0: 15, 1: 15, 2: 15, 3: 15}
-    assert len(splits) == 60
-    with pytest.raises(ConfigError, match="'density' has 4 classes, and heads score yes-no tasks; choose one of malig"):
-        open_study(settings, task="density")
+def test_labels_come_as_their_task_s_heads_want_them(settings: Settings) -> None:
+    store_views(settings, range(60))
+    wide = with_splits(settings, SplitConfig(val=0.2))
+    study = open_study(wide, task="density")
+    test = study.read(Split.TEST)
+    assert test.outputs == Outputs("multiclass", 4)
+    assert test.labels.tolist() == [row.label for row in study.rows[Split.TEST]]
+    assert set(test.as_batch().labels.tolist()) == {0, 1, 2, 3}
+    assert open_study(wide, task="malignancy").read(Split.TRAIN).outputs == BINARY
     with pytest.raises(ConfigError, match="unknown task 'malignant'"):
         open_study(settings, task="malignant")
+
+
+def test_a_split_without_a_class_is_refused_and_nothing_is_written(settings: Settings, labels: Path) -> None:
+    labels.write_text(label_table(range(60)).replace(",D,", ",,", 14))
+    store_views(settings, range(60))
+    with pytest.raises(DatasetError, match=r"task 'density': no breast of the \w+ split is D \("):
+        open_study(settings, task="density")
+    assert Store(settings.store).read_splits("folder", task="density", scheme=settings.splits.scheme) == {}
 
 
 def test_a_study_that_grows_keeps_every_patient_where_it_was(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tilebank.errors import StoreError
 from tilebank.store.commits import CHUNK
 from tilebank.store.reader import Reader, StoredView
-from tilebank.store.schema import instances_schema
+from tilebank.store.schema import PREDICTIONS, instances_schema
 from tilebank.store.tables import Instances, Store
 
 DIM = 4
@@ -164,6 +164,22 @@ def test_labels_of_a_task_are_replaced_others_stay_and_no_change_makes_no_versio
     assert rows == {("mass", "B1", 0), ("cancer", "B1", 1)}
     store.write_labels("d", [label("B1", task="mass", value=0)], licence=LICENCE)
     assert lancedb.connect(store.uri).open_table("labels--d").version == before.version
+
+
+def test_predictions_of_a_table_without_several_scores_stay_beside_new_ones(store: Store) -> None:
+    ids = dict.fromkeys(("breast_id", "exam_id", "patient_id", "split", "head", "fingerprint"), "x")
+    one = ids | {"task": "mass", "run_id": "old", "label": 1, "score": 0.25}
+    earlier = PREDICTIONS.remove(PREDICTIONS.get_field_index("scores"))
+    place = f"{store.uri}/predictions--d--e.lance"
+    lance.write_dataset(pa.Table.from_pylist([one], schema=earlier), place)
+    several = ids | {"task": "density", "run_id": "new", "label": 3, "score": None, "scores": [0.25, 0.0, 0.25, 0.5]}
+    store.write_predictions("d", "e", [several], licence=LICENCE)
+    table = lance.dataset(place)
+    assert table.schema.names == PREDICTIONS.names
+    rows = {row["run_id"]: row for row in table.to_table().to_pylist()}
+    assert rows == {"old": one | {"scores": None}, "new": several}
+    store.write_predictions("d", "e", [several], licence=LICENCE)
+    assert lance.dataset(place).version == table.version, "no change makes no version"
 
 
 def test_what_is_not_there_is_named_with_what_to_do(store: Store, table: Instances) -> None:

@@ -34,8 +34,8 @@ class Breast(Protocol):
 class Task:
     """A question about a breast: the fact it is answered from, what that may look like, and the rule.
 
-    `rule` says it in words; `classes` is the number of answers, 0 to classes - 1; `decide` is given text that is not
-    empty, returns None for what the rule leaves out, and raises ValueError for what it cannot read.
+    `rule` says it in words; `answers` names the classes 0, 1, ...; `decide` is given text that is not empty, returns
+    None for what the rule leaves out, and raises ValueError for what it cannot read.
     """
 
     name: str
@@ -43,7 +43,49 @@ class Task:
     expects: str
     rule: str
     decide: Callable[[str], int | None]
-    classes: int = 2
+    answers: tuple[str, ...] = ("negative", "positive")
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What it is answered from."""
+        return (self.fact,)
+
+    def label(self, facts: Mapping[str, str], *, breast_id: str) -> int | None:
+        """The breast's class; None where the fact is missing or left out. Raises DatasetError for an unreadable one."""
+        return _read(facts, self.fact, self.decide, expects=self.expects, breast_id=breast_id)
+
+
+@dataclass(frozen=True)
+class JointTask:
+    """Several yes-no questions about a breast, asked at once and each answered by itself (multi-label).
+
+    A breast has a label where all parts have one. It is one number, whose bit p is the answer to part p: of two parts,
+    0 is neither, 1 the first, 2 the second, 3 both. So breasts are dealt to splits by what they have together.
+    """
+
+    name: str
+    parts: tuple[Task, ...]
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What it is answered from."""
+        return tuple(part.fact for part in self.parts)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The labels, by the names of their tasks."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def rule(self) -> str:
+        """In words, with the number that each label adds."""
+        return "; ".join(f"+{1 << place} for {part.name} ({part.rule})" for place, part in enumerate(self.parts))
+
+    def label(self, facts: Mapping[str, str], *, breast_id: str) -> int | None:
+        """The breast's labels as one number; None where a part has none. Raises DatasetError as Task.label does."""
+        found = [part.label(facts, breast_id=breast_id) for part in self.parts]
+        known = [label for label in found if label is not None]
+        return sum(label << place for place, label in enumerate(known)) if len(known) == len(found) else None
 
 
 BIRADS = re.compile(r"(?:BI-?RADS[ :]*)?([0-6])(?:[ABC]|\.0)?", re.IGNORECASE)
@@ -87,20 +129,25 @@ CATEGORY = "a BI-RADS category, 0 to 6 or 4A to 4C"
 LETTER = "a density, A to D or 1 to 4"
 MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
 DENSITY_RULE = "breast density A (1) -> 0; B (2) -> 1; C (3) -> 2; D (4) -> 3"
-TASKS: Mapping[str, Task] = {
+MASS = Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present)
+CALCIFICATION = Task(
+    "calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present
+)
+TASKS: Mapping[str, Task | JointTask] = {
     task.name: task
     for task in (
         Task("malignancy", "birads", CATEGORY, MALIGNANCY_RULE, _malignancy),
         Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _yes_no),
-        Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present),
-        Task("calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present),
+        MASS,
+        CALCIFICATION,
         Task("label", "label", "0 or 1", "as the table's 0 or 1 in its column label", _yes_no),
-        Task("density", "density", LETTER, DENSITY_RULE, _density, classes=4),
+        Task("density", "density", LETTER, DENSITY_RULE, _density, answers=tuple("ABCD")),
+        JointTask("findings", (MASS, CALCIFICATION)),
     )
 }
 
 
-def task_named(name: str) -> Task:
+def task_named(name: str) -> Task | JointTask:
     """The task of this name. Raises ConfigError for an unknown one."""
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
@@ -118,7 +165,7 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
     rows = []
     for breast_id, breast in sorted({breast.breast_id: breast for breast in breasts}.items()):
         facts = truth.get(breast_id, {})
-        label = _read(facts, task.fact, task.decide, expects=task.expects, breast_id=breast_id)
+        label = task.label(facts, breast_id=breast_id)
         if label is not None:
             rows.append(
                 LabelRow(
@@ -133,16 +180,17 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
                 )
             )
     if not rows:
-        raise DatasetError(f"no breast has a label for {task.name!r}: the tables give no usable {task.fact!r} column")
+        columns = " and ".join(map(repr, task.facts))
+        raise DatasetError(f"no breast has a label for {task.name!r}: the tables give no usable {columns} column")
     return rows
 
 
-def _stratum(task: Task, facts: Mapping[str, str], *, label: int, breast_id: str) -> str:
+def _stratum(task: Task | JointTask, facts: Mapping[str, str], *, label: int, breast_id: str) -> str:
     """Text that sorts a worse breast behind a better one: the label leads, for a BI-RADS of 0 can go with cancer."""
     birads = _read(facts, "birads", birads_category, expects=CATEGORY, breast_id=breast_id)
     if birads is None:
         return str(label)
-    return birads if task.fact == "birads" else f"{label}/{birads}"
+    return birads if task.facts == ("birads",) else f"{label}/{birads}"
 
 
 def _read(facts: Mapping[str, str], fact: str, decide: Callable[[str], T], *, expects: str, breast_id: str) -> T | None:

@@ -1,133 +1,177 @@
 """Figures of tasks with more than two answers (density): scores of each class against a class number. Knows arrays.
 
+The class that is called is the one of the highest score: no threshold is chosen, on any split.
+
 Shapes: B breasts, C classes, R replicates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import interval_of
+from tilebank.evaluation.bootstrap import interval_of, patients_of_rarer
+from tilebank.evaluation.confusion import accuracies, balanced_accuracies, confusion_rows, kappas
 from tilebank.evaluation.metrics import roc_auc
 from tilebank.evaluation.resampling import Floats, auc_replicates, sum_replicates
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scored import Estimate, assert_apart
+from tilebank.evaluation.scored_classes import ClassCounts, ScoredClasses, class_counts_of
 
-ClassScores = NDArray[np.floating[Any]]  # (B, C) a probability of each class
-ClassLabels = NDArray[np.integer[Any]]  # (B,) 0 to C - 1
+_FIGURES: dict[str, Callable[[Floats], Floats]] = {
+    "accuracy": accuracies,
+    "balanced_accuracy": balanced_accuracies,
+    "quadratic_kappa": partial(kappas, power=2),
+    "linear_kappa": partial(kappas, power=1),
+}
 
 
 @dataclass(frozen=True)
 class ClassEvaluation:
-    """Figures of scores of C classes, with patient-level intervals; `class_aucs` is each class against the others."""
+    """Figures of scores of C classes, with patient-level intervals.
 
-    macro_auc: Estimate
-    linear_kappa: Estimate
+    val_auc and auc: the mean over the classes of the AUC of each against all others; class_aucs: each. confusion: test
+    breasts by true (row) and called (column) class. Both kappas take the classes as ordered.
+    """
+
+    seed: int
+    classes: tuple[str, ...]
+    val_counts: ClassCounts
+    test_counts: ClassCounts
+    val_auc: float
+    auc: Estimate
+    class_aucs: tuple[Estimate, ...]
     accuracy: Estimate
-    class_aucs: tuple[float, ...]
-    breasts: tuple[int, ...]
+    balanced_accuracy: Estimate
+    quadratic_kappa: Estimate
+    linear_kappa: Estimate
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def commonest(self) -> tuple[str, float]:
+        """The class with most test breasts, and the accuracy of calling every breast so."""
+        place = int(np.argmax(self.test_counts.by_class))
+        return self.classes[place], self.test_counts.by_class[place] / self.test_counts.breasts
 
     def as_metrics(self) -> dict[str, float]:
-        """Flat names for the record of runs: `test_macro_auc`, `test_macro_auc_low`, ..., `test_auc_class_0`."""
-        figures: dict[str, float] = {}
-        for name in ("macro_auc", "linear_kappa", "accuracy"):
-            estimate: Estimate = getattr(self, name)
-            low, high = estimate.interval.low, estimate.interval.high
-            figures |= {f"test_{name}": estimate.value, f"test_{name}_low": low, f"test_{name}_high": high}
-        return figures | {f"test_auc_class_{place}": auc for place, auc in enumerate(self.class_aucs)}
+        """Flat names for the record of runs: `test_macro_auc`, `test_macro_auc_low`, ..., `test_auc_A`, ..."""
+        figures = {"val_macro_auc": self.val_auc}
+        for name, estimate in (
+            ("test_macro_auc", self.auc),
+            ("test_accuracy", self.accuracy),
+            ("test_bacc", self.balanced_accuracy),
+            ("test_quadratic_kappa", self.quadratic_kappa),
+            ("test_linear_kappa", self.linear_kappa),
+            *((f"test_auc_{name}", auc) for name, auc in zip(self.classes, self.class_aucs, strict=True)),
+        ):
+            figures |= estimate.as_metrics(name)
+        for split, counts in (("val", self.val_counts), ("test", self.test_counts)):
+            figures |= {f"{split}_breasts": float(counts.breasts), f"{split}_patients": float(counts.patients)}
+            for name, breasts, patients in zip(self.classes, counts.by_class, counts.patients_by_class, strict=True):
+                figures |= {f"{split}_breasts_{name}": float(breasts), f"{split}_patients_{name}": float(patients)}
+        return figures
 
+    def as_card(self) -> dict[str, str]:
+        """What travels with the head: what its scores stand for, in their order."""
+        return {"answers": ",".join(self.classes)}
 
-def macro_auc(scores: ClassScores, labels: ClassLabels) -> float:
-    """Mean over the classes of the AUC of each against all others, all classes alike (Fawcett, Pattern Recognition
-    Letters 27:861, 2006, section 9). Raises DatasetError, as for a class without a breast."""
-    _assert_classes(scores, labels)
-    return float(np.mean(_class_aucs(scores, labels)))
+    def as_columns(self) -> dict[str, Estimate]:
+        """The test figures that a table of several searches shows."""
+        return {"test macro AUC": self.auc, "quadratic kappa": self.quadratic_kappa}
 
-
-def linear_kappa(labels: ClassLabels, called: ClassLabels, *, classes: int) -> float:
-    """Agreement beyond chance of true and called class, a miss weighed by its distance (Cohen, Psychological Bulletin
-    70:213, 1968; linear weights: Cicchetti & Allison, American Journal of EEG Technology 11:101, 1971).
-
-    NaN where all breasts are of one class and called so: chance alone would agree.
-    """
-    return float(_kappa(_confusion(labels, called, classes=classes).sum(axis=0)[None, :])[0])
+    def as_text(self) -> str:
+        """A small aligned table for people, one figure a line, and the confusion table."""
+        interval, counts = self.auc.interval, self.test_counts
+        commonest, share = self.commonest
+        lines = [
+            f"test: {counts.breasts} breasts of {counts.patients} patients; intervals"
+            f" {interval.level:.0%}, {interval.replicates} patient replicates",
+            self.auc.as_line("macro AUC", f"val {self.val_auc:.3f}; mean over classes, each against the others"),
+        ]
+        behind = zip(counts.by_class, counts.patients_by_class, strict=True)
+        notes = [f"{breasts} breasts of {patients} patients against the others" for breasts, patients in behind]
+        aucs = zip(self.classes, self.class_aucs, notes, strict=True)
+        lines += [estimate.as_line(f"AUC of {name}", note) for name, estimate, note in aucs]
+        lines += [
+            self.accuracy.as_line("accuracy", f"calling every breast {commonest} gets {share:.3f}"),
+            self.balanced_accuracy.as_line("balanced accuracy", f"by chance {1 / len(self.classes):.3f}"),
+            self.quadratic_kappa.as_line("quadratic kappa", "classes taken as ordered; by chance 0"),
+            self.linear_kappa.as_line("linear kappa", "classes taken as ordered; by chance 0"),
+            "breasts by true class (rows) and called class (columns):",
+            f"  {'':<6}" + "".join(f"{name:>6}" for name in self.classes),
+        ]
+        rows = zip(self.classes, self.confusion, strict=True)
+        return "\n".join(lines + [f"  {name:<6}" + "".join(f"{count:>6}" for count in row) for name, row in rows])
 
 
 def evaluate_classes(
-    scores: ClassScores,
-    labels: ClassLabels,
-    patients: Sequence[str],
+    val: ScoredClasses,
+    test: ScoredClasses,
     *,
+    classes: Sequence[str],
     replicates: int = 2000,
     seed: int,
     level: float = 0.95,
 ) -> ClassEvaluation:
-    """All figures of the scores of one split. The class that is called is the one with the highest score.
+    """All figures of the test scores; of validation the macro AUC, by which heads are chosen.
 
-    A replicate without a breast of some class has no macro AUC and is left out of that interval, and counted.
+    A replicate without a breast of some class has no macro AUC and no balanced accuracy, and is left out of their
+    intervals, and counted. A figure at the end of its scale (an accuracy of 1) comes back with an interval without
+    width. Raises LeakageError where a patient stands in both splits, DatasetError where `classes` do not fit.
     """
-    classes = _assert_classes(scores, labels)
-    called = scores.argmax(axis=1)
-    table = _confusion(labels, called, classes=classes)  # (B, C * C)
-    cells = sum_replicates(table, patients, replicates=replicates, seed=seed)  # (R, C * C)
-    aucs = np.stack(
-        [
-            auc_replicates(scores[:, each], labels == each, patients, replicates=replicates, seed=seed)
-            for each in range(classes)
-        ]
-    )  # (C, R)
-    class_aucs = _class_aucs(scores, labels)
-    agreed = cells[:, :: classes + 1].sum(axis=1) / cells.sum(axis=1)  # (R,) the diagonal
-    whole = len(set(patients))
-    rarest = min(
-        len({who for who, label in zip(patients, labels, strict=True) if label == each}) for each in range(classes)
-    )
-    kappa = linear_kappa(labels, called, classes=classes)
+    assert_apart(val.patients, test.patients)
+    if not val.scores.shape[1] == test.scores.shape[1] == len(classes):
+        raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one a class")
+    auc, class_aucs = _against_the_others(test, replicates=replicates, seed=seed, level=level)
+    table, figures = _by_called_class(test, replicates=replicates, seed=seed, level=level)
     return ClassEvaluation(
-        macro_auc=Estimate(float(np.mean(class_aucs)), interval_of(aucs.mean(axis=0), patients=rarest, level=level)),
-        linear_kappa=Estimate(kappa, interval_of(_kappa(cells), patients=whole, level=level)),
-        accuracy=Estimate(float(np.mean(called == labels)), interval_of(agreed, patients=whole, level=level)),
+        seed=seed,
+        classes=tuple(classes),
+        val_counts=class_counts_of(val),
+        test_counts=class_counts_of(test),
+        val_auc=macro_auc(val),
+        auc=auc,
         class_aucs=class_aucs,
-        breasts=tuple(int(count) for count in np.bincount(labels, minlength=classes)),
+        **figures,
+        confusion=tuple(tuple(int(count) for count in row) for row in table),
     )
 
 
-def _class_aucs(scores: ClassScores, labels: ClassLabels) -> tuple[float, ...]:
-    return tuple(float(roc_auc(scores[:, each], labels == each)) for each in range(scores.shape[1]))
+def macro_auc(scored: ScoredClasses) -> float:
+    """Mean over the classes of the AUC of each against all others, all classes alike (Fawcett, Pattern Recognition
+    Letters 27:861, 2006, section 9)."""
+    classes = range(scored.scores.shape[1])
+    return float(np.mean([roc_auc(scored.scores[:, each], scored.labels == each) for each in classes]))
 
 
-def _confusion(labels: ClassLabels, called: ClassLabels, *, classes: int) -> Floats:
-    """One row a breast, (B, C * C), 1 in the cell of its true (slow) and its called (fast) class."""
-    rows = np.zeros((labels.size, classes * classes))
-    rows[np.arange(labels.size), labels * classes + called] = 1
-    return rows
+def _against_the_others(
+    test: ScoredClasses, *, replicates: int, seed: int, level: float
+) -> tuple[Estimate, tuple[Estimate, ...]]:
+    """The macro AUC, and the AUC of each class."""
+    replicated, aucs = [], []
+    for each in range(test.scores.shape[1]):
+        scores, labels = test.scores[:, each], test.labels == each
+        values = auc_replicates(scores, labels, test.patients, replicates=replicates, seed=seed)  # (R,)
+        behind = patients_of_rarer(scores, labels, test.patients)
+        aucs.append(Estimate(float(roc_auc(scores, labels)), interval_of(values, patients=behind, level=level)))
+        replicated.append(values)
+    macro = interval_of(np.mean(replicated, axis=0), patients=min(class_counts_of(test).patients_by_class), level=level)
+    return Estimate(macro_auc(test), macro), tuple(aucs)
 
 
-def _kappa(cells: Floats) -> Floats:
-    """Linear-weighted kappa of confusion tables (R, C * C): (R,)."""
-    classes = round(cells.shape[1] ** 0.5)
-    shares = (cells / cells.sum(axis=1, keepdims=True)).reshape(-1, classes, classes)  # (R, C, C)
-    places = np.arange(classes)
-    distance = np.abs(places[:, None] - places[None, :])  # (C, C)
-    seen = np.einsum("rtc,tc->r", shares, distance)
-    by_chance = np.einsum("rt,rc,tc->r", shares.sum(axis=2), shares.sum(axis=1), distance)
-    return np.asarray(1.0 - np.divide(seen, by_chance, out=np.full(seen.shape, np.nan), where=by_chance > 0))
-
-
-def _assert_classes(scores: ClassScores, labels: ClassLabels) -> int:
-    """The number of classes."""
-    if scores.ndim != 2 or scores.shape[0] != labels.size or scores.shape[1] < 2:
-        raise DatasetError(f"scores {scores.shape} and {labels.size} labels; pass scores (breasts, classes)")
-    if not np.isfinite(scores).all():
-        raise DatasetError("some scores are not numbers; the head diverged or a vector is broken")
-    absent = sorted(set(range(scores.shape[1])) - set(labels.tolist()))
-    strange = sorted(set(labels.tolist()) - set(range(scores.shape[1])))
-    if absent or strange:
-        raise DatasetError(
-            f"labels hold {strange or 'no others'} beyond classes 0 to {scores.shape[1] - 1} and no breast of classes"
-            f" {absent or 'none'}; check the label rule and the split"
+def _by_called_class(
+    test: ScoredClasses, *, replicates: int, seed: int, level: float
+) -> tuple[Floats, dict[str, Estimate]]:
+    """The confusion table (C, C), and what follows from it by name."""
+    classes = test.scores.shape[1]
+    rows = confusion_rows(test.labels, test.called, classes=classes)  # (B, C * C)
+    table = rows.sum(axis=0).reshape(1, classes, classes)
+    cells = sum_replicates(rows, test.patients, replicates=replicates, seed=seed).reshape(-1, classes, classes)
+    figures = {}
+    for name, of in _FIGURES.items():
+        behind = (
+            min(class_counts_of(test).patients_by_class) if name == "balanced_accuracy" else len(set(test.patients))
         )
-    return int(scores.shape[1])
+        figures[name] = Estimate(float(of(table)[0]), interval_of(of(cells), patients=behind, level=level))
+    return table[0], figures

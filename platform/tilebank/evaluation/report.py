@@ -2,12 +2,11 @@
 
 from dataclasses import asdict, dataclass
 
-from tilebank.errors import LeakageError
 from tilebank.evaluation import metrics
 from tilebank.evaluation.bootstrap import RateIntervals, auc_interval, average_precision_interval, rate_intervals
 from tilebank.evaluation.calibration import brier_interval, brier_score, expected_calibration_error
 from tilebank.evaluation.metrics import OperatingPoint
-from tilebank.evaluation.scored import Counts, Estimate, Scored, counts_of
+from tilebank.evaluation.scored import Counts, Estimate, Scored, assert_apart, counts_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ class Evaluation:
             ("test_bacc", self.balanced_accuracy),
             ("test_brier", self.brier),
         ):
-            interval = estimate.interval
-            figures |= {name: estimate.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            figures |= estimate.as_metrics(name)
         for split, counts in (("val", self.val_counts), ("test", self.test_counts)):
             figures |= {f"{split}_{unit}": float(count) for unit, count in asdict(counts).items()}
         return figures | {
@@ -70,6 +68,14 @@ class Evaluation:
             "test_published_bacc_sensitive": self.published_bacc_sensitive,
         }
 
+    def as_card(self) -> dict[str, str]:
+        """What travels with the head: the threshold that was chosen on validation for `sensitivity_wanted`."""
+        return {"threshold": repr(self.at_sensitivity.threshold)}
+
+    def as_columns(self) -> dict[str, Estimate]:
+        """The test figures that a table of several searches shows."""
+        return {"test AUC": self.auc, f"Spec@Sens={self.sensitivity_wanted:g}": self.specificity}
+
     def as_text(self) -> str:
         """A small aligned table for people, one figure a line."""
         interval, wanted, counts = self.auc.interval, self.sensitivity_wanted, self.test_counts
@@ -78,13 +84,13 @@ class Evaluation:
         lines = [
             f"test: {counts.breasts} breasts of {counts.patients} patients, {counts.positives} positive; "
             f"intervals {interval.level:.0%}, {interval.replicates} patient replicates",
-            _line("AUC", self.auc, f"val {self.val_auc:.3f}"),
-            _line("AUPRC", self.auprc, f"prevalence {counts.positives / counts.breasts:.3f}"),
-            _line("specificity", self.specificity, at_sensitivity),
-            _line("sensitivity", self.sensitivity, at_sensitivity),
-            _line("balanced accuracy", self.balanced_accuracy, at_youden),
+            self.auc.as_line("AUC", f"val {self.val_auc:.3f}"),
+            self.auprc.as_line("AUPRC", f"prevalence {counts.positives / counts.breasts:.3f}"),
+            self.specificity.as_line("specificity", at_sensitivity),
+            self.sensitivity.as_line("sensitivity", at_sensitivity),
+            self.balanced_accuracy.as_line("balanced accuracy", at_youden),
             _line("balanced accuracy", self.balanced_accuracy_at_half, "threshold 0.5"),
-            _line("Brier score", self.brier, f"a constant score of the prevalence gets {self.brier_of_prevalence:.3f}"),
+            self.brier.as_line("Brier score", f"a constant score of prevalence gets {self.brier_of_prevalence:.3f}"),
             _line("calibration error", self.ece, "10 bins of equal mass"),
             "optimistic, for comparison only: thresholds chosen on test",
             _line("specificity", self.oracle_at_sensitivity.specificity, f"exact ROC, sensitivity {wanted:g}"),
@@ -103,7 +109,7 @@ def evaluate(
 
     Raises LeakageError where a patient stands in both, DatasetError where an interval can not be made.
     """
-    _assert_apart(val, test)
+    assert_apart(val.patients, test.patients)
     scores, labels, patients = test.scores, test.labels, test.patients
     at_sensitivity = _apply(metrics.threshold_at_sensitivity(val.scores, val.labels, sensitivity=sensitivity), test)
     at_youden = _apply(metrics.youden_threshold(val.scores, val.labels), test)
@@ -150,15 +156,5 @@ def _auc(scored: Scored) -> float:
     return float(metrics.roc_auc(scored.scores, scored.labels))
 
 
-def _assert_apart(val: Scored, test: Scored) -> None:
-    shared = sorted(set(val.patients) & set(test.patients))
-    if shared:
-        raise LeakageError(f"{len(shared)} patients in val and test: {shared[:5]}; split by patient_id")
-
-
-def _line(name: str, figure: Estimate | float, note: str = "") -> str:
-    if isinstance(figure, Estimate):
-        value, span = figure.value, f"{figure.interval.low:.3f} to {figure.interval.high:.3f}"
-    else:
-        value, span = figure, ""
-    return f"  {name:<18} {value:.3f}  {span:<14}  {note}".rstrip()
+def _line(name: str, figure: float, note: str) -> str:
+    return f"  {name:<18} {figure:.3f}  {'':<14}  {note}"

@@ -1,8 +1,9 @@
 """Scores laid beside labels and patients, and figures beside their intervals: the records that evaluation passes on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tilebank.errors import DatasetError
+from tilebank.errors import DatasetError, LeakageError
 from tilebank.evaluation import metrics
 from tilebank.evaluation.bootstrap import Interval
 from tilebank.evaluation.metrics import Labels, Scores
@@ -24,14 +25,7 @@ class Scored:
     def __post_init__(self) -> None:
         metrics.positives_of(self.scores, self.labels)
         metrics.assert_probabilities(self.scores)
-        if not len(self.patients) == len(self.breast_ids) == self.scores.size:
-            raise DatasetError(
-                f"{self.scores.size} scores, {len(self.patients)} patients and {len(self.breast_ids)} breast ids; "
-                "pass one of each a breast"
-            )
-        repeated = len(self.breast_ids) - len(set(self.breast_ids))
-        if repeated:
-            raise DatasetError(f"{repeated} breasts are scored more than once; pass one row a breast")
+        assert_rows(self.scores.size, self.patients, self.breast_ids)
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,15 @@ class Estimate:
     def as_text(self) -> str:
         """`0.812 (0.740 to 0.871)`."""
         return f"{self.value:.3f} ({self.interval.low:.3f} to {self.interval.high:.3f})"
+
+    def as_metrics(self, name: str) -> dict[str, float]:
+        """The figure and both ends of its interval under flat names: `test_auc`, `test_auc_low`, `test_auc_high`."""
+        return {name: self.value, f"{name}_low": self.interval.low, f"{name}_high": self.interval.high}
+
+    def as_line(self, name: str, note: str = "") -> str:
+        """A line of an aligned table: name, value, interval, note."""
+        span = f"{self.interval.low:.3f} to {self.interval.high:.3f}"
+        return f"  {name:<18} {self.value:.3f}  {span:<14}  {note}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,21 @@ class Counts:
 def counts_of(scored: Scored) -> Counts:
     """Breasts, positive ones, and patients of a split."""
     return Counts(scored.scores.size, int((scored.labels == 1).sum()), len(set(scored.patients)))
+
+
+def assert_apart(val: Sequence[str], test: Sequence[str]) -> None:
+    """Raise LeakageError where a patient stands in both splits."""
+    shared = sorted(set(val) & set(test))
+    if shared:
+        raise LeakageError(f"{len(shared)} patients in val and test: {shared[:5]}; split by patient_id")
+
+
+def assert_rows(breasts: int, patients: Sequence[str], breast_ids: Sequence[str]) -> None:
+    """Raise DatasetError unless there is one patient and one breast id for each scored breast, none of them twice."""
+    if not len(patients) == len(breast_ids) == breasts:
+        raise DatasetError(
+            f"{breasts} scores, {len(patients)} patients and {len(breast_ids)} breast ids; pass one of each a breast"
+        )
+    repeated = len(breast_ids) - len(set(breast_ids))
+    if repeated:
+        raise DatasetError(f"{repeated} breasts are scored more than once; pass one row a breast")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#595959", "#BFBFBF"
+PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of several things that are alike
 DASHES = (0, (4, 3))
 _WIDTH_IN, _DPI = 5.4, 150
 

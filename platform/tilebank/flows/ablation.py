@@ -30,20 +30,18 @@ class AblationSummary:
 
     def as_table(self) -> str:
         """Markdown: a row a head, with test figures of its champion and their intervals."""
-        rows = [
-            "| head | views by | tiles by | pooled in | validation AUC | test AUC | Spec@Sens=0.9 |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        shown = list(self.searches[0].evaluation.as_columns())
+        names = ["head", "views by", "tiles by", "pooled in", "validation AUC", *shown]
+        rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
         for search in self.searches:
-            head, figures = self.heads[search.head], search.evaluation.as_metrics()
+            head, figures = self.heads[search.head], search.evaluation.as_columns()
             cells = [
                 f"`{search.head}`",
                 head.views_by,
                 head.tiles_by,
                 "fitting" if head.fitted_on == "breast" else "inference only",
-                f"{figures['val_auc']:.3f}",
-                _with_interval(figures, "test_auc"),
-                _with_interval(figures, "test_spec_at_sens"),
+                f"{search.evaluation.val_auc:.3f}",
+                *(figures[name].as_text() for name in shown),
             ]
             rows.append(f"| {' | '.join(cells)} |")
         return "\n".join(rows)
@@ -68,7 +66,3 @@ def tune_heads(settings: Settings, *, task: str) -> AblationSummary:
         raise ConfigError("the search names no heads; list them under search.heads, or search the one of --head")
     searches = tuple(tune_head(settings.with_head(name), task=task) for name in settings.heads)
     return AblationSummary(dict(settings.heads), searches)
-
-
-def _with_interval(figures: dict[str, float], name: str) -> str:
-    return f"{figures[name]:.3f} ({figures[f'{name}_low']:.3f} to {figures[f'{name}_high']:.3f})"

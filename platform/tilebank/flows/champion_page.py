@@ -4,15 +4,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from tilebank.evaluation.multiclass import ClassEvaluation
+from tilebank.evaluation.multilabel import LabelEvaluation
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.spread import TrialSpread
 from tilebank.evaluation.subgroups import Subgroup
+from tilebank.flows.evaluate import AnyEvaluation
 from tilebank.flows.page import RESEARCH, render_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPLATE = "champion_page.html.j2"
+TEMPLATES: dict[type, str] = {  # each fills the blocks of champion_page.html.j2
+    Evaluation: "champion_yes_no.html.j2",
+    ClassEvaluation: "champion_classes.html.j2",
+    LabelEvaluation: "champion_labels.html.j2",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class ChampionPage:
     dataset: str
     task: str
     control: bool
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     subgroup_patients: int
     spread: TrialSpread
@@ -33,14 +40,16 @@ class ChampionPage:
 
 
 def render_champion(page: ChampionPage, figures: "Mapping[str, Figure]") -> str:
-    """The page as HTML. figures: `roc`, `calibration`, `trials`, `curves`, and `subgroups` where one has figures."""
+    """The page as HTML. figures: `trials`, `curves`, and those of `champion_figures`."""
     columns = dict.fromkeys(part.column for part in page.subgroups)
     values = {
         "page": page,
         "found": page.evaluation,
+        "auc": "AUC" if isinstance(page.evaluation, Evaluation) else "macro AUC",
+        "level": f"{100 * page.evaluation.auc.interval.level:.0f} %",
         "columns": {column: [part for part in page.subgroups if part.column == column] for column in columns},
     }
-    return render_figures(TEMPLATE, values, figures)
+    return render_figures(TEMPLATES[type(page.evaluation)], values, figures)
 
 
 def as_document(page: ChampionPage) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tilebank.datasets.labels import task_named
 from tilebank.datasets.study import Truth
+from tilebank.errors import DatasetError
 from tilebank.store.reader import StoredView
 
 AGE = re.compile(r"0*(\d{1,3})(?:\.\d+)?\+?Y?", re.IGNORECASE)  # 61, 61.4, 061Y (PS3.5 AS), 89+
@@ -28,7 +29,7 @@ def group_breasts(views: Iterable[StoredView], facts: Truth, breast_ids: Sequenc
         "views": tuple(_views_there(seen[breast_id]) for breast_id in breast_ids),
         "vendor": tuple(_only(view.manufacturer for view in seen[breast_id]) for breast_id in breast_ids),
         "image kind": tuple(_only(view.image_kind for view in seen[breast_id]) for breast_id in breast_ids),
-        "density": tuple(_density(fact) for fact in known),
+        "density": tuple(map(_density, breast_ids, known)),
         "age": tuple(age_band(fact.get("age", "")) for fact in known),
     }
     return {name: values for name, values in columns.items() if any(values)}
@@ -56,13 +57,13 @@ def age_band(text: str) -> str:
     return next((name for below, name in DECADES if int(found.group(1)) < below), UNREADABLE)
 
 
-def _density(facts: Mapping[str, str]) -> str:
-    text = facts.get("density", "").strip()
+def _density(breast_id: str, facts: Mapping[str, str]) -> str:
+    density = task_named("density")
     try:
-        place = task_named("density").decide(text) if text else None
-    except ValueError:
+        label = density.label(facts, breast_id=breast_id)
+    except DatasetError:
         return UNREADABLE
-    return "" if place is None else "ABCD"[place]
+    return "" if label is None else density.answers[label]
 
 
 def _only(values: Iterable[str]) -> str:

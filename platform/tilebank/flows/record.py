@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 
 import tilebank
-from tilebank.evaluation.forest import forest_figure
-from tilebank.evaluation.plots import calibration_figure, curves_figure, roc_figure, trials_strip_figure
-from tilebank.evaluation.report import Evaluation
+from tilebank.evaluation.plots import curves_figure, trials_strip_figure
 from tilebank.evaluation.spread import spread_of
 from tilebank.evaluation.subgroups import Subgroup
+from tilebank.flows.champion_figures import champion_figures
 from tilebank.flows.champion_page import ChampionPage, as_document, render_champion
-from tilebank.flows.evaluate import ScoredSplits
+from tilebank.flows.evaluate import AnyEvaluation, ScoredSplits
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
 from tilebank.mil.fit import FittedHead
 from tilebank.mil.heads import save_head
+from tilebank.mil.serving import score_columns
 from tilebank.store.reader import BagArrays
 from tilebank.tracking import ServedModel, Tracker, TrialRecord
 
@@ -42,7 +42,7 @@ class SearchSummary:
     table_version: int
     val_aucs: tuple[float, ...]
     champion_seed: int
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     registered: str
     run_id: str
@@ -136,7 +136,7 @@ def champion_files(
         "task": task,
         "encoder": settings.encoder.name,
         "fingerprint": fingerprint,
-        "threshold": repr(scored.evaluation.at_sensitivity.threshold),
+        **scored.evaluation.as_card(),
         **settings.licence,
     }
     views = example.view_features[: example.view_offsets[1]]
@@ -150,6 +150,7 @@ def champion_files(
             requirements=[f"{package}=={version_of(package).split('+')[0]}" for package in SERVING_NEEDS],
             example_kinds=["view"] * len(views) + ["tile"] * len(tiles),
             example_vectors=np.concatenate([views, tiles]),
+            score_columns=score_columns(champion.head.outputs),
         )
 
 
@@ -167,14 +168,10 @@ def log_search(
     control = "" if summary.registered else ", labels shuffled"
     title = f"{summary.dataset}, {summary.task}, {summary.head} on {summary.encoder}{control}"
     aucs = np.asarray(summary.val_aucs)
-    figures = {
-        "roc": roc_figure(scored.test, scored.evaluation, title=title),
+    figures = champion_figures(scored, title=title) | {
         "trials": trials_strip_figure(aucs, champion=champion, title=title),
         "curves": curves_figure([each.curves["val_auc"] for each in fitted], champion=champion, title=title),
-        "calibration": calibration_figure(scored.test, scored.evaluation, title=title),
     }
-    if any(part.auc for part in scored.subgroups):
-        figures["subgroups"] = forest_figure(scored.subgroups, scored.evaluation.auc, title=title)
     page = ChampionPage(
         dataset=summary.dataset,
         task=summary.task,
@@ -206,7 +203,7 @@ def _provenance(summary: SearchSummary, scored: ScoredSplits, tags: Mapping[str,
     return {
         "dataset": summary.dataset,
         "licence": f"{tags['licence']} ({shared})",
-        "label": f"{summary.task}: {scored.test_rows[0].rule}",
+        "label": f"{summary.task}: {scored.test.rows[0].rule}",
         "encoder": summary.encoder,
         "fingerprint of the vectors": summary.fingerprint,
         "table version": str(summary.table_version),

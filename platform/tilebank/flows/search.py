@@ -88,6 +88,7 @@ def _fit_pack(
         head=head,
         trials=trials,
         config=fit,
+        outputs=train.outputs,
         device=default_device(),
         progress=tell,
     )

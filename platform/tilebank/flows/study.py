@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.datasets.intake import is_asked_for
-from tilebank.datasets.labels import TASKS, Breast, label_breasts, task_named
+from tilebank.datasets.labels import TASKS, Breast, JointTask, Task, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
 from tilebank.datasets.study import DatasetConfig, Truth
-from tilebank.errors import ConfigError, DatasetError
+from tilebank.errors import DatasetError
+from tilebank.flows.answers import assert_every_answer, label_array, outputs_of
 from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.settings import Settings
 from tilebank.mil.bags import BagBatch
+from tilebank.mil.outputs import BINARY, Outputs
 from tilebank.store.reader import BagArrays, Reader
 from tilebank.store.tables import Store
 from tilebank.terms import LabelRow, Split
@@ -26,10 +28,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelledBags:
-    """The breasts of one split as arrays: what Ray keeps once a node, and every pack reads without a copy."""
+    """The breasts of one split as arrays: what Ray keeps once a node, and every pack reads without a copy.
+
+    labels: (B,) classes, or (B, C) of 0 and 1 where `outputs` are several labels.
+    """
 
     bags: BagArrays
     labels: NDArray[np.int64]
+    outputs: Outputs = BINARY
 
     def as_batch(self) -> BagBatch:
         """The same as tensors, features not copied."""
@@ -46,8 +52,9 @@ class LabelledBags:
 
 @dataclass(frozen=True)
 class LabelledStudy:
-    """The labelled breasts of a study by split, the pinned table that holds their vectors, and the owner's facts."""
+    """The breasts labelled for a task by split, the pinned table that holds their vectors, and the owner's facts."""
 
+    task: Task | JointTask
     reader: Reader
     rows: Mapping[Split, Sequence[LabelRow]]
     facts: Truth
@@ -56,16 +63,16 @@ class LabelledStudy:
         """The vectors and labels of one split, read from the store at each call."""
         rows = self.rows[split]
         bags = self.reader.read_bags([row.breast_id for row in rows])
-        return LabelledBags(bags, np.asarray([row.label for row in rows], dtype=np.int64))
+        return LabelledBags(bags, label_array(self.task, rows), outputs_of(self.task))
 
 
 def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     """Label and split the stored breasts for `task`; labels and splits are written beside the vectors.
 
     Train patients that `splits.fraction` leaves out are in the tables, but in no split here. Raises TilebankError when
-    the task is no yes-no question, or there are no vectors, no labels, or too few patients.
+    there are no vectors, no labels, or too few patients, or a split lacks one of the task's answers.
     """
-    _assert_yes_no(task)
+    question = task_named(task)
     dataset = settings.dataset.name
     reader = Reader(
         settings.store,
@@ -80,16 +87,17 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     splits = keep_fraction(whole, labels, settings.splits)
     rows = {split: [row for row in labels if splits.get(row.patient_id) is split] for split in Split}
     assert_no_leak({split: [row.patient_id for row in part] for split, part in rows.items()})
+    assert_every_answer(question, rows, settings.splits)
     _write_truth(settings, labels=labels, splits=whole, task=task)
-    return LabelledStudy(reader, rows, facts)
+    return LabelledStudy(question, reader, rows, facts)
 
 
 def plan_study(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:
     """The labels of `breasts` and patient_id -> split, as a search would take them; needs no vectors, writes nothing.
 
     `breasts` may be the rows of a manifest. Patients whose split the store already holds stay there; train patients
-    that `splits.fraction` leaves out have no split. Takes tasks of any number of classes. Raises TilebankError for an
-    unknown task, no labels, or too few patients.
+    that `splits.fraction` leaves out have no split. Raises TilebankError for an unknown task, no labels, or too few
+    patients.
     """
     task_named(task)
     labels, whole = _plan(settings, breasts, _read_truth(settings.dataset, breasts), task=task)
@@ -148,13 +156,6 @@ def _held(settings: Settings, *, task: str) -> dict[str, Split]:
     """What the store says of this task's patients, those without a label any more included."""
     held = Store(settings.store).read_splits(settings.dataset.name, task=task, scheme=settings.splits.scheme)
     return {patient_id: Split(split) for patient_id, split in held.items()}
-
-
-def _assert_yes_no(task: str) -> None:
-    classes = task_named(task).classes
-    if classes != 2:
-        known = ", ".join(name for name, each in TASKS.items() if each.classes == 2)
-        raise ConfigError(f"task {task!r} has {classes} classes, and heads score yes-no tasks; choose one of {known}")
 
 
 def _write_truth(settings: Settings, *, labels: Sequence[LabelRow], splits: Mapping[str, Split], task: str) -> None:

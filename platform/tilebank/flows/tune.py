@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from tilebank.datasets.labels import task_named
+from tilebank.flows.answers import assert_weights
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
 from tilebank.flows.made_elsewhere import assert_head_reads
@@ -26,6 +28,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
     dataset, encoder = settings.dataset.name, settings.encoder.name
     store = Store(settings.store)
     store.assert_writable()
+    assert_weights(task_named(task), positive_weight=settings.search.positive_weight)
     study = open_study(settings, task=task)
     fingerprint = study.reader.fingerprint  # asked for once: it may hash the weights
     tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
@@ -43,6 +46,7 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
         champion = choose_champion(fitted)
         scored = evaluate_champion(
             fitted[champion].head,
+            answers=study.task.answers,
             val=(val, study.rows[Split.VAL]),
             test=(study.read(Split.TEST), study.rows[Split.TEST]),
             groups=_test_groups(study),
@@ -101,7 +105,8 @@ def _predictions(
             "task": task,
             "split": split.value,
             "label": row.label,
-            "score": float(score),
+            "score": float(score) if score.ndim == 0 else None,
+            "scores": None if score.ndim == 0 else score.tolist(),
             "head": settings.head_name,
             "run_id": run_id,
             "fingerprint": fingerprint,

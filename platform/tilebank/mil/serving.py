@@ -2,7 +2,7 @@
 
 Columns in, one row an instance: breast_id (str), kind ("view" | "tile"), vector (D numbers).
 Columns out, one row a breast in order of first appearance: breast_id (str), score (float), or where the head gives
-several answers score_0, score_1, ...
+several answers score_0, score_1, ..., which the head's metadata names in this order under `answers`.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tilebank.errors import HeadError
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.heads import Head, load_head, score_bags
+from tilebank.mil.outputs import Outputs
 from tilebank.terms import InstanceKind
 
 _COLUMNS = ("breast_id", "kind", "vector")
@@ -36,10 +37,13 @@ class ServedHead:
             raise HeadError(f"unknown parameters {sorted(params)}; this head takes none")
         bags = _bags_of(frame, dim=self.head.dim)
         scores = score_bags(self.head, bags)[0]  # (B,) or (B, C)
-        if scores.ndim == 1:
-            return pd.DataFrame({"breast_id": list(bags.breast_ids), "score": scores})
-        answers = {f"score_{answer}": scores[:, answer] for answer in range(scores.shape[1])}
-        return pd.DataFrame({"breast_id": list(bags.breast_ids), **answers})
+        answers = zip(score_columns(self.head.outputs), scores.reshape(len(bags), -1).T, strict=True)
+        return pd.DataFrame({"breast_id": list(bags.breast_ids), **dict(answers)})
+
+
+def score_columns(outputs: Outputs) -> list[str]:
+    """The columns that a head's answers stand in."""
+    return ["score"] if outputs.kind == "binary" else [f"score_{answer}" for answer in range(outputs.count)]
 
 
 def _load_pyfunc(path: str) -> ServedHead:

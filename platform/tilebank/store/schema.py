@@ -43,9 +43,11 @@ SPLITS = pa.schema(
         ("split", _TEXT),
     ]
 )
+# `score` answers a yes-no question; `scores` hold the answers of a task of classes or of several labels, in its order.
+# One of the two is null. Tables of earlier versions have no `scores` until the next prediction is written.
 PREDICTIONS = pa.schema(
     [(name, _TEXT) for name in ("breast_id", "exam_id", "patient_id", "task", "split")]
-    + [("label", pa.int8()), ("score", pa.float32())]
+    + [("label", pa.int8()), ("score", pa.float32()), ("scores", pa.list_(pa.float32()))]
     + [(name, _TEXT) for name in ("head", "run_id", "fingerprint")]
 )
 

@@ -272,4 +272,4 @@ def _metadata(licence: Mapping[str, str]) -> dict[str, str]:
 
 
 def _as_set(rows: Sequence[Mapping[str, object]]) -> set[tuple[object, ...]]:
-    return {tuple(row[key] for key in sorted(row)) for row in rows}
+    return {tuple(repr(row[key]) for key in sorted(row)) for row in rows}  # a list has no hash
