@@ -27,7 +27,8 @@ from tilebank.flows.maintain import Request as Upkeep
 from tilebank.flows.maintain import Verdict, maintain
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.study import open_study
-from tilebank.mil.heads import HeadConfig, build_head, score_bags
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head, score_bags
 from tilebank.store.exchange_parquet import SHARD_BYTES
 from tilebank.terms import Split
 
@@ -225,7 +226,7 @@ def test_what_goes_out_and_comes_back_is_the_same_bit_for_bit_and_scores_the_sam
     (provenance,) = summary.plan.provenances.values()
     first, second = open_study(settings, task="label"), open_study(back, task="label")
     assert provenance["fingerprint"] == first.reader.fingerprint
-    head = build_head(HeadConfig(view_pooling="none"), dim=DIM, seeds=[1, 2])
+    head = build_head(DualStreamConfig(view_pooling="none"), dim=DIM, seeds=[1, 2])
     for split in Split:
         ids = [row.breast_id for row in first.rows[split]]
         ours, theirs = (each.reader.read_bags(ids) for each in (first, second))

@@ -18,8 +18,9 @@ def test_a_head_fitted_by_itself_takes_the_course_of_a_head_in_a_pack(make_bags,
     alone = fit_alone(train, val, trial=trials[seed], config=CONFIG, metric=roc_auc, rescore=None)
     assert alone.best_epoch == packed.best_epoch
     assert alone.best_val_auc == packed.best_val_auc
-    for name, curve in packed.curves.items():
-        np.testing.assert_allclose(alone.curves[name], curve, atol=1e-4)
+    assert set(alone.curves) == {"train_loss", "val_loss", "val_auc"}
+    for name, curve in alone.curves.items():
+        np.testing.assert_allclose(packed.curves[name], curve, atol=1e-4)
     assert len(alone.epoch_s) == packed.epochs
 
 
