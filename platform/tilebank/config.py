@@ -9,7 +9,8 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -40,7 +41,7 @@ def read_conf(kind: str, name: str) -> tuple[Tree, str]:
     """`conf/<kind>/<name>.yaml` and its name for messages. Raises ConfigError for an unknown name."""
     names = known_names(kind)
     if name not in names:
-        raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{_nearest(name, names)}; known: {', '.join(names)}")
+        raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{nearest(name, names)}; known: {', '.join(names)}")
     return _read_yaml(conf_folder() / kind / f"{name}.yaml"), f"conf/{kind}/{name}.yaml"
 
 
@@ -90,12 +91,13 @@ def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) ->
     source = _source_of(path, sources)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _keys_at(into, path[:-1])
-        return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
+        return f"{source}: unknown key {key!r}{nearest(path[-1], known)}; known here: {', '.join(known)}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{source}: key {key!r} is missing"
     if problem["type"] in ("tuple_type", "list_type"):
         return f"{source}: {key!r} is {problem['input']!r}, one value; write a list, such as [{problem['input']}]"
-    return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
+    shown = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"  # a part is too long to repeat
+    return f"{source}: {key!r}{shown}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
@@ -107,13 +109,15 @@ def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
 
 
 def _keys_at(into: Any, path: Sequence[str]) -> list[str]:
-    fields = _fields(into)
+    kind = into
     for step in path:
-        fields = _fields(fields.get(step))
-    return sorted(fields)
+        mapping = get_origin(kind) in (dict, Mapping)  # any key, and one kind of value
+        kind = get_args(kind)[1] if mapping else _fields(kind).get(step)
+    return sorted(_fields(kind))
 
 
 def _fields(kind: Any) -> dict[str, Any]:
+    kind = next((each for each in get_args(kind) if each is not NoneType), kind)  # what `X | None` may be
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
@@ -121,7 +125,8 @@ def _fields(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown `word`: what was perhaps meant, or nothing."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
