@@ -17,11 +17,10 @@ from tests.flows.conftest import MakeSettings
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.extract import extract
 from tilebank.flows.record import SearchSummary
-from tilebank.flows.search import choose_champion, plan_packs, search_heads
+from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.study import open_study
 from tilebank.flows.tune import tune_head
-from tilebank.mil.fit import TrialConfig
 from tilebank.terms import Split
 from tilebank.tracking import load_champion
 
@@ -186,13 +185,6 @@ def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Setting
     assert summary.registered == ""
     assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
     assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
-
-
-def test_trials_fill_packs_evenly() -> None:
-    trials = [TrialConfig(seed=seed) for seed in range(36)]
-    assert [len(pack) for pack in plan_packs(trials, pack=0, slots=2)] == [18, 18]
-    assert [len(pack) for pack in plan_packs(trials, pack=10, slots=2)] == [10, 10, 10, 6]
-    assert [trial.seed for pack in plan_packs(trials, pack=7, slots=1) for trial in pack] == list(range(36))
 
 
 def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:
