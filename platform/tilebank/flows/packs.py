@@ -63,11 +63,11 @@ class SearchFolder:
     @property
     def started(self) -> bool:
         """Whether an earlier attempt at the same search has left something."""
-        return exists(self.uri)
+        return exists(self._round(0))
 
     def plan_round(self, number: int, candidates: Sequence[Candidate], *, pack: int, slots: int) -> list[Pack]:
         """The packs of a round: as an earlier attempt wrote them down, else as planned now. Raises HeadError."""
-        uri = join_uri(self.uri, f"round-{number:03d}.json")
+        uri = self._round(number)
         if not exists(uri):
             packs = plan_packs(candidates, pack=pack, slots=slots)
             seeds = [[trial.seed for trial in each.trials] for each in packs]
@@ -98,6 +98,9 @@ class SearchFolder:
     def remove(self) -> None:
         """The search has ended in full: nothing will be asked for again."""
         remove_folder(self.uri)
+
+    def _round(self, number: int) -> str:
+        return join_uri(self.uri, f"round-{number:03d}.json")
 
 
 def _to_bytes(fitted: Sequence[FittedHead]) -> bytes:

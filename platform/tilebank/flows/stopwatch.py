@@ -8,9 +8,9 @@ from contextlib import contextmanager
 class Stopwatch:
     """Runs from its making on; a part that comes more than once is summed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *parts: str) -> None:
         self._began = time.perf_counter()
-        self._parts: dict[str, float] = {}
+        self._parts = dict.fromkeys(parts, 0.0)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -19,11 +19,11 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._parts[name] = self._parts.get(name, 0.0) + time.perf_counter() - began
+            self._parts[name] += time.perf_counter() - began
 
     @property
     def parts(self) -> dict[str, float]:
-        """Seconds by part, in the order in which they first ended."""
+        """Seconds by part, in the order in which they were named at the start."""
         return dict(self._parts)
 
     @property

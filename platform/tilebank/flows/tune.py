@@ -1,8 +1,8 @@
 """A head search from vectors to champion: labels, splits, packs, one evaluation, the record. Encodes nothing.
 
 A search that was killed, at whatever point, goes on when it is asked for again: the same settings, vectors, labels,
-splits and code (`_key_of`). Finished packs are not fitted again, the record goes on with the same run, and the champion
-is that of an undisturbed search; on a CPU, bit for bit.
+splits and code of the heads (`_key_of`). Finished packs are not fitted again, the record goes on with the same run, and
+the champion is that of an undisturbed search; on a CPU, bit for bit.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
 from tilebank.flows.packs import SearchFolder
 from tilebank.flows.record import SearchSummary, champion_files, drawn_of, log_search, params_of, tags_of, trial_record
-from tilebank.flows.revision import code_revision
+from tilebank.flows.revision import sources_of
 from tilebank.flows.runtime import connect_ray
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Settings
@@ -46,14 +46,14 @@ def forget_search(settings: Settings, summary: SearchSummary) -> None:
 
 def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
     """`tune_head`, but its packs stay among the artifacts until `forget_search`: called again, it takes them."""
-    watch = Stopwatch()
+    watch = Stopwatch("start", "read", "fit", "evaluate", "log")
     store = Store(settings.store)
     store.assert_writable()
     with watch.part("read"):
         study = open_study(settings, task=task)
     key = _key_of(settings, study, task=task)
-    name = f"{settings.dataset.name}, {task}, {settings.head_name} on {settings.encoder.name}"
-    with hold_lease(settings.store, f"search--{key}", what=f"the search {key} ({name})"):
+    what = f"the search {key} ({settings.dataset.name}, {task}, {settings.head_name} on {settings.encoder.name})"
+    with hold_lease(_folder(settings, key).uri, "search", what=what):
         return _tune(settings, study, store, task=task, key=key, watch=watch)
 
 
@@ -138,7 +138,7 @@ def _key_of(settings: Settings, study: LabelledStudy, *, task: str) -> str:
                 for split in (Split.TRAIN, Split.VAL)
             },
             "params": params_of(settings),
-            "code": [code_revision(), *(version_of(package) for package in ("numpy", "optuna", "torch"))],
+            "code": [sources_of("mil"), *(version_of(package) for package in ("numpy", "optuna", "torch"))],
             "kept": [settings.store, settings.tracking, settings.artifacts],
         }
     )
