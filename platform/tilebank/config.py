@@ -56,7 +56,7 @@ def read_conf(kind: str, name: str) -> tuple[Tree, str]:
     """`conf/<kind>/<name>.yaml` and its name for messages. Raises ConfigError for an unknown name."""
     names = known_names(kind)
     if name not in names:
-        raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{_nearest(name, names)}; known: {', '.join(names)}")
+        raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{nearest(name, names)}; known: {', '.join(names)}")
     return _read_yaml(conf_folder() / kind / f"{name}.yaml"), f"conf/{kind}/{name}.yaml"
 
 
@@ -105,7 +105,7 @@ def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) ->
     key = ".".join(path)
     source = _source_of(path, sources)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{source}: unknown key {key!r}{_nearest(path[-1], known)}; known here: {', '.join(known)}"
+        return f"{source}: unknown key {key!r}{nearest(path[-1], known)}; known here: {', '.join(known)}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{source}: key {key!r} is missing"
     if problem["type"] == "union_tag_not_found":
@@ -113,10 +113,11 @@ def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) ->
     if problem["type"] == "union_tag_invalid":
         word, choices = problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
         named = f"{key}.{problem['ctx']['discriminator'].strip(chr(39))}"
-        return f"{source}: {named!r} is {word!r}{_nearest(word, choices)}; choose one of {', '.join(choices)}"
+        return f"{source}: {named!r} is {word!r}{nearest(word, choices)}; choose one of {', '.join(choices)}"
     if problem["type"] in ("tuple_type", "list_type"):
         return f"{source}: {key!r} is {problem['input']!r}, one value; write a list, such as [{problem['input']}]"
-    return f"{source}: {key!r} is {problem['input']!r}: {problem['msg']}"
+    shown = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"  # a part is too long to repeat
+    return f"{source}: {key!r}{shown}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
@@ -139,7 +140,7 @@ def _place_of(into: Any, loc: Sequence[str]) -> tuple[list[str], list[str]]:
         fields = _fields(kind)
         known = sorted(fields)
         path.append(step)
-        kind = fields.get(step, get_args(kind)[1] if get_origin(kind) is dict else None)
+        kind = fields.get(step, get_args(kind)[1] if get_origin(kind) in (dict, Mapping) else None)
     return path, known
 
 
@@ -153,7 +154,8 @@ def _fields(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown `word`: what was perhaps meant, or nothing."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

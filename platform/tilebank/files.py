@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,13 +70,18 @@ def open_file(uri: str) -> Iterator[BinaryIO]:
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Write one file, making the folders above it. Raises OSError."""
+    """Write one file, making the folders above it: whole or not at all, whoever is killed. Raises OSError."""
     filesystem, path = _open(uri)
+    folder, _, name = path.rpartition("/")
+    # An object appears when its last byte has come; a file appears at once, and grows.
+    first = f"{folder}/.{name}.{uuid.uuid4().hex}" if is_local(uri) else path
 
     def write() -> None:
-        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-        with filesystem.open_output_stream(path) as stream:
+        filesystem.create_dir(folder, recursive=True)
+        with filesystem.open_output_stream(first) as stream:
             stream.write(content)
+        if first != path:
+            filesystem.move(first, path)
 
     _patiently(write, uri)
 

@@ -1,6 +1,7 @@
 """The record of runs: MLflow. The only home of mlflow; knows names and figures, not heads, tables or Ray."""
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHAMPION = "champion"  # the alias of the head in use
+SEARCH = "search"  # the tag of a parent run: which search it is, the same for every attempt at it
 VAL_AUC = "val_auc"  # the tag of a version by which champions are compared
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its two faces the UI shows
 _BATCH = 1000  # metrics in one log_batch: MLflow's own limit
+_MOST_RUNS = 50_000  # that one question is answered with: MLflow's own limit
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,12 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Registration:
-    """Where a head stands in the registry; `standing_auc` is the validation AUC of the champion that it met."""
+    """Where a head stands in the registry. standing_auc: validation AUC of the champion that it met, -inf for none."""
 
     name: str
     version: str
     champion: bool
-    standing_auc: float | None
+    standing_auc: float
 
     def as_text(self) -> str:
         """One line for people."""
@@ -109,9 +112,17 @@ class Tracker:
             ) from error
 
     @contextmanager
-    def run(self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[str]:
-        """A parent run, by id; it ends as failed when the body raises."""
-        run_id = self._create(name, params=params, tags=tags)
+    def run(
+        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], search: str = "", again: bool = False
+    ) -> Iterator[str]:
+        """A parent run, by id; it ends as failed when the body raises.
+
+        An unfinished run of the same `search`, which was killed or failed, goes on instead of a new one; `again` says
+        that this attempt takes up what an earlier one left, and lets even a finished run go on: nothing stands twice.
+        Without a `search` it is a run of its own.
+        """
+        run_id = self._take_up(search, tags=tags, again=again) if search else ""
+        run_id = run_id or self._create(name, params=params, tags=dict(tags) | ({SEARCH: search} if search else {}))
         try:
             yield run_id
         except BaseException:
@@ -120,8 +131,17 @@ class Tracker:
         self._client.set_terminated(run_id)
 
     def log_trials(self, parent: str, trials: Sequence[TrialRecord], *, tags: Mapping[str, str]) -> list[str]:
-        """Child runs of `parent` with their curves; their ids, in the order given."""
-        return [self._log_trial(parent, trial, tags=tags) for trial in trials]
+        """Child runs of `parent` with their curves; their ids, in the order given.
+
+        Those that an earlier attempt has finished stay as they are; what it began is logged anew.
+        """
+        done: dict[str, str] = {}
+        for child in self._find(f"tags.`mlflow.parentRunId` = '{parent}'"):
+            if child.info.status == "FINISHED":
+                done[child.info.run_name] = child.info.run_id
+            else:
+                self._client.delete_run(child.info.run_id)
+        return [done.get(trial.name) or self._log_trial(parent, trial, tags=tags) for trial in trials]
 
     def log_results(
         self,
@@ -130,16 +150,19 @@ class Tracker:
         metrics: Mapping[str, float],
         figures: Mapping[str, "Figure"],
         documents: Mapping[str, str],
-        text: str,
     ) -> None:
-        """What a finished run found: numbers, plots (`figures/NAME.png`), documents by file name, and its text as the
-        run's description."""
+        """What a finished run found: numbers, plots (`figures/NAME.png`), documents by file name."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         for name, figure in figures.items():
             self._client.log_figure(run_id, figure, f"figures/{name}.png")
         for name, document in documents.items():
             self._client.log_text(run_id, document, name)
+
+    def log_summary(self, run_id: str, text: str, *, seconds: Mapping[str, float] | None = None) -> None:
+        """What a person reads first, as the run's description, and where the time went, as metrics `NAME_s`."""
+        for name, value in (seconds or {}).items():
+            self._client.log_metric(run_id, f"{name}_s", value)
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
 
     def register_head(
@@ -148,8 +171,20 @@ class Tracker:
         """Log the head with `run_id` as a pyfunc and register it as a version of `name`.
 
         It takes the alias `champion` where there is none, or where `promote` lets it: `better` asks for a higher
-        validation AUC than the standing one's. What is stored is data and readable source: no pickle.
+        validation AUC than the standing one's. What is stored is data and readable source: no pickle. A version that
+        an earlier attempt at the same run has registered is the one.
         """
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name)
+        found = self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        version = str(found[0].version if found else self._log_version(run_id, name, model, val_auc=val_auc))
+        standing, standing_auc = self._standing(name)
+        champion = standing in ("", version) or promote == "always" or val_auc > standing_auc
+        if champion:
+            self._client.set_registered_model_alias(name, CHAMPION, version)
+        return Registration(name=name, version=version, champion=champion, standing_auc=standing_auc)
+
+    def _log_version(self, run_id: str, name: str, model: ServedModel, *, val_auc: float) -> str:
         import mlflow
         import pandas as pd
 
@@ -166,23 +201,34 @@ class Tracker:
                 signature=mlflow.models.infer_signature(frame, scores),
                 input_example=frame,
             )
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name)
-        standing = self._standing_auc(name)
         tags = {VAL_AUC: repr(val_auc)}
         created = self._client.create_model_version(
             name, logged.model_uri, run_id=run_id, model_id=logged.model_id, tags=tags
         )
-        champion = standing is None or promote == "always" or val_auc > standing
-        if champion:
-            self._client.set_registered_model_alias(name, CHAMPION, created.version)
-        return Registration(name=name, version=str(created.version), champion=champion, standing_auc=standing)
+        return str(created.version)
 
-    def _standing_auc(self, name: str) -> float | None:
-        """Validation AUC of the champion that stands; None where there is none."""
+    def _standing(self, name: str) -> tuple[str, float]:
+        """The version that is champion and its validation AUC; empty and -inf where there is none."""
         if CHAMPION not in self._client.get_registered_model(name).aliases:
-            return None
-        return float(self._client.get_model_version_by_alias(name, CHAMPION).tags[VAL_AUC])
+            return "", -math.inf
+        found = self._client.get_model_version_by_alias(name, CHAMPION)
+        return str(found.version), float(found.tags[VAL_AUC])
+
+    def _take_up(self, search: str, *, tags: Mapping[str, str], again: bool) -> str:
+        """The latest run of `search`, running again under today's tags; empty where a new one is called for."""
+        found = self._find(f"tags.{SEARCH} = '{search}'")
+        if not found or (found[0].info.status == "FINISHED" and not again):
+            return ""
+        run_id: str = found[0].info.run_id
+        self._client.update_run(run_id, status="RUNNING")
+        for key, value in tags.items():
+            self._client.set_tag(run_id, key, value)
+        return run_id
+
+    def _find(self, question: str) -> list[Any]:
+        """Runs of the experiment, the latest first."""
+        order = ["attributes.start_time DESC"]
+        return list(self._client.search_runs([self._experiment], question, max_results=_MOST_RUNS, order_by=order))
 
     def _create(
         self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None

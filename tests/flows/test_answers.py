@@ -77,7 +77,7 @@ def test_splits_with_every_answer_pass() -> None:
 
 def test_a_weight_of_positives_is_refused_for_classes_alone() -> None:
     for task in TASKS.values():
-        assert_weights(task, positive_weight=None)
-    assert_weights(TASKS["findings"], positive_weight=2.0)
-    with pytest.raises(ConfigError, match="positive_weight is 2, and the classes A, B, C, D of task 'density'"):
-        assert_weights(TASKS["density"], positive_weight=2.0)
+        assert_weights(task, positive_weights=[None])
+    assert_weights(TASKS["findings"], positive_weights=[None, 2.0])
+    with pytest.raises(ConfigError, match="positive_weight is 2.0, and the classes A, B, C, D of task 'density'"):
+        assert_weights(TASKS["density"], positive_weights=[None, 2.0])

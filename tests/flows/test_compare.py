@@ -78,7 +78,7 @@ def record(
     with tracker.run("search", params={}, tags=tags) as run_id:
         tracker.log_trials(run_id, [TrialRecord("seed 0", {}, {"best_val_auc": 0.99}, {}, 1)], tags=tags)
         metrics = evaluation.as_metrics() | {"trials": 1.0}
-        tracker.log_results(run_id, metrics=metrics, figures={}, documents={}, text="")
+        tracker.log_results(run_id, metrics=metrics, figures={}, documents={})
         parts = {"test": test} | ({"val": val} if val else {})
         rows = [
             row for split, part in parts.items() for row in as_rows(part, split, run_id, settings=settings, task=task)
@@ -330,7 +330,7 @@ def test_a_task_of_several_classes_is_refused(home: Path) -> None:
     tracker = Tracker(settings.tracking, experiment="phantom--density", artifacts=settings.artifacts)
     tags = tags_of(settings, task="density", fingerprint="f" * 16, table_version=3)
     with tracker.run("search", params={}, tags=tags) as run_id:
-        tracker.log_results(run_id, metrics={"val_auc": 0.9}, figures={}, documents={}, text="")
+        tracker.log_results(run_id, metrics={"val_auc": 0.9}, figures={}, documents={})
     with pytest.raises(ConfigError, match="density is answered by several classes or labels"):
         compare_searches(settings, task="density", wanted=Wanted(), out=home / "none")
 

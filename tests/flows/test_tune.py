@@ -16,12 +16,13 @@ from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.extract import extract
+from tilebank.flows.packs import SearchFolder
 from tilebank.flows.record import SearchSummary
-from tilebank.flows.search import choose_champion, plan_packs, search_heads
+from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.space import Dimension
 from tilebank.flows.study import open_study
-from tilebank.flows.tune import tune_head
-from tilebank.mil.fit import TrialConfig
+from tilebank.flows.tune import forget_search, tune_head, tune_resumably
 from tilebank.terms import Split
 from tilebank.tracking import load_champion
 
@@ -168,14 +169,51 @@ def test_the_registered_head_holds_no_pickle(searched: tuple[Settings, SearchSum
     assert version.run_id == summary.run_id
 
 
-def test_a_pack_of_all_equals_packs_of_one(searched: tuple[Settings, SearchSummary]) -> None:
+def test_a_pack_of_all_equals_packs_of_one(searched: tuple[Settings, SearchSummary], tmp_path: Path) -> None:
     settings, summary = searched
     study = open_study(settings, task="malignancy")
     train, val = study.read(Split.TRAIN), study.read(Split.VAL)
     search = replace(settings.search, trials=3, pack=1)
-    alone = search_heads(settings.model_copy(update={"search": search}), train=train, val=val, name="alone")
-    assert [head.trial.seed for head in alone] == [0, 1, 2]
-    np.testing.assert_allclose([head.best_val_auc for head in alone], summary.val_aucs[:3], atol=1e-6)
+    folder = SearchFolder(str(tmp_path / "alone"))
+    alone = search_heads(settings.model_copy(update={"search": search}), train=train, val=val, folder=folder)
+    assert [head.trial.seed for head in alone.fitted] == [0, 1, 2]
+    np.testing.assert_allclose([head.best_val_auc for head in alone.fitted], summary.val_aucs[:3], atol=1e-6)
+
+
+def test_the_parts_of_the_time_make_up_the_whole(searched: tuple[Settings, SearchSummary]) -> None:
+    settings, summary = searched
+    assert set(summary.times) == {"start", "read", "fit", "evaluate", "log"}
+    assert 0.9 * summary.wall_s < sum(summary.times.values()) <= summary.wall_s
+    logged = mlflow.MlflowClient(settings.tracking).get_run(summary.run_id).data.metrics
+    assert {name: logged[f"{name}_s"] for name in summary.times} == summary.times
+    assert "time: start " in summary.as_text()
+
+
+def test_a_search_of_architectures_gives_the_champion_its_own_and_is_not_repeated_until_forgotten(
+    searched: tuple[Settings, SearchSummary],
+) -> None:
+    settings, _ = searched
+    space = {"hidden": Dimension(choices=(4, 24))}
+    search = replace(settings.search, trials=4, sampler="random", head_space=space)
+    settings = settings.model_copy(update={"search": search})
+    first, second = (tune_resumably(settings, task="malignancy") for _ in range(2))
+    forget_search(settings, second)
+    assert (first.taken, second.taken) == (0, 4)
+    same = ("run_id", "registered", "val_aucs", "drawn", "champion_seed")
+    assert [getattr(first, name) for name in same] == [getattr(second, name) for name in same]
+
+    client = mlflow.MlflowClient(settings.tracking)
+    experiment = client.get_experiment_by_name("phantom--malignancy").experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{first.run_id}'")
+    widths = {int(child.data.params["seed"]): int(child.data.params["head.hidden"]) for child in children}
+    assert set(widths) == set(range(4))
+    assert set(widths.values()) == {4, 24}
+    assert first.drawn == {"head.hidden": widths[first.champion_seed]}
+    assert f"seed {first.champion_seed}, head.hidden {first.drawn['head.hidden']}" in first.as_text()
+    (version,) = client.search_model_versions(f"run_id = '{first.run_id}'")
+    folder = Path(mlflow.artifacts.download_artifacts(version.source, tracking_uri=settings.tracking))
+    card = json.loads(next(folder.rglob("head.json")).read_text())
+    assert card["config"]["hidden"] == widths[first.champion_seed]
 
 
 def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Settings, SearchSummary]) -> None:
@@ -186,13 +224,6 @@ def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Setting
     assert summary.registered == ""
     assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
     assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
-
-
-def test_trials_fill_packs_evenly() -> None:
-    trials = [TrialConfig(seed=seed) for seed in range(36)]
-    assert [len(pack) for pack in plan_packs(trials, pack=0, slots=2)] == [18, 18]
-    assert [len(pack) for pack in plan_packs(trials, pack=10, slots=2)] == [10, 10, 10, 6]
-    assert [trial.seed for pack in plan_packs(trials, pack=7, slots=1) for trial in pack] == list(range(36))
 
 
 def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:

@@ -158,8 +158,8 @@ def test_labels_are_counted_as_a_search_would_split_them(settings_for: MakeSetti
     assert all(line.breasts == sum(line.by_class) > 0 for line in malignancy.lines)
     assert malignancy.rule in page.replace("&gt;", ">")
     assert sum(line.breasts for line in tasks["mass"].lines) == 60
-    assert list(summary.unlabelled) == ["cancer"], "the phantom study has no such fact"
-    assert page.count("output says why") == 1
+    assert list(summary.unlabelled) == ["cancer", "label"], "the phantom study has no such facts"
+    assert page.count("output says why") == 2
 
 
 def test_nothing_accepted_is_a_failed_job_with_a_report(

@@ -171,6 +171,7 @@ class Reference:
 
     instances: pa.Table
     fingerprint: str
+    store: str
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +184,7 @@ def reference(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     instances = read_rows(user.store)
     assert sorted(instances["kind"].to_pylist()).count("view") == IMAGES
     (fingerprint,) = set(instances["fingerprint"].to_pylist())
-    return Reference(instances, fingerprint)
+    return Reference(instances, fingerprint, user.store)
 
 
 def read_rows(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tilebank.errors import ConfigError
 from tilebank.flows.record import SearchSummary
 from tilebank.flows.settings import Settings
-from tilebank.flows.tune import tune_head
+from tilebank.flows.tune import forget_search, tune_resumably
 from tilebank.mil.heads import HeadConfig
 
 
@@ -61,8 +61,13 @@ class AblationSummary:
 
 
 def tune_heads(settings: Settings, *, task: str) -> AblationSummary:
-    """Search every head of `settings.heads` for `task`. Raises TilebankError as `tune_head` does."""
+    """Search every head of `settings.heads` for `task`; killed and asked for again, it goes on where it stood.
+
+    Raises TilebankError as `tune_head` does.
+    """
     if not settings.heads:
         raise ConfigError("the search names no heads; list them under search.heads, or search the one of --head")
-    searches = tuple(tune_head(settings.with_head(name), task=task) for name in settings.heads)
+    searches = tuple(tune_resumably(settings.with_head(name), task=task) for name in settings.heads)
+    for search in searches:
+        forget_search(settings, search)
     return AblationSummary(dict(settings.heads), searches)

@@ -55,11 +55,12 @@ def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[La
             )
 
 
-def assert_weights(task: Task | JointTask, *, positive_weight: float | None) -> None:
+def assert_weights(task: Task | JointTask, *, positive_weights: Sequence[object]) -> None:
     """Raise ConfigError where a weight of positives is asked for and the task's classes have none."""
-    if positive_weight is not None and outputs_of(task).kind == "multiclass":
+    asked = [weight for weight in positive_weights if weight is not None]
+    if asked and outputs_of(task).kind == "multiclass":
         raise ConfigError(
-            f"search.positive_weight is {positive_weight:g}, and the classes {', '.join(task.answers)} of task"
+            f"search.positive_weight is {asked[0]}, and the classes {', '.join(task.answers)} of task"
             f" {task.name!r} are no yes and no; leave it out, and say with search.fit.class_weight how classes weigh"
         )
 

@@ -134,6 +134,6 @@ def _record(summary: ComparisonSummary, settings: Settings, *, out: Path) -> Com
             metrics={"heads": float(len(summary.heads)), "test_breasts": float(summary.counts.breasts)},
             figures={"compare": figure},
             documents=documents,
-            text=summary.as_text(),
         )
+        tracker.log_summary(run_id, summary.as_text())
     return summary

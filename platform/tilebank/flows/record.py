@@ -20,6 +20,7 @@ from tilebank.flows.champion_page import ChampionPage, as_document, render_champ
 from tilebank.flows.evaluate import AnyEvaluation, ScoredSplits
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
+from tilebank.flows.space import HEAD, SearchConfig
 from tilebank.mil.fit import FittedHead
 from tilebank.mil.heads import save_head
 from tilebank.mil.serving import score_columns
@@ -32,7 +33,11 @@ SERVING_NEEDS = ("numpy", "pandas", "safetensors", "torch")
 
 @dataclass(frozen=True)
 class SearchSummary:
-    """What one search found and where it is recorded. `registered` is empty for a control with shuffled labels."""
+    """What one search found and where it is recorded. `registered` is empty for a control with shuffled labels.
+
+    drawn: the champion's settings that the search chose; taken: trials that an earlier attempt at the same `search` had
+    fitted; times: seconds of the parts start (of Ray), read, fit, evaluate and log, which come to about `wall_s`.
+    """
 
     dataset: str
     task: str
@@ -42,12 +47,15 @@ class SearchSummary:
     table_version: int
     val_aucs: tuple[float, ...]
     champion_seed: int
+    drawn: dict[str, object]
+    taken: int
+    search: str
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     registered: str
     run_id: str
     tracking: str
-    search_s: float
+    times: dict[str, float]
     wall_s: float
 
     @property
@@ -62,15 +70,18 @@ class SearchSummary:
     def as_text(self) -> str:
         """The champion, the spread, and where to look."""
         spread = spread_of(np.asarray(self.val_aucs))
+        taken = f"; {self.taken} of {spread.trials} trials taken from an earlier attempt" if self.taken else ""
         return "\n".join(
             [
                 f"{self.dataset}, {self.task}: {spread.trials} x {self.head} on {self.encoder}"
                 f" (fingerprint {self.fingerprint}, table version {self.table_version})",
-                f"champion: seed {self.champion_seed}, validation AUC {self.evaluation.val_auc:.3f}"
+                f"champion: {champion_text(self.champion_seed, self.drawn)},"
+                f" validation AUC {self.evaluation.val_auc:.3f}"
                 f" (all trials: median {spread.median:.3f}, quartiles {spread.quarter:.3f} and"
                 f" {spread.three_quarters:.3f}, lowest {spread.lowest:.3f}, highest {spread.highest:.3f})",
                 self.evaluation.as_text(),
-                f"time: search {self.search_s:.1f} s, all {self.wall_s:.1f} s",
+                f"time: {', '.join(f'{part} {seconds:.1f} s' for part, seconds in self.times.items())},"
+                f" all {self.wall_s:.1f} s{taken}",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
                 f"run: {self.run_id}; {_where_to_look(self.tracking)}",
             ]
@@ -81,6 +92,12 @@ def _where_to_look(tracking: str) -> str:
     if tracking.startswith("http"):
         return f"look at it at {tracking}"
     return f"look at it with: {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking}"
+
+
+def champion_text(seed: int, drawn: Mapping[str, object]) -> str:
+    """The champion by its seed and what was drawn for it."""
+    values = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in drawn.items())
+    return ", ".join([f"seed {seed}", *values])
 
 
 def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: int) -> dict[str, str]:
@@ -95,15 +112,24 @@ def tags_of(settings: Settings, *, task: str, fingerprint: str, table_version: i
         "split_seed": str(settings.splits.seed),
         "split_scheme": settings.splits.scheme,
         "code_revision": code_revision(),
+        "promote": settings.search.promote,
         "shuffled_labels": str(settings.search.shuffle_labels).lower(),
         **settings.licence,
     }
 
 
 def params_of(settings: Settings) -> dict[str, object]:
-    """The settings of a search, flat; with encoder and head, since MLflow draws runs by parameters and not by tags."""
-    parts = {"search": asdict(settings.search), "head": asdict(settings.head), "splits": asdict(settings.splits)}
-    parts["fit"] = parts["search"].pop("fit")
+    """What shapes the heads of a search, flat; encoder and head too: MLflow draws by parameters, not by tags."""
+    search = asdict(settings.search)
+    for key in ("fit", "space", "head_space", "promote"):
+        del search[key]
+    search |= {f"space.{name}": each.as_text() for name, each in settings.search.dimensions().items()}
+    parts = {
+        "search": search,
+        "head": asdict(settings.head),
+        "splits": asdict(settings.splits),
+        "fit": asdict(settings.search.fit),
+    }
     return {"encoder": settings.encoder.name, "head": settings.head_name} | _flat(parts)
 
 
@@ -115,15 +141,26 @@ def _flat(parts: Mapping[str, object], *, under: str = "") -> dict[str, object]:
     return flat
 
 
+def drawn_of(fitted: FittedHead, config: SearchConfig) -> dict[str, object]:
+    """The settings of one trial and its head that the search chose, by the names of `SearchConfig.dimensions`."""
+    values = asdict(fitted.trial) | _head_params(fitted)
+    return {name: values[name] for name in config.dimensions()}
+
+
 def trial_record(fitted: FittedHead) -> TrialRecord:
-    """One trial as a child run, with how its pack was computed."""
+    """One trial as a child run, with its architecture and how its pack was computed."""
+    plan = {f"plan.{key}": value for key, value in asdict(fitted.plan).items()}
     return TrialRecord(
         name=f"seed {fitted.trial.seed}",
-        params=asdict(fitted.trial) | {f"plan.{key}": value for key, value in asdict(fitted.plan).items()},
+        params=asdict(fitted.trial) | _head_params(fitted) | plan,
         metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)},
         curves=fitted.curves,
         epochs=fitted.epochs,
     )
+
+
+def _head_params(fitted: FittedHead) -> dict[str, object]:
+    return _flat(asdict(fitted.head.config), under=HEAD)
 
 
 @contextmanager
@@ -186,13 +223,12 @@ def log_search(
         summary.run_id,
         metrics=scored.evaluation.as_metrics()
         | page.spread.as_metrics()
-        | {"champion_seed": float(summary.champion_seed), "search_s": summary.search_s},
+        | {"champion_seed": float(summary.champion_seed)},
         figures=figures,
         documents={
             "report.html": render_champion(page, figures),
             "evaluation.json": json.dumps(as_document(page), indent=2),
         },
-        text=summary.as_text(),
     )
 
 
@@ -208,7 +244,7 @@ def _provenance(summary: SearchSummary, scored: ScoredSplits, tags: Mapping[str,
         "fingerprint of the vectors": summary.fingerprint,
         "table version": str(summary.table_version),
         "split scheme": f"{tags['split_scheme']}, by patient",
-        "head": f"{summary.head}, seed {summary.champion_seed}",
+        "head": f"{summary.head}, {champion_text(summary.champion_seed, summary.drawn)}",
         "bootstrap seed": str(summary.evaluation.seed),
         "code": tags["code_revision"],
         "run": summary.run_id,

@@ -1,5 +1,6 @@
-"""Which code ran: the commit of the checkout that the package is imported from. Knows git by its command alone."""
+"""Which code runs: the commit of the checkout that it is imported from, or its very text. Knows git by its command."""
 
+import hashlib
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +21,12 @@ def code_revision() -> str:
         return found
     commit, changes = _git(folder, "rev-parse", "--short=12", "HEAD"), _git(folder, "status", "--porcelain", ".")
     return f"{found}, commit {commit}{' and changes' if changes else ''}"
+
+
+def sources_of(package: str) -> dict[str, str]:
+    """SHA-256 of every module of one of our packages: told apart before a commit, and the same after one elsewhere."""
+    folder = Path(tilebank.__file__).parent / package
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.py"))}
 
 
 def _git(folder: Path, *words: str) -> str | None:

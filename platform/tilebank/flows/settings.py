@@ -2,11 +2,11 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from tilebank.config import ChosenBy, Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
 from tilebank.datasets.registry import identity_of_ids
@@ -17,11 +17,11 @@ from tilebank.encoders.spec import EncoderConfig, foreign_encoder
 from tilebank.errors import ConfigError
 from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of
+from tilebank.flows.space import SearchConfig, assert_architectures
 from tilebank.imaging.breast import MASK_VERSION, MaskConfig
 from tilebank.imaging.dicom import READER_VERSION
 from tilebank.imaging.intensity import INTENSITY_VERSION, ReaderConfig
 from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
-from tilebank.mil.fit import FitConfig
 from tilebank.mil.heads import HEADS, HeadConfig
 
 FOREIGN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")  # two dashes part the names of tables
@@ -60,36 +60,6 @@ class ExtractionConfig:
 
 
 @dataclass(frozen=True)
-class SearchConfig:
-    """How many heads are fitted and with what. See conf/searches/.
-
-    heads: names of files in conf/heads/ that are searched one after the other; empty: the one that --head names.
-    dropout, positive_weight: of every trial, see TrialConfig.
-    promote: when a new champion takes the place of the one that stands: `better` (by validation AUC) or `always`.
-    shuffle_labels: permute the labels of train and val, a control that must score at chance; nothing is registered.
-    """
-
-    name: str
-    trials: int = 36
-    first_seed: int = 0
-    lr: float = 2e-3
-    weight_decay: float = 1e-4
-    dropout: float = 0.0
-    positive_weight: float | None = None
-    pack: int = 0
-    promote: Literal["better", "always"] = "better"
-    shuffle_labels: bool = False
-    heads: tuple[str, ...] = ()
-    fit: FitConfig = field(default_factory=FitConfig)
-
-    def __post_init__(self) -> None:
-        if self.trials < 1 or self.pack < 0 or self.first_seed < 0:
-            raise ValueError("trials is at least 1, pack and first_seed are not below 0")
-        if len(set(self.heads)) < len(self.heads):
-            raise ValueError(f"heads {', '.join(self.heads)} name one twice")
-
-
-@dataclass(frozen=True)
 class EvaluationConfig:
     """Patient bootstrap behind the intervals. A subgroup needs `subgroup_patients` of each class to have figures."""
 
@@ -123,6 +93,12 @@ class Settings(BaseModel):
     head: AnyHead
     search: SearchConfig
     heads: dict[str, AnyHead] = {}
+
+    @model_validator(mode="after")
+    def _assert_heads_can_be_drawn(self) -> Self:
+        for head in self.heads.values() or [self.head]:
+            assert_architectures(head, self.search.head_space)
+        return self
 
     def with_head(self, name: str) -> "Settings":
         """The same settings for one of `heads`."""

@@ -107,13 +107,16 @@ class Lease:
 
 
 @contextmanager
-def hold_lease(store_uri: str, table: str, *, ttl_s: float = TTL_S) -> Iterator[Lease]:
-    """Hold the lease of `table` in the block, renewed by a thread. Raises StoreError while another holds it."""
+def hold_lease(store_uri: str, table: str, *, what: str = "", ttl_s: float = TTL_S) -> Iterator[Lease]:
+    """Hold the lease of `table` in the block, renewed by a thread. Raises StoreError while another holds it.
+
+    `what` is said instead where the name is that of no table.
+    """
     place = _place(store_uri, table)
     process = this_process()
     token, now = uuid.uuid4().hex, _now()
     holder = Holder(process.host, process.machine, process.pid, process.started, token, now, now, ttl_s)
-    what = f"table {table} in {store_uri}"
+    what = what or f"table {table} in {store_uri}"
     try:
         lease = Lease(place, holder, found=_take(place, holder, what=what), what=what)
     except OSError as error:

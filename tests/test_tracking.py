@@ -1,0 +1,116 @@
+"""The record of a search that is killed and asked for again: one run, every trial once, one version of its head."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+import tilebank
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head, save_head
+from tilebank.tracking import ServedModel, Tracker, TrialRecord
+
+TRIALS = [
+    TrialRecord(f"seed {seed}", {"seed": seed}, {"best_val_auc": 0.5}, {"val_auc": np.array([0.4, 0.5])}, 2)
+    for seed in range(3)
+]
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tracker, mlflow.MlflowClient]:
+    """An empty record and a look at it that is not ours."""
+    home = tmp_path_factory.mktemp("record")
+    uri = f"sqlite:///{home}/mlflow.db"
+    return Tracker(uri, experiment="study--task", artifacts=f"{home}/artifacts"), mlflow.MlflowClient(uri)
+
+
+@contextmanager
+def attempt(tracker: Tracker, search: str, *, again: bool = False, **tags: str) -> Iterator[str]:
+    with tracker.run("run", params={"trials": 3}, tags=tags, search=search, again=again) as run_id:
+        yield run_id
+
+
+def kill_in(record: tuple[Tracker, mlflow.MlflowClient], search: str, *, logged: int = 0, **tags: str) -> str:
+    """What an attempt that was killed after `logged` trials leaves: a run that says it is running."""
+    tracker, client = record
+    with attempt(tracker, search, **tags) as run_id:
+        tracker.log_trials(run_id, TRIALS[:logged], tags={})
+    client.update_run(run_id, status="RUNNING")
+    return run_id
+
+
+def children(client: mlflow.MlflowClient, run_id: str) -> list[mlflow.entities.Run]:
+    experiment = client.get_experiment_by_name("study--task").experiment_id
+    return client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+
+
+def test_a_killed_run_goes_on_and_ends(record: tuple[Tracker, mlflow.MlflowClient]) -> None:
+    tracker, client = record
+    killed = kill_in(record, "a", revision="1")
+    assert client.get_run(killed).info.status == "RUNNING"
+    with attempt(tracker, "a", revision="2") as run_id:
+        assert run_id == killed
+        assert client.get_run(run_id).info.status == "RUNNING"
+    found = client.get_run(killed)
+    assert found.info.status == "FINISHED"
+    assert (found.data.tags["search"], found.data.tags["revision"]) == ("a", "2")
+
+
+def test_a_failed_run_goes_on_too(record: tuple[Tracker, mlflow.MlflowClient]) -> None:
+    tracker, client = record
+    with pytest.raises(KeyboardInterrupt), attempt(tracker, "b") as failed:
+        raise KeyboardInterrupt
+    assert client.get_run(failed).info.status == "FAILED"
+    with attempt(tracker, "b") as run_id:
+        assert run_id == failed
+    assert client.get_run(failed).info.status == "FINISHED"
+
+
+def test_a_finished_search_asked_for_again_is_a_new_run_unless_it_left_something(
+    record: tuple[Tracker, mlflow.MlflowClient],
+) -> None:
+    tracker, _ = record
+    with attempt(tracker, "c") as first:
+        pass
+    with attempt(tracker, "c", again=True) as same:
+        pass
+    with attempt(tracker, "c") as second, attempt(tracker, "d") as other:
+        pass
+    assert same == first
+    assert len({first, second, other}) == 3
+
+
+def test_trials_that_are_logged_already_are_not_logged_again(record: tuple[Tracker, mlflow.MlflowClient]) -> None:
+    tracker, client = record
+    killed = kill_in(record, "e", logged=2)
+    whole, half = children(client, killed)
+    client.update_run(half.info.run_id, status="RUNNING")  # the kill came while this one was written
+    with attempt(tracker, "e") as run_id:
+        ids = tracker.log_trials(run_id, TRIALS, tags={})
+    found = children(client, run_id)
+    assert sorted(child.info.run_name for child in found) == [trial.name for trial in TRIALS]
+    assert {child.info.status for child in found} == {"FINISHED"}
+    assert {child.info.run_id for child in found} == set(ids)
+    assert whole.info.run_id in ids
+    assert half.info.run_id not in ids
+
+
+def test_a_head_that_is_registered_already_is_not_registered_again(
+    record: tuple[Tracker, mlflow.MlflowClient], tmp_path: Path
+) -> None:
+    tracker, client = record
+    save_head(build_head(DualStreamConfig(), dim=2, seeds=[0]), tmp_path)
+    code = Path(tilebank.__file__).parent
+    model = ServedModel(tmp_path, "tilebank.mil.serving", code, [], ["view", "tile"], np.ones((2, 2)))
+    with attempt(tracker, "f") as first:
+        found = [tracker.register_head(first, "head", model, val_auc=0.8, promote="better") for _ in range(2)]
+    assert found[0].champion
+    assert found[1].champion
+    assert [str(each.version) for each in client.search_model_versions("name = 'head'")] == [found[0].version]
+    with attempt(tracker, "g") as second:
+        worse = tracker.register_head(second, "head", model, val_auc=0.7, promote="better")
+    assert (worse.champion, worse.standing_auc) == (False, 0.8)
+    assert client.get_model_version_by_alias("head", "champion").run_id == first
