@@ -111,7 +111,7 @@ def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
 def _keys_at(into: Any, path: Sequence[str]) -> list[str]:
     kind = into
     for step in path:
-        mapping = get_origin(kind) in (dict, Mapping)  # any key, and one kind of value
+        mapping = get_origin(kind) is dict  # any key, and one kind of value
         kind = get_args(kind)[1] if mapping else _fields(kind).get(step)
     return sorted(_fields(kind))
 
