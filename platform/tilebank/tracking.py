@@ -101,15 +101,16 @@ class Tracker:
 
     @contextmanager
     def run(
-        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], search: str, again: bool
+        self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], search: str = "", again: bool = False
     ) -> Iterator[str]:
         """A parent run, by id; it ends as failed when the body raises.
 
         An unfinished run of the same `search`, which was killed or failed, goes on instead of a new one; `again` says
         that this attempt takes up what an earlier one left, and lets even a finished run go on: nothing stands twice.
+        A run of no named search is always new.
         """
-        run_id = self._take_up(search, tags=tags, again=again)
-        run_id = run_id or self._create(name, params=params, tags=dict(tags) | {SEARCH: search})
+        run_id = self._take_up(search, tags=tags, again=again) if search else ""
+        run_id = run_id or self._create(name, params=params, tags=dict(tags) | ({SEARCH: search} if search else {}))
         try:
             yield run_id
         except BaseException:
@@ -147,7 +148,7 @@ class Tracker:
             self._client.log_text(run_id, document, name)
 
     def log_summary(self, run_id: str, text: str, *, seconds: Mapping[str, float]) -> None:
-        """What a person reads first, as the run's description, and where the time went, as metrics `NAME_s`."""
+        """What a person reads first, as the run's description; and where the time went, as metrics `NAME_s`."""
         for name, value in seconds.items():
             self._client.log_metric(run_id, f"{name}_s", value)
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
