@@ -113,7 +113,7 @@ class SearchConfig:
     sampler: Literal["seeds", "random", "optuna"] = "seeds"
     round_trials: int = 12
     space: TrialSpace = field(default_factory=TrialSpace)
-    head_space: Mapping[str, Dimension] = field(default_factory=dict)
+    head_space: dict[str, Dimension] = field(default_factory=dict)
     pack: int = 0
     promote: Literal["better", "always"] = "better"
     shuffle_labels: bool = False
@@ -149,7 +149,9 @@ def assert_architectures(head: HeadConfig, space: Mapping[str, Dimension]) -> No
     for name, dimension in space.items():
         if name not in known:
             raise ConfigError(
-                f"unknown key 'search.head_space.{name}'{nearest(name, known)}; head {head.name} has {', '.join(known)}"
+                f"unknown key 'search.head_space.{name}'{nearest(name, known)}; head {head.name} has"
+                f" {', '.join(known)};"
+                ' name some of these, or none with --set "search.head_space={}"'
             )
         if not dimension.choices:
             raise ConfigError(
