@@ -10,9 +10,11 @@ import h5py
 import lance
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from tests.foreign_features import DIM, WRITERS, Slides, make_slides, write_clam, write_labels, write_trident
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
@@ -26,10 +28,12 @@ from tilebank.flows.made_elsewhere import assert_head_reads
 from tilebank.flows.maintain import Request as Upkeep
 from tilebank.flows.maintain import Verdict, maintain
 from tilebank.flows.settings import Choices, Settings, load_settings
-from tilebank.flows.study import open_study
+from tilebank.flows.study import LabelledBags, open_study
 from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.heads import build_head, score_bags
 from tilebank.store.exchange_parquet import SHARD_BYTES
+from tilebank.store.schema import instances_schema
+from tilebank.store.tables import Store
 from tilebank.terms import Split
 
 SLIDES = make_slides(30)
@@ -58,9 +62,9 @@ def brought_in(settings: Settings, layout: str) -> ImportSummary:
     return summary
 
 
-def handed_out(settings: Settings, target: str, out: Path, split: Split = Split.TRAIN, **more: bool) -> ExportSummary:
+def handed_out(settings: Settings, target: str, out: Path, split: Split = Split.TRAIN, **more: object) -> ExportSummary:
     request = Request("export", target=target, task="label", out=out, split=split.value, licence_allows=True)
-    summary = exchange(settings, replace(request, **more))
+    summary = exchange(settings, replace(request, **more))  # type: ignore[arg-type]
     assert isinstance(summary, ExportSummary)
     return summary
 
@@ -232,14 +236,10 @@ def test_what_goes_out_and_comes_back_is_the_same_bit_for_bit_and_scores_the_sam
         ours, theirs = (each.reader.read_bags(ids) for each in (first, second))
         np.testing.assert_array_equal(ours.tile_features.view(np.uint16), theirs.tile_features.view(np.uint16))
         np.testing.assert_array_equal(ours.tile_offsets, theirs.tile_offsets)
-        batches = [first.read(split).as_batch(), replace_bags(first.read(split), theirs)]
+        batches = [first.read(split).as_batch(), replace(first.read(split), bags=theirs).as_batch()]
         np.testing.assert_array_equal(*(score_bags(head, batch) for batch in batches))
     labels = {row.breast_id: row.label for rows in second.rows.values() for row in rows}
     assert labels == {row.breast_id: row.label for rows in first.rows.values() for row in rows}
-
-
-def replace_bags(labelled, bags):  # type: ignore[no-untyped-def]
-    return replace(labelled, bags=bags).as_batch()
 
 
 def test_clams_files_are_as_its_reader_expects_them(study: MakeStudy, tmp_path: Path) -> None:
@@ -401,3 +401,46 @@ def test_a_head_of_views_alone_is_refused_where_there_are_none(study: MakeStudy,
     with pytest.raises(ConfigError, match="head views_only reads nothing of dataset 'features': .* 0 views and"):
         assert_head_reads(bags, settings)
     assert_head_reads(bags, study(tmp_path / "in", head="tiles_only"))
+
+
+def test_tiles_of_mammograms_come_back_as_bags_of_the_same_vectors_and_scores(study: MakeStudy, tmp_path: Path) -> None:
+    table = tmp_path / "breasts.csv"
+    table.write_text("\n".join(["breast_id,cancer", *(f"E{n}_L,{n % 2}" for n in range(20))]) + "\n")
+    here = study(tmp_path, dataset="folder", encoder="texture", labels=str(table))
+    dim, rng = here.encoder.dim, np.random.default_rng(0)
+    stored = Store(here.store).open_instances("folder", "texture", dim=dim, licence=here.licence)
+    for n in range(20):
+        for view in ("CC", "MLO"):
+            vectors = rng.normal(size=(5, dim)).astype(np.float16)
+            stored.commit(
+                breast_rows(f"{n}.{view}", f"E{n}_L", vectors=vectors, view=view, fingerprint=here.fingerprint)
+            )
+    for split in Split:
+        handed_out(here, "clam", tmp_path / "out", split, task="cancer")
+    back = study(tmp_path / "out", store=str(tmp_path / "other"), labels=str(tmp_path / "out" / "labels.csv"))
+    brought_in(back, "clam")
+    first, second = open_study(here, task="cancer"), open_study(back, task="label")
+    ids = sorted(row.breast_id for rows in first.rows.values() for row in rows)
+    ours, theirs = (each.reader.read_bags(ids) for each in (first, second))
+    assert len(ids) == 20
+    np.testing.assert_array_equal(ours.tile_offsets, theirs.tile_offsets)
+    for start in ours.tile_offsets[:-1]:
+        pair = (bags.tile_features[start : start + 8].view(np.uint16) for bags in (ours, theirs))
+        np.testing.assert_array_equal(*(bag[np.lexsort(bag.T)] for bag in pair))
+    head, labels = build_head(HeadConfig(view_pooling="none"), dim=dim, seeds=[1]), np.zeros(20, np.int64)
+    scores = [score_bags(head, LabelledBags(bags, labels).as_batch()) for bags in (ours, theirs)]
+    np.testing.assert_allclose(*scores, rtol=1e-6)
+
+
+def breast_rows(
+    image_id: str, breast_id: str, *, vectors: NDArray[np.float16], view: str, fingerprint: str
+) -> pa.Table:
+    """One view and its tiles."""
+    rows = [
+        {"instance_id": f"{image_id}#{n}", "image_id": image_id, "breast_id": breast_id, "view": view}
+        | {"exam_id": breast_id[:-2], "patient_id": f"P-{breast_id}", "laterality": "L", "image_kind": "ffdm"}
+        | {"kind": "tile" if n else "view", "x": 0, "y": 10 * n, "width": 10, "height": 10, "special": ""}
+        | {"vector": vector, "fingerprint": fingerprint}
+        for n, vector in enumerate(vectors)
+    ]
+    return pa.Table.from_pylist(rows, schema=instances_schema(vectors.shape[1]))

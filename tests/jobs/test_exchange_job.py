@@ -33,12 +33,12 @@ def test_slides_made_elsewhere_are_brought_in_searched_and_handed_out(user: User
     assert "all is well" in looked.out
 
     searched = user.run_job(
-        *("tune_head", *STUDY, "--task", "label", "--head", "tiles_max", "--trials", 2, "--json", summary),
-        *("--set", f"dataset.labels={labels}", "--set", "search.fit.max_epochs=150", "--set", "search.lr=0.02"),
+        *("tune_head", *STUDY, "--task", "label", "--head", "tiles_only", "--trials", 2, "--json", summary),
+        *("--set", f"dataset.labels={labels}", "--set", "search.lr=0.02"),
     )
     assert searched.status == 0, searched.err
     found = json.loads(summary.read_text())
-    assert np.mean(found["val_aucs"]) > 0.8, "one tile of a positive slide is unlike all others"
+    assert np.mean(found["val_aucs"]) > 0.8, "half of a positive slide's tiles are unlike all others"
     assert found["fingerprint"] in looked.out
 
     went = ("export", "--to", "clam", *STUDY, "--task", "label", "--set", f"dataset.labels={labels}")
