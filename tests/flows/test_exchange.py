@@ -427,7 +427,7 @@ def test_tiles_of_mammograms_come_back_as_bags_of_the_same_vectors_and_scores(st
     for start in ours.tile_offsets[:-1]:
         pair = (bags.tile_features[start : start + 8].view(np.uint16) for bags in (ours, theirs))
         np.testing.assert_array_equal(*(bag[np.lexsort(bag.T)] for bag in pair))
-    head, labels = build_head(HeadConfig(view_pooling="none"), dim=dim, seeds=[1]), np.zeros(20, np.int64)
+    head, labels = build_head(DualStreamConfig(view_pooling="none"), dim=dim, seeds=[1]), np.zeros(20, np.int64)
     scores = [score_bags(head, LabelledBags(bags, labels).as_batch()) for bags in (ours, theirs)]
     np.testing.assert_allclose(*scores, rtol=1e-6)
 
