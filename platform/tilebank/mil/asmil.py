@@ -9,7 +9,8 @@ kept, one is, at random. In use there is neither anchor nor drop.
 `as_released`: for comparison alone, what the authors' code (5d06227) does otherwise than their paper says. There the
 anchor keeps random weights of its own, never a copy and never updated; what is added is the cross-entropy -a'_i log a_i
 as the mean over a bag's instances, which divides it by their number; exactly round(drop tokens) are dropped. Its
-dropout inside of attention (0.1) is not taken over: TrialConfig.dropout acts on CLS instead.
+dropout inside of attention (0.1) is not taken over: TrialConfig.dropout acts on CLS instead. Their scripts set the
+temperature to 0.5.
 T trial, N instance, B breast, Q token, K head, C channel, O answer.
 """
 
