@@ -10,13 +10,17 @@ from typing import Any
 
 
 def fingerprint_of(parts: Mapping[str, Any]) -> str:
-    """Sixteen hexadecimal digits (64 bits) of the SHA-256 of `parts` in canonical JSON.
+    """Sixteen hexadecimal digits (64 bits) of the SHA-256 of `parts` in canonical JSON."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
+
+
+def canonical(parts: Mapping[str, Any]) -> str:
+    """`parts` as canonical JSON: equal texts for equal parts.
 
     `parts` holds JSON values, enums, paths or frozen dataclasses of them. The order of keys does not matter; any other
-    change does. Raises TypeError for a value with no canonical form, so that nothing is hashed by its memory address.
+    change does. Raises TypeError for a value with no canonical form, so that nothing is written by its memory address.
     """
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
 
 
 def _plain(value: object) -> object:

@@ -63,12 +63,15 @@ class Registration:
     name: str
     version: str
     champion: bool
+    val_auc: float | None
     standing_auc: float
 
     def as_text(self) -> str:
         """One line for people."""
         if self.champion:
             return f"{self.name}, version {self.version}, alias {CHAMPION}"
+        if self.val_auc is None:
+            return f"{self.name}, version {self.version}; no champion, for it has no validation AUC here"
         return (
             f"{self.name}, version {self.version}; the champion stays, its validation AUC is {self.standing_auc:.3f}"
             " (--set search.promote=always replaces it)"
@@ -166,25 +169,32 @@ class Tracker:
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
 
     def register_head(
-        self, run_id: str, name: str, model: ServedModel, *, val_auc: float, promote: Literal["better", "always"]
+        self,
+        run_id: str,
+        name: str,
+        model: ServedModel,
+        *,
+        val_auc: float | None,
+        promote: Literal["better", "always"] = "better",
     ) -> Registration:
         """Log the head with `run_id` as a pyfunc and register it as a version of `name`.
 
         It takes the alias `champion` where there is none, or where `promote` lets it: `better` asks for a higher
-        validation AUC than the standing one's. What is stored is data and readable source: no pickle. A version that
-        an earlier attempt at the same run has registered is the one.
+        validation AUC than the standing one's; a head without a validation AUC (None) never takes it. What is stored is
+        data and readable source: no pickle. A version that an earlier attempt at the same run has registered is the one.
         """
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         found = self._client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
         version = str(found[0].version if found else self._log_version(run_id, name, model, val_auc=val_auc))
         standing, standing_auc = self._standing(name)
-        champion = standing in ("", version) or promote == "always" or val_auc > standing_auc
+        better = val_auc is not None and (promote == "always" or val_auc > standing_auc)
+        champion = better or standing == version
         if champion:
             self._client.set_registered_model_alias(name, CHAMPION, version)
-        return Registration(name=name, version=version, champion=champion, standing_auc=standing_auc)
+        return Registration(name, version, champion=champion, val_auc=val_auc, standing_auc=standing_auc)
 
-    def _log_version(self, run_id: str, name: str, model: ServedModel, *, val_auc: float) -> str:
+    def _log_version(self, run_id: str, name: str, model: ServedModel, *, val_auc: float | None) -> str:
         import mlflow
         import pandas as pd
 
@@ -201,7 +211,7 @@ class Tracker:
                 signature=mlflow.models.infer_signature(frame, scores),
                 input_example=frame,
             )
-        tags = {VAL_AUC: repr(val_auc)}
+        tags = {} if val_auc is None else {VAL_AUC: repr(val_auc)}
         created = self._client.create_model_version(
             name, logged.model_uri, run_id=run_id, model_id=logged.model_id, tags=tags
         )
@@ -279,6 +289,62 @@ def find_runs(uri: str, experiment: str, *, tags: Mapping[str, str]) -> list[Rec
     return runs
 
 
+@dataclass(frozen=True)
+class FetchedHead:
+    """A registered head as files of this machine. folder: where they lie; aliases: what it is called there."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    folder: Path
+
+
+def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
+    """Copy a registered head into the folder `into`: `name` (its champion), `name@alias` or `name/version`.
+
+    Makes no database. Raises TrackingError, naming what there is, for one that is not registered.
+    """
+    _quieten()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise TrackingError(
+            f"there is no run record at {uri}; search a head with jobs/tune_head.py, or name --tracking"
+        )
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        version = _find_version(client, wanted, uri=uri)
+        files = mlflow.artifacts.download_artifacts(
+            version.source, dst_path=str(into), tracking_uri=uri, registry_uri=uri
+        )
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        raise TrackingError(f"cannot fetch head {wanted} from {uri}: {error}; is --tracking right?") from error
+    cards = sorted(Path(files).rglob("head.json"))
+    if len(cards) != 1:
+        raise TrackingError(f"{version.name}, version {version.version} in {uri} is no Tilebank head")
+    return FetchedHead(version.name, str(version.version), tuple(version.aliases), cards[0].parent)
+
+
+def _find_version(client: Any, wanted: str, *, uri: str) -> Any:
+    """The version that `wanted` names. Raises TrackingError with the names, versions and aliases that there are."""
+    name, _, number = wanted.partition("/")
+    name, _, alias = name.partition("@")
+    models = {model.name: model for model in client.search_registered_models(max_results=1000)}
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none; search one with jobs/tune_head.py"
+        raise TrackingError(f"no head is registered as {name!r} in {uri}; registered: {known}")
+    versions = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
+    aliases = {key: str(value) for key, value in models[name].aliases.items()}
+    chosen = number or aliases.get(alias or CHAMPION, "")
+    if chosen not in versions:
+        raise TrackingError(
+            f"{name} has no {f'version {number}' if number else f'alias {alias or CHAMPION}'} in {uri}; versions:"
+            f" {', '.join(sorted(versions, key=int))}; aliases: {', '.join(sorted(aliases)) or 'none'}; write it as"
+            f" {name}/VERSION or {name}@ALIAS"
+        )
+    return client.get_model_version(name, chosen)
+
+
 def load_champion(uri: str, name: str) -> Any:
     """The head that `name@champion` points to, as a pyfunc: `.predict(instances)`. Raises TrackingError."""
     _quieten()
@@ -305,6 +371,7 @@ def _quieten() -> None:
     """MLflow tells of migrations and of its UI on the console; a job has its own summary."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own seven take minutes to say no
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

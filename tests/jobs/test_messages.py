@@ -82,7 +82,7 @@ MISTAKES = {
     ),
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "unwritable summary": Mistake(
-        "extract --root {phantom} --plan --json {tmp}/file/x.json", 1, ("{tmp}/file/x.json", "--json")
+        "extract --root {phantom} --plan --json {tmp}/file/x.json", 2, ("{tmp}/file/x.json", "--json")
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
 from tilebank.encoders.spec import EncoderConfig
@@ -59,10 +60,17 @@ def weights_identity(config: EncoderConfig) -> dict[str, str]:
         )
     digest = hashlib.sha256()
     for path in (folder / "config.json", *weights):
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        status = path.stat()
+        content = _digest_of(path, size=status.st_size, changed_ns=status.st_mtime_ns)
         digest.update(f"{path.name} {content}\n".encode())
     return {"sha256": digest.hexdigest()}
+
+
+@cache
+def _digest_of(path: Path, *, size: int, changed_ns: int) -> str:  # noqa: ARG001 - they tell a changed file
+    """SHA-256 of a file, computed once a process: weights take seconds a gigabyte."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _how_to_convert(config: EncoderConfig) -> str:

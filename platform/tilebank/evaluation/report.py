@@ -41,6 +41,15 @@ class Evaluation:
     brier_of_prevalence: float
     ece: float
 
+    @property
+    def threshold_rule(self) -> str:
+        """What `at_sensitivity.threshold` means, in words."""
+        counts = self.val_counts
+        return (
+            f"the best specificity on validation ({counts.breasts} breasts of {counts.patients} patients,"
+            f" {counts.positives} positive) with a sensitivity of at least {self.sensitivity_wanted:g} there"
+        )
+
     def as_metrics(self) -> dict[str, float]:
         """Flat names for the record of runs: `test_auc`, `test_auc_low`, `test_auc_high`, ..."""
         figures = {"val_auc": self.val_auc}
@@ -69,8 +78,8 @@ class Evaluation:
         }
 
     def as_card(self) -> dict[str, str]:
-        """What travels with the head: the threshold that was chosen on validation for `sensitivity_wanted`."""
-        return {"threshold": repr(self.at_sensitivity.threshold)}
+        """What travels with the head: the threshold that was chosen on validation, and what it means."""
+        return {"threshold": repr(self.at_sensitivity.threshold), "threshold_rule": self.threshold_rule}
 
     def as_columns(self) -> dict[str, Estimate]:
         """The test figures that a table of several searches shows."""

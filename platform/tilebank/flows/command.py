@@ -35,9 +35,12 @@ class Summary(Protocol):
 
 
 def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
-    """A parser with the flags that all jobs speak; a job adds its own."""
+    """A parser with the flags that all jobs speak; a job adds its own, and may give one of these its own meaning."""
     parser = argparse.ArgumentParser(
-        description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",
     )
     defaults = Choices()
     for flag, kind, what in (
@@ -71,20 +74,23 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
+def choices_of(args: argparse.Namespace) -> Choices:
+    """What the shared flags say."""
+    return Choices(
+        dataset=args.dataset,
+        encoder=args.encoder,
+        head=args.head,
+        search=args.search,
+        root=args.root,
+        store=args.store,
+        tracking=args.tracking,
+        set=tuple(args.set),
+    )
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that the shared flags ask for."""
-    return load_settings(
-        Choices(
-            dataset=args.dataset,
-            encoder=args.encoder,
-            head=args.head,
-            search=args.search,
-            root=args.root,
-            store=args.store,
-            tracking=args.tracking,
-            set=tuple(args.set),
-        )
-    )
+    return load_settings(choices_of(args))
 
 
 def run_job(
@@ -103,7 +109,7 @@ def run_job(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         if args.json:
-            _assert_writable(args.json)
+            assert_writable("--json", args.json)
         summary = flow(args)
     except ConfigError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
@@ -128,17 +134,21 @@ def aligned(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
+def assert_writable(flag: str, place: Path) -> None:
+    """Raise ConfigError for a place that cannot be written: before any work, not after it."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        stood = place.exists()
+        with place.open("ab"):
+            pass
+        if not stood:  # a job that fails leaves no empty file
+            place.unlink()
+    except OSError as error:
+        raise ConfigError(f"cannot write {flag} {place}: {error}; choose another path") from error
+
+
 def _names(kind: str) -> str:
     try:
         return ", ".join(known_names(kind))
     except ConfigError:
         return f"a file in conf/{kind}"  # --help is answered all the same; the run will say what is wrong
-
-
-def _assert_writable(path: Path) -> None:
-    """Before any work, not after it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise TilebankError(f"cannot write --json {path}: {error}; choose another path") from error

@@ -10,11 +10,13 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import tilebank
 from tilebank.evaluation.plots import curves_figure, trials_strip_figure
 from tilebank.evaluation.spread import spread_of
 from tilebank.evaluation.subgroups import Subgroup
+from tilebank.flows.card import HeadCard
 from tilebank.flows.champion_figures import champion_figures
 from tilebank.flows.champion_page import ChampionPage, as_document, render_champion
 from tilebank.flows.evaluate import AnyEvaluation, ScoredSplits
@@ -22,7 +24,7 @@ from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
 from tilebank.flows.space import HEAD, SearchConfig
 from tilebank.mil.fit import FittedHead
-from tilebank.mil.heads import save_head
+from tilebank.mil.heads import Head, save_head
 from tilebank.mil.serving import score_columns
 from tilebank.store.reader import BagArrays
 from tilebank.tracking import ServedModel, Tracker, TrialRecord
@@ -168,27 +170,27 @@ def champion_files(
     champion: FittedHead, scored: ScoredSplits, settings: Settings, *, task: str, fingerprint: str, example: BagArrays
 ) -> Iterator[ServedModel]:
     """The champion as files, with what it was fitted on; the first breast of `example` shows its input."""
-    metadata = {
-        "dataset": settings.dataset.name,
-        "task": task,
-        "encoder": settings.encoder.name,
-        "fingerprint": fingerprint,
-        **scored.evaluation.as_card(),
-        **settings.licence,
-    }
+    card = HeadCard.of_settings(settings, task=task, fingerprint=fingerprint, found=scored.evaluation.as_card())
     views = example.view_features[: example.view_offsets[1]]
     tiles = example.tile_features[: example.tile_offsets[1]]
     with tempfile.TemporaryDirectory() as folder:
-        save_head(champion.head, Path(folder), metadata=metadata)
-        yield ServedModel(
-            folder=Path(folder),
-            loader_module=SERVING,
-            code=Path(tilebank.__file__).parent,
-            requirements=[f"{package}=={version_of(package).split('+')[0]}" for package in SERVING_NEEDS],
-            example_kinds=["view"] * len(views) + ["tile"] * len(tiles),
-            example_vectors=np.concatenate([views, tiles]),
-            score_columns=score_columns(champion.head.outputs),
-        )
+        save_head(champion.head, Path(folder), metadata=card.as_metadata())
+        yield served_model(champion.head, Path(folder), views=views, tiles=tiles)
+
+
+def served_model(
+    head: Head, folder: Path, *, views: NDArray[np.floating], tiles: NDArray[np.floating]
+) -> ServedModel:
+    """The head that `save_head` wrote into `folder`, on its way into the registry; views and tiles show its input."""
+    return ServedModel(
+        folder=folder,
+        loader_module=SERVING,
+        code=Path(tilebank.__file__).parent,
+        requirements=[f"{package}=={version_of(package).split('+')[0]}" for package in SERVING_NEEDS],
+        example_kinds=["view"] * len(views) + ["tile"] * len(tiles),
+        example_vectors=np.concatenate([views, tiles]),
+        score_columns=score_columns(head.outputs),
+    )
 
 
 def log_search(

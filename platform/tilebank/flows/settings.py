@@ -118,15 +118,17 @@ class Settings(BaseModel):
                     f" bring them in with: python jobs/exchange.py import --dataset {self.dataset.name}"
                 )
             return self.dataset.fingerprint
-        return fingerprint_of(
-            {
-                "reader": {"version": [READER_VERSION, INTENSITY_VERSION], "config": self.reader},
-                "mask": {"version": MASK_VERSION, "config": self.mask},
-                "tiling": {"version": TILING_VERSION, "config": self.tiling},
-                "encoder": identity_of(self.encoder),
-                "ids": identity_of_ids(self.dataset),
-            }
-        )
+        return fingerprint_of(self.vector_parts | {"ids": identity_of_ids(self.dataset)})
+
+    @property
+    def vector_parts(self) -> Tree:
+        """What of the fingerprint shapes a vector; the rest says how rows are named. Raises EncoderError."""
+        return {
+            "reader": {"version": [READER_VERSION, INTENSITY_VERSION], "config": self.reader},
+            "mask": {"version": MASK_VERSION, "config": self.mask},
+            "tiling": {"version": TILING_VERSION, "config": self.tiling},
+            "encoder": identity_of(self.encoder),
+        }
 
     @property
     def licence(self) -> dict[str, str]:

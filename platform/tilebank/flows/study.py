@@ -73,14 +73,7 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     there are no vectors, no labels, or too few patients, or a split lacks one of the task's answers.
     """
     question = task_named(task)
-    dataset = settings.dataset.name
-    reader = Reader(
-        settings.store,
-        dataset=dataset,
-        encoder=settings.encoder.name,
-        fingerprint=stored_fingerprint(settings),
-        asked_for=partial(is_asked_for, intake=settings.dataset.intake),
-    )
+    reader = open_reader(settings)
     breasts = reader.read_breasts()
     facts = _read_truth(settings.dataset, breasts)
     labels, whole = _plan(settings, breasts, facts, task=task)
@@ -90,6 +83,20 @@ def open_study(settings: Settings, *, task: str) -> LabelledStudy:
     assert_every_answer(question, rows, settings.splits)
     _write_truth(settings, labels=labels, splits=whole, task=task)
     return LabelledStudy(question, reader, rows, facts)
+
+
+def open_reader(settings: Settings) -> Reader:
+    """The stored vectors that these settings made, images that the intake does not ask for left out.
+
+    Raises StoreError where there are none.
+    """
+    return Reader(
+        settings.store,
+        dataset=settings.dataset.name,
+        encoder=settings.encoder.name,
+        fingerprint=stored_fingerprint(settings),
+        asked_for=partial(is_asked_for, intake=settings.dataset.intake),
+    )
 
 
 def plan_study(settings: Settings, breasts: Sequence[Breast], *, task: str) -> tuple[list[LabelRow], dict[str, Split]]:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tilebank.datasets.labels import TASKS
-from tilebank.errors import ConfigError, TilebankError
-from tilebank.flows.command import aligned
+from tilebank.errors import TilebankError
+from tilebank.flows.cells import visible
+from tilebank.flows.command import aligned, assert_writable
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import plan_study
 from tilebank.flows.validate_files import read_files
 from tilebank.flows.validate_page import PageHead, PageStudy, render_page
-from tilebank.flows.validate_rows import Outcome, visible, write_csv
+from tilebank.flows.validate_rows import Outcome, write_csv
 from tilebank.flows.validate_sample import draw_sample
 from tilebank.flows.validate_study import StudySize, TaskCounts, count_task, size_of
 from tilebank.flows.validate_tally import ValidationReport, summarise
@@ -81,7 +82,7 @@ def validate(
     """
     for flag, place in (("--html", html), ("--csv", csv)):
         if place is not None:
-            _assert_writable(flag, place)
+            assert_writable(flag, place)
     files = read_files(settings, pixels=pixels)
     pictures = draw_sample(settings, files, count=sample)
     report = summarise(list(files.rows.values()))
@@ -136,16 +137,3 @@ def _head(settings: Settings, *, pixels: bool) -> PageHead:
 def _splits(task: TaskCounts) -> str:
     by_split = (f"{line.split} {line.breasts} ({'/'.join(map(str, line.by_class))})" for line in task.lines)
     return f"{', '.join(by_split)} breasts (by class {'/'.join(map(str, task.classes))})"
-
-
-def _assert_writable(flag: str, place: Path) -> None:
-    """Before any work, not after it."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        stood = place.exists()
-        with place.open("ab"):
-            pass
-        if not stood:  # a validation that fails leaves no empty report
-            place.unlink()
-    except OSError as error:
-        raise ConfigError(f"cannot write {flag} {place}: {error}; choose another path") from error

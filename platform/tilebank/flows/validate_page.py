@@ -12,7 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.flows.validate_rows import Outcome, visible
+from tilebank.flows.cells import visible
+from tilebank.flows.validate_rows import Outcome
 from tilebank.flows.validate_study import StudySize, TaskCounts
 from tilebank.flows.validate_tally import ValidationReport
 

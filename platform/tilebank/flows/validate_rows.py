@@ -11,10 +11,9 @@ from enum import StrEnum
 from typing import TextIO
 
 from tilebank.datasets.intake import Placement
+from tilebank.flows.cells import csv_cell
 from tilebank.flows.validate_names import object_class_name, transfer_syntax_name
 from tilebank.terms import FailureRow, ImageHeader
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
 
 
 class Outcome(StrEnum):
@@ -107,21 +106,9 @@ def relative_uri(uri: str, *, root: str) -> str:
     return uri.removeprefix(f"{root.rstrip('/')}/")
 
 
-def visible(text: str) -> str:
-    """`text` with control, direction-changing and broken characters written out, so that none acts on its reader."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-
-
 def write_csv(rows: Iterable[FileRow], stream: TextIO) -> None:
-    """The rows as CSV with a header line. No cell is a formula to a spreadsheet: such text gets a `'` before it."""
+    """The rows as CSV with a header line."""
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_cell(getattr(row, name)) for name in COLUMNS])
-
-
-def _cell(value: object) -> str:
-    text = "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+        writer.writerow([csv_cell(getattr(row, name)) for name in COLUMNS])

@@ -35,6 +35,20 @@ class BagArrays:
 
 
 @dataclass(frozen=True)
+class TilePlaces:
+    """Where the tiles of some breasts lie: image, view and box (x, y, width, height) in source pixels (Nt, 4) int32.
+
+    A box of width 0 is not known: so it may be for vectors that were made elsewhere.
+    Tiles stand in the order of `BagArrays.tile_features`, and offsets are the same.
+    """
+
+    image_ids: NDArray[np.object_]
+    views: NDArray[np.object_]
+    boxes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class StoredBreast:
     """A breast that has vectors."""
 
@@ -136,27 +150,43 @@ class Reader:
 
     def read_bags(self, breast_ids: Sequence[str]) -> BagArrays:
         """The vectors of these breasts, read once, in the order given. Raises StoreError when one has none."""
-        wanted = pa.array(breast_ids, pa.string())
+        clause = self._clause + self._among(breast_ids)
+        rows = self._rows(clause, breast_ids)
+        wanted = np.concatenate([rows.views, rows.tiles])
+        if missing := sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(rows.bag[wanted])}):
+            raise StoreError(f"{len(missing)} breasts have no stored vector, such as {missing[:3]}")
+        features = self._read_vectors(clause, wanted, rows=rows.table.num_rows)
+        return BagArrays(
+            view_features=features[: len(rows.views)],
+            view_offsets=_offsets(rows.bag[rows.views], bags=len(breast_ids)),
+            tile_features=features[len(rows.views) :],
+            tile_offsets=_offsets(rows.bag[rows.tiles], bags=len(breast_ids)),
+            breast_ids=tuple(breast_ids),
+        )
+
+    def read_tile_places(self, breast_ids: Sequence[str]) -> TilePlaces:
+        """Where the tiles of these breasts lie, in the order in which `read_bags` gives their vectors."""
+        rows = self._rows(self._clause + self._among(breast_ids), breast_ids, also=("view", "width", "height"))
+        tiles = rows.table.take(rows.tiles)
+        boxes = [pc.fill_null(tiles[name], 0).to_numpy() for name in ("x", "y", "width", "height")]
+        return TilePlaces(
+            image_ids=tiles["image_id"].to_numpy(),
+            views=pc.fill_null(tiles["view"], "").to_numpy(),
+            boxes=np.stack(boxes, axis=1),
+            offsets=_offsets(rows.bag[rows.tiles], bags=len(breast_ids)),
+        )
+
+    def _rows(self, clause: str, breast_ids: Sequence[str], *, also: Sequence[str] = ()) -> "_BagRows":
+        """The rows of these breasts without their vectors, and the order of views and tiles among them."""
         if len(set(breast_ids)) != len(breast_ids):
             raise StoreError("a breast was asked for twice")
-        clause = self._clause + self._among(breast_ids)
-        rows = self._table.to_table(columns=["breast_id", *PLACED_BY], filter=clause)
+        wanted = pa.array(breast_ids, pa.string())
+        rows = self._table.to_table(columns=["breast_id", *PLACED_BY, *also], filter=clause)
         bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)
         is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
         order = self._order(rows, clause, bag)
         order = order[bag[order] >= 0]
-        views, tiles = order[~is_tile[order]], order[is_tile[order]]
-        missing = sorted(set(breast_ids) - {breast_ids[place] for place in np.unique(bag[order])})
-        if missing:
-            raise StoreError(f"{len(missing)} breasts have no stored vector, such as {missing[:3]}")
-        features = self._read_vectors(clause, np.concatenate([views, tiles]), rows=rows.num_rows)
-        return BagArrays(
-            view_features=features[: len(views)],
-            view_offsets=_offsets(bag[views], bags=len(breast_ids)),
-            tile_features=features[len(views) :],
-            tile_offsets=_offsets(bag[tiles], bags=len(breast_ids)),
-            breast_ids=tuple(breast_ids),
-        )
+        return _BagRows(rows, bag, views=order[~is_tile[order]], tiles=order[is_tile[order]])
 
     def read_instances(self, breast_id: str) -> pa.Table:
         """All that is stored of one breast's instances, views first, else in the order of its bag.
@@ -204,6 +234,16 @@ def _runs(places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     edges = [0, *breaks.tolist(), len(kept)] if len(kept) else []
     firsts, lasts = kept[edges[:-1]].tolist(), kept[np.asarray(edges[1:], dtype=np.int64) - 1].tolist()
     return zip(firsts, (last + 1 for last in lasts), strict=True)
+
+
+@dataclass(frozen=True)
+class _BagRows:
+    """Rows as they are stored, the bag of each (-1: none), and the places of views and tiles in the order of bags."""
+
+    table: pa.Table
+    bag: NDArray[np.int64]
+    views: NDArray[np.int64]
+    tiles: NDArray[np.int64]
 
 
 def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:

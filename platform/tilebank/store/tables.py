@@ -6,6 +6,7 @@ which either becomes the next version whole or leaves nothing).
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 
 import lance
@@ -29,6 +30,7 @@ from tilebank.store.schema import (
     read_tags,
     table_name,
 )
+from tilebank.terms import FailureRow
 
 AT_ONCE = 500  # ids in one filter
 
@@ -209,6 +211,12 @@ class Instances:
         clause = f"fingerprint = {quoted(fingerprint)}"
         rows = self._read(self._failures, ["image_id", "stage", "error_class"], clause)
         return {row["image_id"]: f"{row['stage']}/{row['error_class']}" for row in rows}
+
+    def read_failures(self, fingerprint: str) -> list[FailureRow]:
+        """Every failure under this fingerprint, by image id."""
+        names = [field.name for field in fields(FailureRow)]
+        rows = self._read(self._failures, names, f"fingerprint = {quoted(fingerprint)}")
+        return sorted((FailureRow(**row) for row in rows), key=lambda row: row.image_id)
 
     def count_instances(self, fingerprint: str) -> dict[str, int]:
         """Rows by kind under this fingerprint."""

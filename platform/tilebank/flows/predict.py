@@ -1,0 +1,173 @@
+"""Scores for breasts that are stored, or for a folder of DICOMs: the one command from an exam to its numbers.
+
+One of the doors to the test split: it scores whoever is there and computes no figure from labels. A folder is extracted
+as any dataset is, into a store that is gone afterwards, and scored like any other.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows.chosen_head import ChosenHead
+from tilebank.flows.extract import extract
+from tilebank.flows.predict_files import PredictionPaths, write_about, write_refused, write_scores
+from tilebank.flows.predict_rows import BreastScore, Scoring, score_breasts
+from tilebank.flows.predict_summary import PredictSummary, ScoreTally
+from tilebank.flows.settings import Settings
+from tilebank.flows.study import open_reader
+from tilebank.flows.validate_rows import relative_uri
+from tilebank.mil.attention import why_no_attention
+from tilebank.store.reader import Reader, StoredBreast
+from tilebank.store.tables import Store
+from tilebank.terms import FailureRow
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What is scored and where it is written.
+
+    from_folder: the dataset's root is read now, nothing is kept in the store; exams: of those that are stored, none for
+    all; top_tiles: how many a breast.
+    """
+
+    out: Path
+    from_folder: bool = False
+    exams: tuple[str, ...] = ()
+    top_tiles: int = 5
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the scores go into the store's predictions table: those of a whole stored dataset do."""
+        return not self.from_folder and not self.exams
+
+
+def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
+    """Score with the chosen head and write the files beside `request.out`.
+
+    Raises TilebankError, before any work where it can be known by then, for places that cannot be written, exams that
+    are not there, and nothing to score.
+    """
+    began = time.perf_counter()
+    if request.from_folder and request.exams:
+        raise ConfigError("--exam picks stored exams; to score one exam of a folder, name its own folder with --folder")
+    paths = PredictionPaths.of(request.out)
+    if request.keeps_rows:
+        Store(chosen.settings.store).assert_writable()
+    with _vectors(chosen, request) as settings:
+        reader = open_reader(settings)
+        breasts = _wanted(reader.read_breasts(), request.exams)
+        refused = () if request.exams else _refused(settings, reader)
+        tally, no_tiles = _score(chosen, settings, request, reader=reader, breasts=breasts, paths=paths)
+    write_refused(paths, refused)
+    summary = PredictSummary(
+        head=chosen.name,
+        card=chosen.card,
+        source=settings.dataset.root if request.from_folder else f"{settings.dataset.name} in {settings.store}",
+        table_version=0 if request.from_folder else reader.version,
+        fingerprint=reader.fingerprint,
+        patients=len({breast.patient_id for breast in breasts}),
+        exams=len({breast.exam_id for breast in breasts}),
+        tally=tally,
+        refused=dict(Counter(f"{row.stage}: {row.reason}" for row in refused)),
+        no_tiles=no_tiles,
+        written=tuple(map(str, paths.all)),
+        kept=request.keeps_rows,
+        wall_s=time.perf_counter() - began,
+    )
+    write_about(paths, summary.as_dict())
+    return summary
+
+
+@contextmanager
+def _vectors(chosen: ChosenHead, request: PredictRequest) -> Iterator[Settings]:
+    """Settings whose store holds the vectors; those of a folder are made now, and go with the block."""
+    if not request.from_folder:
+        yield chosen.settings
+        return
+    with tempfile.TemporaryDirectory(prefix="tilebank-predict-") as store:
+        settings = chosen.settings.model_copy(update={"store": store})
+        extracted = extract(settings)
+        if not extracted.views:
+            why = "; ".join(f"{count} x {reason}" for reason, count in sorted(extracted.failures.items()))
+            raise DatasetError(f"no image below {settings.dataset.root} can be scored: {why}")
+        yield settings
+
+
+def _score(
+    chosen: ChosenHead,
+    settings: Settings,
+    request: PredictRequest,
+    *,
+    reader: Reader,
+    breasts: Sequence[StoredBreast],
+    paths: PredictionPaths,
+) -> tuple[ScoreTally, str]:
+    """Write a row a breast; what was counted on the way, and why there are no top tiles."""
+    no_tiles = why_no_attention(chosen.head)
+    top_tiles = 0 if no_tiles else request.top_tiles
+    scoring = Scoring(chosen.head, chosen.card.threshold, splits=_splits(chosen, settings), top_tiles=top_tiles)
+    rows = _with_bar(score_breasts(reader, breasts, scoring), total=len(breasts))
+    tally, kept = ScoreTally(), []
+    for row in write_scores(paths, rows, answers=chosen.head.outputs.count):
+        tally.add(row)
+        if request.keeps_rows:
+            kept.append(_prediction(row, chosen, fingerprint=reader.fingerprint))
+    if request.keeps_rows:
+        store = Store(settings.store)
+        store.write_predictions(settings.dataset.name, settings.encoder.name, kept, licence=settings.licence)
+    return tally, no_tiles
+
+
+def _wanted(breasts: Sequence[StoredBreast], exams: Sequence[str]) -> list[StoredBreast]:
+    """The breasts of these exams, or all. Raises StoreError, naming them, for exams without one."""
+    if missing := sorted(set(exams) - {breast.exam_id for breast in breasts}):
+        raise StoreError(
+            f"{len(missing)} exams have no stored view, such as {', '.join(missing[:3])}; exam ids look like"
+            f" {breasts[0].exam_id} here; extract the dataset again, or score the exam's folder with --folder"
+        )
+    return [breast for breast in breasts if not exams or breast.exam_id in exams]
+
+
+def _splits(chosen: ChosenHead, settings: Settings) -> dict[str, str]:
+    """patient_id -> split of the search that made the head; nobody's where it never saw this dataset."""
+    if settings.dataset.name != chosen.card.dataset or not chosen.card.split_scheme:
+        return {}
+    store = Store(settings.store)
+    return store.read_splits(settings.dataset.name, task=chosen.card.task, scheme=chosen.card.split_scheme)
+
+
+def _refused(settings: Settings, reader: Reader) -> list[FailureRow]:
+    """The images that were not used, each file named from the dataset's root on."""
+    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
+    failures = table.read_failures(reader.fingerprint) if table else []
+    return [replace(row, uri=relative_uri(row.uri, root=settings.dataset.root)) for row in failures]
+
+
+def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> dict[str, object]:
+    """A row of the predictions table. It holds no label: nothing is measured here."""
+    return {
+        "breast_id": row.breast_id,
+        "exam_id": row.exam_id,
+        "patient_id": row.patient_id,
+        "task": chosen.card.task,
+        "split": row.split,
+        "label": None,
+        "score": row.scores[0] if len(row.scores) == 1 else None,
+        "head": chosen.name,
+        "run_id": f"predict--{chosen.key}",
+        "fingerprint": fingerprint,
+    }
+
+
+def _with_bar(rows: Iterable[BreastScore], *, total: int) -> Iterator[BreastScore]:
+    with tqdm(total=total, unit="breast", desc="score", dynamic_ncols=True) as bar:
+        for row in rows:
+            yield row
+            bar.update()

@@ -1,0 +1,98 @@
+"""What a prediction leaves on disk: scores, top tiles, refused images and what is to be known of them. Scores nothing.
+
+`NAME.csv` a row a breast; `NAME.tiles.csv` a row a top tile; `NAME.refused.csv` a row an image that was not used;
+`NAME.json` the head, its threshold and the warning. They take their names when all is written: what stands under them
+is never half of it.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from tilebank.errors import ConfigError
+from tilebank.flows.cells import csv_cell
+from tilebank.flows.command import assert_writable
+from tilebank.flows.predict_rows import BreastScore
+from tilebank.terms import FailureRow
+
+UNFINISHED = ".part"
+
+
+@dataclass(frozen=True)
+class PredictionPaths:
+    """Where the four files go."""
+
+    scores: Path
+    tiles: Path
+    refused: Path
+    about: Path
+
+    @classmethod
+    def of(cls, out: Path) -> "PredictionPaths":
+        """The paths beside `out`. Raises ConfigError, before any work, for a place that cannot be written."""
+        if out.suffix != ".csv":
+            raise ConfigError(f"--out {out} is no name of a CSV; write it as {out.with_suffix('.csv')}")
+        paths = cls(out, *(out.with_suffix(suffix) for suffix in (".tiles.csv", ".refused.csv", ".json")))
+        for path in paths.all:
+            assert_writable("--out", path)
+        return paths
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All four."""
+        return (self.scores, self.tiles, self.refused, self.about)
+
+
+def score_columns(count: int) -> tuple[str, ...]:
+    """`score`, or `score_0`, `score_1`, ... of a head with several answers."""
+    return ("score",) if count == 1 else tuple(f"score_{answer}" for answer in range(count))
+
+
+def write_scores(paths: PredictionPaths, rows: Iterable[BreastScore], *, answers: int) -> Iterator[BreastScore]:
+    """Write each row and its top tiles as it comes, and pass it on; the files take their names after the last one."""
+    with _finished(paths.scores) as scores, _finished(paths.tiles) as tiles:
+        ids = ("patient_id", "exam_id", "breast_id", "laterality", "split")
+        _write(scores, (*ids, *score_columns(answers), "at_or_above_threshold", "views", "flag"))
+        _write(tiles, ("breast_id", "rank", "image_id", "view", "x", "y", "width", "height", "attention"))
+        for row in rows:
+            decision = "" if row.at_or_above is None else int(row.at_or_above)
+            who = [getattr(row, name) for name in ids]
+            _write(scores, (*who, *row.scores, decision, " ".join(row.views), row.flag))
+            for rank, tile in enumerate(row.tiles, start=1):
+                box = (tile.box.x, tile.box.y, tile.box.width, tile.box.height)
+                _write(tiles, (row.breast_id, rank, tile.image_id, tile.view, *box, tile.attention))
+            yield row
+
+
+def write_refused(paths: PredictionPaths, refused: Sequence[FailureRow]) -> None:
+    """The images that were not used; `uri` is relative to the dataset's root."""
+    with _finished(paths.refused) as stream:
+        _write(stream, ("image_id", "file", "stage", "error_class", "reason"))
+        for row in refused:
+            _write(stream, (row.image_id, row.uri, row.stage, row.error_class, row.reason))
+
+
+def write_about(paths: PredictionPaths, said: Mapping[str, object]) -> None:
+    """What is to be known of the scores, as JSON."""
+    with _finished(paths.about) as stream:
+        stream.write(json.dumps(said, indent=2, sort_keys=True) + "\n")
+
+
+def _write(stream: TextIO, cells: Sequence[object]) -> None:
+    csv.writer(stream).writerow([csv_cell(cell) for cell in cells])
+
+
+@contextmanager
+def _finished(path: Path) -> Iterator[TextIO]:
+    """A file that takes its name when it is whole, and leaves nothing where it never is."""
+    part = path.with_name(path.name + UNFINISHED)
+    try:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            yield stream
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
