@@ -13,6 +13,7 @@ from tilebank.store.commits import CHUNK
 from tilebank.store.reader import Reader, StoredView
 from tilebank.store.schema import PREDICTIONS, instances_schema
 from tilebank.store.tables import Instances, Store
+from tilebank.terms import FailureRow
 
 DIM = 4
 LICENCE = {"licence": "CC0-1.0", "redistributable": "true"}
@@ -207,3 +208,26 @@ def test_scattered_and_neighbouring_rows_come_back_in_the_order_asked_for(store:
     tiles = [[10.0 * number + place for place in range(1, number + 1)] for number in order]
     assert bags.tile_features[:, 0].tolist() == [value for bag in tiles for value in bag]
     assert np.diff(bags.tile_offsets).tolist() == order
+
+
+def test_tile_places_stand_in_the_order_of_the_bags(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i2", "E1_L", tiles=2, value=10))
+    table.commit(image_rows("i1", "E1_L", tiles=1, value=20))
+    table.commit(image_rows("i3", "E1_R", tiles=3, value=30))
+    table.commit(image_rows("i4", "E2_L", tiles=3, value=40))
+    asked = ["E1_R", "E1_L"]
+    bags, places = reader(store).read_bags(asked), reader(store).read_tile_places(asked)
+    assert places.offsets.tolist() == bags.tile_offsets.tolist()
+    assert places.image_ids.tolist() == ["i3"] * 3 + ["i1", "i2", "i2"]
+    # The first number of a tile's vector is its image's value and its place, and y is ten times the place.
+    value = {"i1": 20, "i2": 10, "i3": 30}
+    expected = [value[image] + y // 10 for image, y in zip(places.image_ids, places.boxes[:, 1], strict=True)]
+    assert bags.tile_features[:, 0].tolist() == expected
+    assert (places.boxes[:, [0, 2, 3]] == [0, 10, 10]).all()
+    assert set(places.views) == {"CC"}
+
+
+def test_failures_come_back_whole_under_their_own_fingerprint(table: Instances) -> None:
+    row = {"image_id": "i2", "uri": "u", "stage": "decode", "error_class": "A", "reason": "r", "fingerprint": "f1"}
+    table.commit_failures([row, row | {"image_id": "i1"}, row | {"fingerprint": "f2"}])
+    assert table.read_failures("f1") == [FailureRow(name, "u", "decode", "A", "r") for name in ("i1", "i2")]
