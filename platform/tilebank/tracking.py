@@ -311,12 +311,10 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
         )
     import mlflow
 
-    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    mlflow.set_tracking_uri(uri)  # a model's files are looked for there, whatever address a call is given
     try:
-        version = _find_version(client, wanted, uri=uri)
-        files = mlflow.artifacts.download_artifacts(
-            version.source, dst_path=str(into), tracking_uri=uri, registry_uri=uri
-        )
+        version = _find_version(mlflow.MlflowClient(), wanted, uri=uri)
+        files = mlflow.artifacts.download_artifacts(version.source, dst_path=str(into))
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise TrackingError(f"cannot fetch head {wanted} from {uri}: {error}; is --tracking right?") from error
     cards = sorted(Path(files).rglob("head.json"))

@@ -157,6 +157,7 @@ def test_the_threshold_its_meaning_and_the_warning_are_said(study: Study, tmp_pa
         assert f"{study.threshold:.4f}: as a test has it" in text
         assert "AUC" not in text, "no figure is computed from labels"
     assert about["breasts"] == 2 * EXAMS
+    assert about["splits"] == {"train": 4, "test": 4}
 
 
 def test_images_that_were_refused_are_listed_with_their_file_and_reason(study: Study, tmp_path: Path) -> None:
@@ -177,6 +178,7 @@ def test_one_exam_is_scored_alone_and_leaves_the_table_alone(study: Study, tmp_p
     assert not Path(f"{study.settings.store}/predictions--phantom--texture.lance").exists()
     assert "E1_L" in summary.as_text()
     assert "(misses MLO)" in summary.as_text()
+    assert not (tmp_path / "s.refused.csv").exists(), "failures are those of the whole dataset"
 
 
 def test_a_head_without_attention_or_threshold_says_so(study: Study, tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_head_without_attention_or_threshold_says_so(study: Study, tmp_path: P
     summary = predict(study.choose(head=str(tmp_path / "max")), PredictRequest(tmp_path / "s.csv"))
     assert read_csv(tmp_path / "s.tiles.csv") == []
     assert {row["at_or_above_threshold"] for row in read_csv(tmp_path / "s.csv")} == {""}
-    assert "top tiles        none: this dual_stream pools tiles by max" in summary.as_text()
+    assert "none: this dual_stream pools tiles by max" in summary.as_text()
     assert "gives no threshold" in summary.as_text()
 
 

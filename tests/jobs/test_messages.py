@@ -81,6 +81,14 @@ MISTAKES = {
         "compare --task mass", 1, ("no finished search of mass on phantom", "python jobs/tune_head.py")
     ),
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
+    "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
+    "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
+    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "jobs/tune_head.py")),
+    "checkpoint that is none": Mistake(
+        "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
+        1,
+        ("cannot read weights", "{tmp}/file"),
+    ),
     "unwritable summary": Mistake(
         "extract --root {phantom} --plan --json {tmp}/file/x.json", 2, ("{tmp}/file/x.json", "--json")
     ),

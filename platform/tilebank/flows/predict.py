@@ -63,7 +63,7 @@ def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
     with _vectors(chosen, request) as settings:
         reader = open_reader(settings)
         breasts = _wanted(reader.read_breasts(), request.exams)
-        refused = () if request.exams else _refused(settings, reader)
+        refused = None if request.exams else _refused(settings, reader)
         tally, no_tiles = _score(chosen, settings, request, reader=reader, breasts=breasts, paths=paths)
     write_refused(paths, refused)
     summary = PredictSummary(
@@ -75,9 +75,9 @@ def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
         patients=len({breast.patient_id for breast in breasts}),
         exams=len({breast.exam_id for breast in breasts}),
         tally=tally,
-        refused=dict(Counter(f"{row.stage}: {row.reason}" for row in refused)),
+        refused=None if refused is None else dict(Counter(f"{row.stage}: {row.reason}" for row in refused)),
         no_tiles=no_tiles,
-        written=tuple(map(str, paths.all)),
+        written=tuple(str(path) for path in paths.all if path != paths.refused or refused is not None),
         kept=request.keeps_rows,
         wall_s=time.perf_counter() - began,
     )

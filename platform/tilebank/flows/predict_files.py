@@ -68,8 +68,11 @@ def write_scores(paths: PredictionPaths, rows: Iterable[BreastScore], *, answers
             yield row
 
 
-def write_refused(paths: PredictionPaths, refused: Sequence[FailureRow]) -> None:
-    """The images that were not used; `uri` is relative to the dataset's root."""
+def write_refused(paths: PredictionPaths, refused: Sequence[FailureRow] | None) -> None:
+    """The images that were not used; `uri` is relative to the dataset's root. None: not known, and no file is left."""
+    if refused is None:
+        paths.refused.unlink(missing_ok=True)
+        return
     with _finished(paths.refused) as stream:
         _write(stream, ("image_id", "file", "stage", "error_class", "reason"))
         for row in refused:

@@ -26,6 +26,7 @@ class ScoreTally:
     breasts: int = 0
     at_or_above: int = 0
     flags: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
     first: list[BreastScore] = field(default_factory=list)
 
     def add(self, row: BreastScore) -> None:
@@ -33,6 +34,7 @@ class ScoreTally:
         self.breasts += 1
         self.at_or_above += row.at_or_above is True
         self.flags[row.flag] += bool(row.flag)
+        self.splits[row.split] += bool(row.split)
         if len(self.first) < SHOWN:
             self.first.append(row)
 
@@ -41,8 +43,9 @@ class ScoreTally:
 class PredictSummary:
     """What was scored, by which head, and where it is written.
 
-    source: a dataset and its store, or a folder; table_version: 0 for a folder; refused: images by `stage: reason`;
-    no_tiles: why there are no top tiles; kept: whether the scores stand in the predictions table too.
+    source: a dataset and its store, or a folder; table_version: 0 for a folder; refused: images by `stage: reason`,
+    None where single exams were asked for; no_tiles: why there are no top tiles; kept: whether the scores stand in the
+    predictions table too.
     """
 
     head: str
@@ -53,7 +56,7 @@ class PredictSummary:
     patients: int
     exams: int
     tally: ScoreTally
-    refused: dict[str, int]
+    refused: dict[str, int] | None
     no_tiles: str
     written: tuple[str, ...]
     kept: bool
@@ -77,7 +80,7 @@ class PredictSummary:
         left_out = ("tally", "card")
         said = {name: value for name, value in vars(self).items() if name not in left_out}
         card = {name: value for name, value in asdict(self.card).items() if name != "vectors"}
-        counts = {"breasts": self.tally.breasts, "flags": dict(+self.tally.flags)}
+        counts = {"breasts": self.tally.breasts, "flags": dict(+self.tally.flags), "splits": dict(+self.tally.splits)}
         if self.card.threshold is not None:
             counts["at_or_above_threshold"] = self.tally.at_or_above
         return said | counts | {"card": card, "threshold": self.threshold, "note": NOT_FOR_CARE, "score": MEANING}
@@ -92,7 +95,7 @@ class PredictSummary:
         rows = [
             ("head", f"{self.head}: {card.task}, fitted on {card.dataset} ({card.licence})"),
             ("vectors", f"{card.encoder}, fingerprint {self.fingerprint}{version}"),
-            ("scored", f"{self.source}: {tally.breasts} breasts, {self.exams} exams, {self.patients} patients"),
+            ("scored", f"breasts {tally.breasts}, exams {self.exams}, patients {self.patients}; from {self.source}"),
             ("score", MEANING),
             ("threshold", self.threshold),
         ]
@@ -101,13 +104,20 @@ class PredictSummary:
         if card.threshold is not None:
             rows.append(("  at or above", str(tally.at_or_above)))
         rows += [(f"  {flag}", f"{count} breasts, scored on what there is") for flag, count in (+tally.flags).items()]
-        rows.append(("images not used", str(sum(self.refused.values()))))
-        named = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))
-        rows += [("", f"{count} x {reason}") for reason, count in named[:NAMED]]
+        seen = ", ".join(f"{count} in {split}" for split, count in sorted((+tally.splits).items()))
+        rows += [("  known to its search", f"{seen}: those of train and val made the head what it is")] if seen else []
+        rows += self._refusals()
         rows += [("top tiles", f"none: {self.no_tiles}")] if self.no_tiles else []
         rows.append(("written", ", ".join(self.written) + ", and the table of predictions" * self.kept))
         rows.append(("time", f"{self.wall_s:.1f} s"))
         return aligned([(name, visible(value)) for name, value in rows])
+
+    def _refusals(self) -> list[tuple[str, str]]:
+        if self.refused is None:
+            return []
+        named = sorted(self.refused.items(), key=lambda one: (-one[1], one[0]))[:NAMED]
+        total = str(sum(self.refused.values()))
+        return [("images not used", total), *(("", f"{count} x {reason}") for reason, count in named)]
 
     def _breasts(self) -> str:
         rows = [("breast", "score  threshold  views   tile of most attention (image, x y width height)")]
