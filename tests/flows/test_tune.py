@@ -15,8 +15,10 @@ import pytest
 from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows.chosen_head import choose_head
 from tilebank.flows.extract import extract
 from tilebank.flows.packs import SearchFolder
+from tilebank.flows.predict import PredictRequest, predict
 from tilebank.flows.record import SearchSummary
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Choices, Settings, load_settings
@@ -117,9 +119,9 @@ def test_the_run_holds_one_report_of_its_champion_with_subgroups_and_provenance(
 def test_anyone_can_load_the_champion_without_tilebank_and_gets_the_same_scores(
     searched: tuple[Settings, SearchSummary], tmp_path: Path
 ) -> None:
-    settings, _ = searched
+    settings, summary = searched
     stored = lance.dataset(f"{settings.store}/predictions--phantom--texture.lance").to_table().to_pandas()
-    test = stored[stored["split"] == "test"]
+    test = stored[(stored["split"] == "test") & (stored["run_id"] == summary.run_id)]
     table = lance.dataset(f"{settings.store}/instances--phantom--texture.lance").to_table(
         columns=["breast_id", "kind", "vector"]
     )
@@ -152,6 +154,30 @@ print(head.predict(frame).to_json(orient="records"))
     scores = pd.DataFrame(json.loads(answer.stdout)).set_index("breast_id")["score"]
     expected = test.set_index("breast_id")["score"]
     np.testing.assert_allclose(scores.loc[expected.index], expected, atol=1e-5)
+
+
+def test_the_champion_scores_the_study_as_its_search_did_and_a_folder_as_the_study(
+    searched: tuple[Settings, SearchSummary], phantom_root: Path, tmp_path: Path
+) -> None:
+    settings, _ = searched
+    choices = Choices(dataset="", encoder="", store=settings.store, tracking=settings.tracking)
+    champion = choose_head(choices, head="phantom--malignancy--texture", task="malignancy")
+    summary = predict(champion, PredictRequest(tmp_path / "all.csv"))
+    found = pd.read_csv(tmp_path / "all.csv").set_index("breast_id")
+    stored = lance.dataset(f"{settings.store}/predictions--phantom--texture.lance").to_table().to_pandas()
+    of_search = stored[stored["label"].notna()].set_index("breast_id")
+    np.testing.assert_allclose(found.loc[of_search.index, "score"], of_search["score"], atol=1e-6)
+    assert found.loc[of_search.index, "split"].tolist() == of_search["split"].tolist()
+    assert len(found) == summary.tally.breasts == 60
+    val = of_search[(of_search["split"] == "val") & (of_search["label"] == 1)]
+    assert found.loc[val.index, "at_or_above_threshold"].mean() >= 0.9, "the threshold means what is said of it"
+
+    (exam,) = (phantom_root / "PH-0001").iterdir()
+    champion = choose_head(choices, head="phantom--malignancy--texture", task="", folder=str(exam))
+    predict(champion, PredictRequest(tmp_path / "exam.csv", from_folder=True))
+    by_file = pd.read_csv(tmp_path / "exam.csv").set_index("breast_id")["score"]
+    assert sorted(by_file.index) == [f"{exam.name}_L", f"{exam.name}_R"]
+    np.testing.assert_allclose(by_file, found.loc[by_file.index, "score"], atol=1e-4)
 
 
 def test_the_registered_head_holds_no_pickle(searched: tuple[Settings, SearchSummary]) -> None:

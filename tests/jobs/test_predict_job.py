@@ -1,4 +1,4 @@
-"""From files to scores as a user does it: a head is imported, a folder of DICOMs is scored, and nothing else is left."""
+"""From files to scores as a user does it: a head is imported, a folder of DICOMs scored, nothing else left."""
 
 import csv
 import json
@@ -21,9 +21,11 @@ def exam(tmp_path: Path) -> Path:
     """A left breast with both views, a right one with CC alone, a letter, and a second copy of one image."""
     folder = tmp_path / "dicoms"
     folder.mkdir()
-    for side, view in (("L", "CC"), ("L", "MLO"), ("R", "CC")):
+    for side, view, value in (("L", "CC", 2000), ("L", "MLO", 1800), ("R", "CC", 1200)):
         tags = {"ImageLaterality": side, "ViewPosition": view, "SOPInstanceUID": f"2.25.{ord(side)}{len(view)}"}
-        content = make_dicom(half_disc(700, 500, right=side == "R"), AccessionNumber="E7", **tags, **WINDOW)
+        content = make_dicom(
+            half_disc(700, 500, value=value, right=side == "R"), AccessionNumber="E7", **tags, **WINDOW
+        )
         (folder / f"{side}{view}.dcm").write_bytes(content)
     (folder / "copy.dcm").write_bytes((folder / "LCC.dcm").read_bytes())
     (folder / "letter.dcm").write_text("this is no image\n" * 50)

@@ -160,6 +160,7 @@ def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> di
         "split": row.split,
         "label": None,
         "score": row.scores[0] if len(row.scores) == 1 else None,
+        "scores": list(row.scores) if len(row.scores) > 1 else None,
         "head": chosen.name,
         "run_id": f"predict--{chosen.key}",
         "fingerprint": fingerprint,
