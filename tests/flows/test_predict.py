@@ -20,7 +20,9 @@ from tilebank.flows.predict import PredictRequest, predict
 from tilebank.flows.settings import Choices, Settings
 from tilebank.flows.study import open_reader
 from tilebank.mil.bags import BagBatch
-from tilebank.mil.heads import HeadConfig, Outputs, build_head, save_head, score_bags
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head, save_head, score_bags
+from tilebank.mil.outputs import Outputs
 from tilebank.store.schema import instances_schema
 from tilebank.store.tables import Store
 from tilebank.terms import FailureRow
@@ -79,7 +81,7 @@ def study(settings_for: MakeSettings, tmp_path: Path) -> Study:
     settings = settings_for("dataset.intake.views=[]").model_copy(update={"tracking": f"sqlite:///{tmp_path}/no.db"})
     table = Store(settings.store).open_instances("phantom", "texture", dim=settings.encoder.dim, licence=LICENCE)
     table.commit(toy_rows(settings))
-    head = build_head(HeadConfig(), dim=settings.encoder.dim, seeds=[3])
+    head = build_head(DualStreamConfig(), dim=settings.encoder.dim, seeds=[3])
     study = Study(settings, tmp_path / "head", float(np.median(direct_scores(head, settings))))
     save_head(head, study.head, metadata=study.card().as_metadata())
     splits = [{"dataset": "phantom", "task": "mass", "scheme": settings.splits.scheme, "seed": 0}] * 2
@@ -182,7 +184,7 @@ def test_one_exam_is_scored_alone_and_leaves_the_table_alone(study: Study, tmp_p
 
 
 def test_a_head_without_attention_or_threshold_says_so(study: Study, tmp_path: Path) -> None:
-    head = build_head(HeadConfig(tile_pooling="max"), dim=study.settings.encoder.dim, seeds=[0])
+    head = build_head(DualStreamConfig(tile_pooling="max"), dim=study.settings.encoder.dim, seeds=[0])
     save_head(head, tmp_path / "max", metadata=study.card(threshold=None, threshold_rule="").as_metadata())
     summary = predict(study.choose(head=str(tmp_path / "max")), PredictRequest(tmp_path / "s.csv"))
     assert read_csv(tmp_path / "s.tiles.csv") == []
@@ -193,7 +195,7 @@ def test_a_head_without_attention_or_threshold_says_so(study: Study, tmp_path: P
 
 def test_a_head_of_classes_has_a_score_for_each(study: Study, tmp_path: Path) -> None:
     outputs = Outputs("multiclass", 4)
-    head = build_head(HeadConfig(), dim=study.settings.encoder.dim, seeds=[0], outputs=outputs)
+    head = build_head(DualStreamConfig(), dim=study.settings.encoder.dim, seeds=[0], outputs=outputs)
     save_head(head, tmp_path / "four", metadata=study.card(task="density", threshold=None).as_metadata())
     predict(study.choose(head=str(tmp_path / "four")), PredictRequest(tmp_path / "s.csv", exams=("E0",)))
     rows = read_csv(tmp_path / "s.csv")
@@ -219,9 +221,9 @@ def wrong_heads(study: Study, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A head's folder, and what must be said of it."""
     dim = study.settings.encoder.dim
     for name, head, card in (
-        ("other dim", build_head(HeadConfig(), dim=dim + 1, seeds=[0]), study.card()),
-        ("pack", build_head(HeadConfig(), dim=dim, seeds=[0, 1]), study.card()),
-        ("bare", build_head(HeadConfig(), dim=dim, seeds=[0]), study.card(encoder="", task="")),
+        ("other dim", build_head(DualStreamConfig(), dim=dim + 1, seeds=[0]), study.card()),
+        ("pack", build_head(DualStreamConfig(), dim=dim, seeds=[0, 1]), study.card()),
+        ("bare", build_head(DualStreamConfig(), dim=dim, seeds=[0]), study.card(encoder="", task="")),
     ):
         save_head(head, tmp_path / name, metadata=card.as_metadata())
     yield str(tmp_path / "other dim"), f"reads vectors of {dim + 1} numbers, the encoder texture gives {dim}"

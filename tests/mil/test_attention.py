@@ -5,12 +5,13 @@ import torch
 
 from tilebank.mil import attention
 from tilebank.mil.attention import attend_tiles, why_no_attention
-from tilebank.mil.heads import HeadConfig, build_head
+from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.heads import build_head
 
 
 def test_attention_in_pieces_is_that_of_all_breasts_at_once(make_bags, monkeypatch):
     bags = make_bags(seed=0, fewest_tiles=0)
-    head = build_head(HeadConfig(), dim=6, seeds=[0, 1])
+    head = build_head(DualStreamConfig(), dim=6, seeds=[0, 1])
     with torch.inference_mode():
         whole = head.attention(bags).double().numpy()
     monkeypatch.setattr(attention, "_ROWS", 10)
@@ -20,6 +21,6 @@ def test_attention_in_pieces_is_that_of_all_breasts_at_once(make_bags, monkeypat
 
 
 def test_a_head_says_why_it_has_no_attention_and_nothing_where_it_has():
-    assert why_no_attention(build_head(HeadConfig(), dim=6, seeds=[0])) == ""
-    said = why_no_attention(build_head(HeadConfig(tile_pooling="max"), dim=6, seeds=[0]))
+    assert why_no_attention(build_head(DualStreamConfig(), dim=6, seeds=[0])) == ""
+    said = why_no_attention(build_head(DualStreamConfig(tile_pooling="max"), dim=6, seeds=[0]))
     assert "pools tiles by max and has no attention" in said

@@ -20,7 +20,7 @@ from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.record import served_model
 from tilebank.flows.settings import Settings
 from tilebank.mil.attention import why_no_attention
-from tilebank.mil.contract import StreamPooling
+from tilebank.mil.dual_stream import StreamPooling
 from tilebank.mil.heads import Head, save_head
 from tilebank.mil.published import import_published, read_checkpoint
 from tilebank.tracking import Tracker
