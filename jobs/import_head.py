@@ -17,8 +17,8 @@ EXAMPLES = """examples:
   python jobs/import_head.py --checkpoint head.pth --out ~/heads/published --dataset embed --task malignancy
       --encoder dinov2-giant --set reader.intensity=published --l2-normalise yes
   python jobs/predict.py --head ~/heads/published --folder ~/dicoms
-  python jobs/import_head.py --checkpoint head.safetensors --out h --encoder medsiglip-448 --l2-normalise no
-      --threshold 0.31 --register embed--malignancy--medsiglip-448
+  python jobs/import_head.py --checkpoint head.safetensors --out h --dataset embed --task malignancy
+      --encoder medsiglip-448 --l2-normalise no --threshold 0.31 --register embed--malignancy--medsiglip-448
 """
 
 
@@ -32,6 +32,8 @@ def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="PATH", help="the state dict of the head")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder for the head")
+    for flag in ("dataset", "encoder", "task"):
+        parser.add_argument(f"--{flag}", required=True, metavar="NAME", help="that it was fitted on: no default here")
     what = "whether it was fitted on vectors of length one; the file does not say"
     parser.add_argument("--l2-normalise", choices=("yes", "no"), required=True, help=what)
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="its operating point, if there is one")

@@ -271,6 +271,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(study: Study, tm
             predict(chosen, PredictRequest(tmp_path / out))
     with pytest.raises(ConfigError, match="--exam picks stored exams"):
         predict(chosen, PredictRequest(tmp_path / "s.csv", from_folder=True, exams=("E1",)))
-    with pytest.raises(StoreError, match="2 exams have no stored view, such as E77, E88; exam ids look like E0"):
+    with pytest.raises(StoreError, match="stored of 2 of the exams, such as E77, E88; exam ids look like E0"):
         predict(chosen, PredictRequest(tmp_path / "s.csv", exams=("E88", "E1", "E77")))
+    with pytest.raises(StoreError, match="none is asked for; let them in with dataset.intake"):
+        predict(study.choose("dataset.intake.views=[LM]"), PredictRequest(tmp_path / "s.csv"))
     assert not list(tmp_path.glob("s.*"))

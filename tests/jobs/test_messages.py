@@ -84,8 +84,14 @@ MISTAKES = {
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
     "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "jobs/tune_head.py")),
-    "checkpoint that is none": Mistake(
+    "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
+        2,
+        ("--dataset", "--encoder", "--task"),
+    ),
+    "checkpoint that is none": Mistake(
+        "import_head --checkpoint {tmp}/file --out {tmp}/head --dataset phantom --encoder texture --task mass"
+        " --l2-normalise no",
         1,
         ("cannot read weights", "{tmp}/file"),
     ),

@@ -54,7 +54,20 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_an_imported_head_scores_a_folder_in_one_command(
     user: User, exam: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    stated = ("--task", "mass", "--l2-normalise", "yes", "--threshold", "0.5", "--set", "tiling.overlap=0.5")
+    stated = (
+        "--dataset",
+        "phantom",
+        "--encoder",
+        "texture",
+        "--task",
+        "mass",
+        "--l2-normalise",
+        "yes",
+        "--threshold",
+        "0.5",
+        "--set",
+        "tiling.overlap=0.5",
+    )
     imported = user.run_job("import_head", "--checkpoint", checkpoint, "--out", tmp_path / "head", *stated)
     assert imported.status == 0, imported.err
     left = set(Path(tempfile.gettempdir()).glob("tilebank-predict-*"))
@@ -88,7 +101,7 @@ def test_an_imported_head_scores_a_folder_in_one_command(
 
 
 def test_a_folder_without_a_mammogram_says_what_its_files_are(user: User, checkpoint: Path, tmp_path: Path) -> None:
-    stated = ("--task", "mass", "--l2-normalise", "yes")
+    stated = ("--dataset", "phantom", "--encoder", "texture", "--task", "mass", "--l2-normalise", "yes")
     assert user.run_job("import_head", "--checkpoint", checkpoint, "--out", tmp_path / "head", *stated).status == 0
     folder = tmp_path / "letters"
     folder.mkdir()

@@ -126,10 +126,12 @@ def _score(
 
 
 def _wanted(breasts: Sequence[StoredBreast], exams: Sequence[str]) -> list[StoredBreast]:
-    """The breasts of these exams, or all. Raises StoreError, naming them, for exams without one."""
+    """The breasts of these exams, or all. Raises StoreError where there are none, or naming exams without one."""
+    if not breasts:
+        raise StoreError("of the stored images none is asked for; let them in with dataset.intake")
     if missing := sorted(set(exams) - {breast.exam_id for breast in breasts}):
         raise StoreError(
-            f"{len(missing)} exams have no stored view, such as {', '.join(missing[:3])}; exam ids look like"
+            f"no view is stored of {len(missing)} of the exams, such as {', '.join(missing[:3])}; exam ids look like"
             f" {breasts[0].exam_id} here; extract the dataset again, or score the exam's folder with --folder"
         )
     return [breast for breast in breasts if not exams or breast.exam_id in exams]
