@@ -156,7 +156,7 @@ def test_the_threshold_its_meaning_and_the_warning_are_said(study: Study, tmp_pa
     about = json.loads((tmp_path / "s.json").read_text())
     for text in (summary.as_text(), json.dumps(about)):
         assert "Research software, not a medical device." in text
-        assert f"{study.threshold:.4f}: as a test has it" in text
+        assert f"{study.threshold:.5f}: as a test has it" in text
         assert "AUC" not in text, "no figure is computed from labels"
     assert about["breasts"] == 2 * EXAMS
     assert about["splits"] == {"train": 4, "test": 4}

@@ -73,7 +73,7 @@ class PredictSummary:
         if self.card.threshold is None:
             return NO_THRESHOLD
         rule = self.card.threshold_rule or "the head's card does not say how it was chosen"
-        return f"{self.card.threshold:.4f}: {rule}"
+        return f"{self.card.threshold:.5f}: {rule}"
 
     def as_dict(self) -> dict[str, object]:
         """JSON values; the breasts are in the CSV."""
@@ -120,16 +120,16 @@ class PredictSummary:
         return [("images not used", total), *(("", f"{count} x {reason}") for reason, count in named)]
 
     def _breasts(self) -> str:
-        rows = [("breast", "score  threshold  views   tile of most attention (image, x y width height)")]
+        rows = [("breast", "score    threshold  views   tile of most attention (image, x y width height)")]
         return aligned([*rows, *((visible(row.breast_id), _line(row)) for row in self.tally.first)])
 
 
 def _line(row: BreastScore) -> str:
     decision = {True: "at/above", False: "below", None: "-"}[row.at_or_above]
-    scores = " ".join(f"{score:.3f}" for score in row.scores)
+    scores = " ".join(f"{score:.5f}" for score in row.scores)
     views = " ".join(row.views) + (f" ({row.flag})" if row.flag else "")
     tile = row.tiles[0] if row.tiles else None
     where = (
         f"{tile.view} {tile.image_id}, {tile.box.x} {tile.box.y} {tile.box.width} {tile.box.height}" if tile else "-"
     )
-    return f"{scores:<5}  {decision:<9}  {views:<6}  {visible(where)}"
+    return f"{scores:<7}  {decision:<9}  {views:<6}  {visible(where)}"
