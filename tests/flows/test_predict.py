@@ -71,8 +71,8 @@ class Study:
         return choose_head(replace(self.choices, set=pairs), head=head or str(self.head), **{"task": ""} | said)
 
     def card(self, **changes: object) -> HeadCard:
-        said = {"task": "mass", "threshold": self.threshold, "threshold_rule": "as a test has it"}
-        card = HeadCard.of_settings(self.settings, fingerprint=self.settings.fingerprint, **said)
+        found = {"threshold": repr(self.threshold), "threshold_rule": "as a test has it"}
+        card = HeadCard.of_settings(self.settings, task="mass", fingerprint=self.settings.fingerprint, found=found)
         return replace(card, **changes)
 
 

@@ -231,3 +231,12 @@ def test_failures_come_back_whole_under_their_own_fingerprint(table: Instances) 
     row = {"image_id": "i2", "uri": "u", "stage": "decode", "error_class": "A", "reason": "r", "fingerprint": "f1"}
     table.commit_failures([row, row | {"image_id": "i1"}, row | {"fingerprint": "f2"}])
     assert table.read_failures("f1") == [FailureRow(name, "u", "decode", "A", "r") for name in ("i1", "i2")]
+
+
+def test_a_tile_whose_box_is_not_known_has_a_box_of_no_width(store: Store, table: Instances) -> None:
+    unknown = dict.fromkeys(("x", "y", "width", "height"))
+    rows = [row | unknown for row in image_rows("i1", "E1_L", tiles=2).to_pylist()]
+    table.commit(pa.Table.from_pylist(rows, schema=instances_schema(DIM)))
+    places = reader(store).read_tile_places(["E1_L"])
+    assert places.boxes.tolist() == [[0, 0, 0, 0]] * 2
+    assert places.offsets.tolist() == [0, 2]

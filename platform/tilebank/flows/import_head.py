@@ -20,9 +20,9 @@ from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.record import served_model
 from tilebank.flows.settings import Settings
 from tilebank.mil.attention import why_no_attention
-from tilebank.mil.dual_stream import StreamPooling
 from tilebank.mil.heads import Head, save_head
 from tilebank.mil.published import import_published, read_checkpoint
+from tilebank.mil.stream import StreamPooling
 from tilebank.tracking import Tracker
 
 THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known here"
@@ -101,7 +101,9 @@ def import_head(settings: Settings, stated: Stated, *, checkpoint: Path, folder:
         settings,
         task=stated.task,
         fingerprint=stored_fingerprint(settings),
-        found={"threshold": repr(stated.threshold), "threshold_rule": THRESHOLD_RULE} if stated.threshold is not None else {},
+        found={"threshold": repr(stated.threshold), "threshold_rule": THRESHOLD_RULE}
+        if stated.threshold is not None
+        else {},
         origin=DECLARED,
         source=_source_of(checkpoint),
     )

@@ -24,6 +24,7 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
 from tilebank.flows.validate_rows import relative_uri
 from tilebank.mil.attention import why_no_attention
+from tilebank.mil.serving import score_columns
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
 from tilebank.terms import FailureRow
@@ -115,7 +116,7 @@ def _score(
     scoring = Scoring(chosen.head, chosen.card.threshold, splits=_splits(chosen, settings), top_tiles=top_tiles)
     rows = _with_bar(score_breasts(reader, breasts, scoring), total=len(breasts))
     tally, kept = ScoreTally(), []
-    for row in write_scores(paths, rows, answers=chosen.head.outputs.count):
+    for row in write_scores(paths, rows, columns=score_columns(chosen.head.outputs)):
         tally.add(row)
         if request.keeps_rows:
             kept.append(_prediction(row, chosen, fingerprint=reader.fingerprint))

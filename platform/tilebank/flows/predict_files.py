@@ -47,16 +47,16 @@ class PredictionPaths:
         return (self.scores, self.tiles, self.refused, self.about)
 
 
-def score_columns(count: int) -> tuple[str, ...]:
-    """`score`, or `score_0`, `score_1`, ... of a head with several answers."""
-    return ("score",) if count == 1 else tuple(f"score_{answer}" for answer in range(count))
+def write_scores(
+    paths: PredictionPaths, rows: Iterable[BreastScore], *, columns: Sequence[str]
+) -> Iterator[BreastScore]:
+    """Write each row and its top tiles as it comes, and pass it on; the files take their names after the last one.
 
-
-def write_scores(paths: PredictionPaths, rows: Iterable[BreastScore], *, answers: int) -> Iterator[BreastScore]:
-    """Write each row and its top tiles as it comes, and pass it on; the files take their names after the last one."""
+    columns: what the scores stand in.
+    """
     with _finished(paths.scores) as scores, _finished(paths.tiles) as tiles:
         ids = ("patient_id", "exam_id", "breast_id", "laterality", "split")
-        _write(scores, (*ids, *score_columns(answers), "at_or_above_threshold", "views", "flag"))
+        _write(scores, (*ids, *columns, "at_or_above_threshold", "views", "flag"))
         _write(tiles, ("breast_id", "rank", "image_id", "view", "x", "y", "width", "height", "attention"))
         for row in rows:
             decision = "" if row.at_or_above is None else int(row.at_or_above)

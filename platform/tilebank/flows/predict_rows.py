@@ -70,7 +70,7 @@ def score_breasts(reader: Reader, breasts: Sequence[StoredBreast], scoring: Scor
         scores = score_bags(scoring.head, bags)[0].reshape(len(some), -1)  # (B, C), C = 1 for yes or no
         tiles = _top_tiles(reader, bags, scoring)
         for breast, answers, looked_at in zip(some, scores.tolist(), tiles, strict=True):
-            yield _score_of(breast, answers, scoring, views=views[breast.breast_id], tiles=looked_at)
+            yield _score_of(breast, answers, scoring, views=views.get(breast.breast_id, set()), tiles=looked_at)
 
 
 def _score_of(

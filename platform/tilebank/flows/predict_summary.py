@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 
 from tilebank.flows.card import DECLARED, HeadCard
 from tilebank.flows.cells import visible
-from tilebank.flows.champion_page import RESEARCH
 from tilebank.flows.command import aligned
+from tilebank.flows.page import RESEARCH
 from tilebank.flows.predict_rows import BreastScore
 
 SHOWN = 20  # breasts that are shown one by one
@@ -70,6 +70,8 @@ class PredictSummary:
     @property
     def threshold(self) -> str:
         """The threshold and what it means."""
+        if self.card.thresholds:
+            return f"{self.card.thresholds}: one an answer, each chosen on validation; none is applied here"
         if self.card.threshold is None:
             return NO_THRESHOLD
         rule = self.card.threshold_rule or "the head's card does not say how it was chosen"
@@ -97,6 +99,7 @@ class PredictSummary:
             ("vectors", f"{card.encoder}, fingerprint {self.fingerprint}{version}"),
             ("scored", f"breasts {tally.breasts}, exams {self.exams}, patients {self.patients}; from {self.source}"),
             ("score", MEANING),
+            *([("answers", f"score_0, score_1, ... are {card.answers}")] if card.answers else []),
             ("threshold", self.threshold),
         ]
         if card.origin == DECLARED:

@@ -178,9 +178,7 @@ def champion_files(
         yield served_model(champion.head, Path(folder), views=views, tiles=tiles)
 
 
-def served_model(
-    head: Head, folder: Path, *, views: NDArray[np.floating], tiles: NDArray[np.floating]
-) -> ServedModel:
+def served_model(head: Head, folder: Path, *, views: NDArray[np.floating], tiles: NDArray[np.floating]) -> ServedModel:
     """The head that `save_head` wrote into `folder`, on its way into the registry; views and tiles show its input."""
     return ServedModel(
         folder=folder,
