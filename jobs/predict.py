@@ -36,7 +36,8 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.set_defaults(dataset="", encoder="", task="")
+    for flag, what in (("dataset", "which study"), ("encoder", "which frozen encoder"), ("task", "which question")):
+        parser.add_argument(f"--{flag}", default="", metavar="NAME", help=f"{what} (default: that of the head)")
     what = "a registered head (NAME, NAME@ALIAS, NAME/VERSION) or a folder (default: DATASET--TASK--ENCODER@champion)"
     parser.add_argument("--head", default="", metavar="HEAD", help=what)
     parser.add_argument("--folder", default="", metavar="URI", help="DICOMs to score now, in place of what is stored")
