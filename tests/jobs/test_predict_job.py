@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.conftest import half_disc, make_dicom
-from tests.jobs.conftest import User
+from tests.jobs.conftest import User, user_at
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +32,10 @@ def exam(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """A published head with attention, of fresh weights."""
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published head with attention, of fresh weights, imported as a user does it."""
+    folder = tmp_path_factory.mktemp("published")
     torch.manual_seed(0)
     shapes = {
         f"{kind}_proj_{at}": size for kind in ("global", "local") for at, size in (("0.0", (16, 110)), ("1.0", (8, 16)))
@@ -42,8 +43,14 @@ def checkpoint(tmp_path: Path) -> Path:
     shapes |= {"k": (8, 8), "v": (8, 8), "linear_out": (1, 16)}
     state = {f"{name}.weight": torch.randn(shape) / 4 for name, shape in shapes.items()}
     state |= {f"{name}.bias": torch.zeros(shape[0]) for name, shape in shapes.items()}
-    save_file(state | {"latent": torch.randn(1, 8)}, tmp_path / "published.safetensors")
-    return tmp_path / "published.safetensors"
+    save_file(state | {"latent": torch.randn(1, 8)}, folder / "published.safetensors")
+    user = user_at(folder / "home")
+    stated = ("--dataset", "phantom", "--encoder", "texture", "--task", "mass", "--l2-normalise", "yes")
+    places = ("--checkpoint", folder / "published.safetensors", "--out", folder / "head")
+    imported = user.run_job("import_head", *places, *stated, "--threshold", "0.5", "--set", "tiling.overlap=0.5")
+    user.leave()
+    assert imported.status == 0, imported.err
+    return folder / "head"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -51,28 +58,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_an_imported_head_scores_a_folder_in_one_command(
-    user: User, exam: Path, checkpoint: Path, tmp_path: Path
-) -> None:
-    stated = (
-        "--dataset",
-        "phantom",
-        "--encoder",
-        "texture",
-        "--task",
-        "mass",
-        "--l2-normalise",
-        "yes",
-        "--threshold",
-        "0.5",
-        "--set",
-        "tiling.overlap=0.5",
-    )
-    imported = user.run_job("import_head", "--checkpoint", checkpoint, "--out", tmp_path / "head", *stated)
-    assert imported.status == 0, imported.err
+def test_an_imported_head_scores_a_folder_in_one_command(user: User, exam: Path, head: Path, tmp_path: Path) -> None:
     left = set(Path(tempfile.gettempdir()).glob("tilebank-predict-*"))
     out = tmp_path / "scores.csv"
-    finished = user.run_job("predict", "--head", tmp_path / "head", "--folder", exam, "--out", out)
+    finished = user.run_job("predict", "--head", head, "--folder", exam, "--out", out)
     assert finished.status == 0, finished.err
     assert "Traceback" not in finished.err
 
@@ -100,14 +89,12 @@ def test_an_imported_head_scores_a_folder_in_one_command(
     assert set(Path(tempfile.gettempdir()).glob("tilebank-predict-*")) == left, "and leaves no vectors behind"
 
 
-def test_a_folder_without_a_mammogram_says_what_its_files_are(user: User, checkpoint: Path, tmp_path: Path) -> None:
-    stated = ("--dataset", "phantom", "--encoder", "texture", "--task", "mass", "--l2-normalise", "yes")
-    assert user.run_job("import_head", "--checkpoint", checkpoint, "--out", tmp_path / "head", *stated).status == 0
+def test_a_folder_without_a_mammogram_says_what_its_files_are(user: User, head: Path, tmp_path: Path) -> None:
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "letter.dcm").write_text("this is no image\n" * 50)
     out = tmp_path / "scores.csv"
-    finished = user.run_job("predict", "--head", tmp_path / "head", "--folder", folder, "--out", out)
+    finished = user.run_job("predict", "--head", head, "--folder", folder, "--out", out)
     assert finished.status == 1
     assert "Traceback" not in finished.err
     assert f"no image below {folder} can be scored: 1 x read: not a DICOM file" in finished.err
