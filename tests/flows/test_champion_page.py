@@ -155,6 +155,10 @@ def test_a_page_of_classes_holds_each_class_and_what_calling_the_commonest_would
     assert f"{found.auc.interval.skipped} of 100 resamplings held no breast of some class" in text
     assert found.auc.interval.skipped > 0
     assert "median macro AUC" in text
+    control = replace(drawn[0], control=True)
+    assert "must stand at chance on the mean of several shuffles" in page_of(
+        ScoredSplits(*parts, found, ()), "density", control
+    )
     assert "Not divided: parts of a test split rarely hold enough patients of every class." in text
 
 
