@@ -181,7 +181,7 @@ class Tracker:
 
         It takes the alias `champion` where there is none, or where `promote` lets it: `better` asks for a higher
         validation AUC than the standing one's; a head without a validation AUC (None) never takes it. What is stored is
-        data and readable source: no pickle. A version that an earlier attempt at the same run has registered is the one.
+        data and readable source: no pickle. What an earlier attempt at the same run has registered is the version.
         """
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
