@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tilebank.mil import attention
-from tilebank.mil.attention import attend_tiles, why_no_attention
 from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.heads import build_head
+from tilebank.mil.tile_attention import attend_tiles, why_no_attention
 
 
 def test_attention_in_pieces_is_that_of_all_breasts_at_once(make_bags, monkeypatch):

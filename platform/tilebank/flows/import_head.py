@@ -19,10 +19,10 @@ from tilebank.flows.command import aligned
 from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.record import served_model
 from tilebank.flows.settings import Settings
-from tilebank.mil.attention import why_no_attention
 from tilebank.mil.heads import Head, save_head
 from tilebank.mil.published import import_published, read_checkpoint
 from tilebank.mil.stream import StreamPooling
+from tilebank.mil.tile_attention import why_no_attention
 from tilebank.tracking import Tracker
 
 THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known here"

@@ -23,8 +23,8 @@ from tilebank.flows.predict_summary import PredictSummary, ScoreTally
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
 from tilebank.flows.validate_rows import relative_uri
-from tilebank.mil.attention import why_no_attention
 from tilebank.mil.serving import score_columns
+from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
 from tilebank.terms import FailureRow

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tilebank.mil.attention import attend_tiles
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.heads import Head, score_bags
+from tilebank.mil.tile_attention import attend_tiles
 from tilebank.store.reader import Reader, StoredBreast, TilePlaces
 from tilebank.terms import TileBox
 

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tilebank.errors import HeadError
 from tilebank.mil.anchor import Anchor, AnchorConfig
+from tilebank.mil.attention import Scorer, pool_by_attention
 from tilebank.mil.chance import STILL, Draws
-from tilebank.mil.layers import StackedLinear, generators_of, linear_weights
-from tilebank.mil.one_bag import Instances, OneBagConfig, OneBagHead, Projection
+from tilebank.mil.layers import StackedLinear, generators_of
+from tilebank.mil.one_bag import OneBagConfig, OneBagHead
 from tilebank.mil.outputs import BINARY, Outputs
 from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, PreparedBags
 from tilebank.mil.ragged import Rows
-from tilebank.mil.segments import segment_log_softmax, segment_softmax, segment_sum
+from tilebank.mil.segments import segment_log_softmax
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Abmil(OneBagHead):
     def __init__(self, config: AbmilConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
         super().__init__(config, dim=dim, outputs=outputs)
         generators = generators_of(seeds)  # drawn from in this order: projection, attention, classifier
-        self.scorer = _Scorer(config, dim=dim, instances=config.instances, generators=generators)
+        self.scorer = Scorer(
+            dim, config.hidden, config.attention, gated=config.gated, instances=config.instances, generators=generators
+        )
         self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
         self.anchor = None if config.anchor is None else Anchor(self.scorer, config.anchor)
 
@@ -86,33 +88,6 @@ class Abmil(OneBagHead):
             self.anchor.follow(self.scorer)
 
     def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
-        weights = segment_softmax(scores, rows.segments)  # (T, N)
-        pooled = segment_sum(weights.unsqueeze(1) * h, rows.segments)  # (T, C, B)
+        pooled, weights = pool_by_attention(h, scores, rows.segments)
         logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
         return HeadPass(logits, Attention(weights, rows))
-
-
-class _Scorer(nn.Module):
-    """The rows of bags -> h (T, C, N) and the scores of their attention (T, N)."""
-
-    def __init__(
-        self, config: AbmilConfig, *, dim: int, instances: Instances, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__()
-        self.projection = Projection(dim, config.hidden, instances=instances, generators=generators)
-        branches = 2 if config.gated else 1  # V, then U: one product for both
-        self.branches = StackedLinear(config.hidden, branches * config.attention, generators=generators)
-        first = [linear_weights((1, config.attention), inputs=config.attention, generator=each) for each in generators]
-        self.w = nn.Parameter(torch.stack(first))  # (T, 1, A) no bias: softmax does not see one
-        self.gated = config.gated
-
-    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """(N, D) -> (T, C, N), (T, N)."""
-        h = self.projection(rows)
-        seen = self.branches(h)  # (T, A, N), or (T, 2 A, N)
-        if self.gated:
-            value, gate = seen.chunk(2, dim=1)
-            seen = torch.tanh(value) * torch.sigmoid(gate)
-        else:
-            seen = torch.tanh(seen)
-        return h, (self.w @ seen).squeeze(1)

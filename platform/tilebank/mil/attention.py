@@ -1,31 +1,66 @@
-"""Where a head looks: the attention of every tile as an array. Knows the contract, no particular head."""
+"""Attention-based pooling: how it scores an instance, plain or gated, and what it makes of a bag. Knows no head.
 
-import numpy as np
+Ilse, Tomczak and Welling (ICML 2018, equations 8 and 9): w . tanh(V h), gated: w . (tanh(V h) * sigmoid(U h)).
+T trial, N instance, B bag, C channel, A attention channel.
+"""
+
+from collections.abc import Sequence
+
 import torch
-from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from tilebank.errors import HeadError
-from tilebank.mil.bags import BagBatch
-from tilebank.mil.contract import Head
-from tilebank.mil.pieces import cut_pieces
-
-_ROWS = 16_384  # vectors looked at together: bounds the memory that float32 copies of them take
+from tilebank.mil.layers import StackedLinear, linear_weights
+from tilebank.mil.one_bag import Instances, Projection
+from tilebank.mil.ragged import Rows
+from tilebank.mil.segments import Segments, segment_softmax, segment_sum
 
 
-def attend_tiles(head: Head, bags: BagBatch) -> NDArray[np.float64]:
-    """Attention of every tile of `bags`, normalised over its breast: (T, Nt). Raises HeadError for a head without."""
-    with torch.inference_mode():
-        pieces = [head.attention(bags.between(start, stop)) for start, stop in cut_pieces(bags.rows, most=_ROWS)]
-        weights: NDArray[np.float64] = torch.cat(pieces, dim=1).double().cpu().numpy()
-    return weights
+def pool_by_attention(h: Tensor, scores: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
+    """(T, C, N) weighed by the softmax of (T, N) over each bag -> (T, C, B), and the weights (T, N)."""
+    weights = segment_softmax(scores, segments)
+    return segment_sum(weights.unsqueeze(1) * h, segments), weights
 
 
-def why_no_attention(head: Head) -> str:
-    """Why `head` has no attention to show, in its own words; empty where it has."""
-    vector, offsets = torch.zeros(1, head.dim), torch.tensor([0, 1])
-    parts = {"view_features": vector, "view_offsets": offsets, "tile_features": vector, "tile_offsets": offsets}
-    try:
-        attend_tiles(head, BagBatch(**parts, labels=None, breast_ids=("none",)))
-    except HeadError as error:
-        return str(error)
-    return ""
+class AttentionScore(nn.Module):
+    """h (T, C, N) -> scores (T, N)."""
+
+    def __init__(self, width: int, attention: int, *, gated: bool, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        branches = 2 if gated else 1  # V, then U: one product for both
+        self.branches = StackedLinear(width, branches * attention, generators=generators)
+        first = [linear_weights((1, attention), inputs=attention, generator=each) for each in generators]
+        self.w = nn.Parameter(torch.stack(first))  # (T, 1, A) no bias: softmax does not see one
+        self.gated = gated
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(T, C, N) -> (T, N)."""
+        seen = self.branches(h)  # (T, A, N), or (T, 2 A, N)
+        if self.gated:
+            value, gate = seen.chunk(2, dim=1)
+            seen = torch.tanh(value) * torch.sigmoid(gate)
+        else:
+            seen = torch.tanh(seen)
+        return (self.w @ seen).squeeze(1)
+
+
+class Scorer(nn.Module):
+    """The rows of bags -> h (T, C, N) = ReLU(W x + b) and the scores of their attention (T, N)."""
+
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        attention: int,
+        *,
+        gated: bool,
+        instances: Instances,
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        super().__init__()
+        self.projection = Projection(dim, width, instances=instances, generators=generators)
+        self.score = AttentionScore(width, attention, gated=gated, generators=generators)
+
+    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """(N, D) -> (T, C, N), (T, N)."""
+        h = self.projection(rows)
+        return h, self.score(h)

@@ -21,12 +21,18 @@ from tilebank.errors import HeadError
 from tilebank.mil.abmil import Abmil, AbmilConfig
 from tilebank.mil.asmil import Asmil, AsmilConfig
 from tilebank.mil.bags import BagBatch
+from tilebank.mil.clam_sb import ClamSb, ClamSbConfig
 from tilebank.mil.contract import Head, HeadConfig
+from tilebank.mil.dsmil import Dsmil, DsmilConfig
+from tilebank.mil.dtfd import Dtfd, DtfdConfig
 from tilebank.mil.dual_stream import DualStream, DualStreamConfig
+from tilebank.mil.ilra import Ilra, IlraConfig
 from tilebank.mil.max import MaxConfig, MaxHead
 from tilebank.mil.mean import MeanConfig, MeanHead
 from tilebank.mil.outputs import BINARY, Outputs, probabilities
 from tilebank.mil.pieces import cut_pieces
+from tilebank.mil.set_transformer import SetTransformer, SetTransformerConfig
+from tilebank.mil.transmil import Transmil, TransmilConfig
 
 __all__ = ["HEADS", "Head", "HeadConfig", "HeadKind", "SavedHead", "build_head", "load_head", "save_head", "score_bags"]
 
@@ -47,9 +53,15 @@ class HeadKind:
 HEADS: dict[str, HeadKind] = {
     "abmil": HeadKind(AbmilConfig, Abmil),
     "asmil": HeadKind(AsmilConfig, Asmil),
+    "clam_sb": HeadKind(ClamSbConfig, ClamSb),
+    "dsmil": HeadKind(DsmilConfig, Dsmil),
+    "dtfd": HeadKind(DtfdConfig, Dtfd),
     "dual_stream": HeadKind(DualStreamConfig, DualStream),
+    "ilra": HeadKind(IlraConfig, Ilra),
     "max": HeadKind(MaxConfig, MaxHead),
     "mean": HeadKind(MeanConfig, MeanHead),
+    "set_transformer": HeadKind(SetTransformerConfig, SetTransformer),
+    "transmil": HeadKind(TransmilConfig, Transmil),
 }
 
 
