@@ -7,6 +7,9 @@ extract   (a) the encoder alone, (b) a plain loop, (c) a whole extraction throug
 store     commits and reads, plain .npy files
 tables    one large table: commit, verify, compact, index, read a split, np.fromfile of the same bytes
 search    many heads in packs, one after another in a plain loop, and as the released code does it
+and, only when named:
+heads     fitting each head, alone and eight in a pack, on one thread; torchmil's ABMIL beside them if installed
+assumptions  no timing: which heads learn from what is in a bag, and which from short cuts (Raff and Holt, 2023)
 """
 
 import argparse
@@ -24,6 +27,7 @@ EXAMPLES = """examples:
       --encoder dinov2-small --set encoder.checkpoint=FOLDER
   python jobs/bench.py tables --vectors 1000000
   python jobs/bench.py extract --images 2000 --loop-images 100
+  python jobs/bench.py heads assumptions --json heads.json
 """
 
 
@@ -37,7 +41,9 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all of them)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all but heads and assumptions)"
+    )
     parser.add_argument(
         "--device", choices=("auto", "cuda", "cpu"), default="auto", help="for encode (default: a GPU if there is one)"
     )

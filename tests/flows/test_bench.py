@@ -225,8 +225,8 @@ def test_an_unknown_part_or_size_is_refused_before_any_work(settings_for: MakeSe
         bench_parts(settings_for(), ["store", "serach"], sizes=SMALL)
     with pytest.raises(ConfigError, match="epochs is 1; use at least 2"):
         BenchSizes(epochs=1)
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="repeats is 0; use at least 1"):
         BenchSizes(repeats=0)
-    with pytest.raises(ConfigError, match="not below 0"):
+    with pytest.raises(ConfigError, match="images is -1; use at least 0"):
         BenchSizes(images=-1)
     assert not list(empty_tmp.iterdir())

@@ -31,7 +31,10 @@ PARTS = {
     "store": ("bench_store", "bench_store"),
     "tables": ("bench_tables", "bench_tables"),
     "search": ("bench_search", "bench_search"),
+    "heads": ("bench_heads", "bench_heads"),
+    "assumptions": ("bench_assumptions", "bench_assumptions"),
 }
+WHEN_NAMED = ("heads", "assumptions")  # many minutes, and the same on every machine but for speed
 HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")
 
 
@@ -60,9 +63,9 @@ class BenchSummary:
         table = [_line(HEADINGS, widths)]
         for group in groups:
             table += ["", *(_line(cells, widths) for cells in group)]
-        how = [f"{part:<8} {result.how} ({self.part_s[part]:.0f} s)" for part, result in self.parts.items()]
+        how = [f"{part:<11} {result.how} ({self.part_s[part]:.0f} s)" for part, result in self.parts.items()]
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        return "\n".join([*table, "", *how, f"machine  {machine}"])
+        return "\n".join([*table, "", *how, f"machine     {machine}"])
 
 
 def bench_parts(
@@ -73,7 +76,7 @@ def bench_parts(
     encoders: Sequence[EncoderConfig] = (),
     device: str = "auto",
 ) -> BenchSummary:
-    """Measure `parts` (none: all), one after another. Raises ConfigError for an unknown part before any work.
+    """Measure `parts` (none: all but WHEN_NAMED) one after another. Raises ConfigError for an unknown part before work.
 
     `encode` times `encoders` (none: the settings' own) on `device`: auto, cuda or cpu.
     """
@@ -88,7 +91,7 @@ def bench_parts(
             encoders=tuple(encoders) or (settings.encoder,),
             device=device,
         )
-        for part in tqdm([name for name in PARTS if name in parts or not parts], unit="part", desc="bench"):
+        for part in tqdm(_chosen(parts), unit="part", desc="bench"):
             began = time.perf_counter()
             results[part] = _function_of(part)(bench)
             part_s[part] = time.perf_counter() - began
@@ -99,6 +102,10 @@ def _function_of(part: str) -> Callable[[Bench], PartResult]:
     module, function = PARTS[part]
     found: Callable[[Bench], PartResult] = getattr(import_module(f"tilebank.flows.{module}"), function)
     return found
+
+
+def _chosen(parts: Sequence[str]) -> list[str]:
+    return [name for name in PARTS if name in parts or not (parts or name in WHEN_NAMED)]
 
 
 def _assert_known(parts: Sequence[str]) -> None:
