@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.flows.bench_measure import Bench, BenchRow, PartResult, in_processes
+from tilebank.flows.bench_measure import Bench, BenchRow, PartResult
 from tilebank.mil.assumptions import PROBLEMS, draw_bags
 from tilebank.mil.fit import FitConfig, TrialConfig, fit_population
 from tilebank.mil.heads import HEADS, HeadConfig, score_bags
@@ -20,8 +20,8 @@ LOST = 0.05  # how much AUC a head that keeps the assumption may lose where the 
 
 
 @dataclass(frozen=True)
-class _Request:
-    """One head on one problem."""
+class FitOn:
+    """One head on one problem: `seeds` of it, and `breasts` each to fit, to validate and for either test."""
 
     head: str
     problem: str
@@ -49,9 +49,9 @@ def bench_assumptions(bench: Bench) -> PartResult:
     """Every head on every problem: the AUC of the test, its ratio to that on bags as fitted, and what it means."""
     sizes = bench.sizes
     rows = []
-    requests = [_Request(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS]
+    requests = [FitOn(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS]
     for request in tqdm(requests, unit="head", desc="assumptions"):
-        (score,) = in_processes(fit_on, [request], threads=1)
+        score = fit_on(request)
         fitted, turned = float(np.median(score.as_fitted)), float(np.median(score.turned))
         spread = f"{min(score.turned):.2f} to {max(score.turned):.2f}"
         rows.append(
@@ -69,7 +69,7 @@ def bench_assumptions(bench: Bench) -> PartResult:
     return PartResult(tuple(rows), how)
 
 
-def fit_on(request: _Request) -> AssumptionScore:
+def fit_on(request: FitOn) -> AssumptionScore:
     """Fit the seeds of one head as a pack and score both kinds of test."""
     train, val, like, turned = (
         draw_bags(request.problem, breasts=request.breasts, seed=place, turned=place == 3) for place in range(4)

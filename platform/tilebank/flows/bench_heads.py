@@ -77,7 +77,7 @@ def _fit(request: _Request) -> _Fit:
     rng = np.random.default_rng(0)
     directions = np.linalg.qr(rng.normal(size=(DIM, 2)))[0].T  # (2, D) at right angles
     breasts = request.sizes.bags if request.heads == 1 else max(BATCH, request.sizes.bags // 4)
-    train, val, test = (_bags(rng, directions, breasts=count) for count in (breasts, VAL_BAGS, TEST_BAGS))
+    train, val, test = (bags_of(rng, directions, breasts=count) for count in (breasts, VAL_BAGS, TEST_BAGS))
     before_mb, before_s = _start_of_peak_mb(), time.process_time()
     fit: Callable[..., tuple[list[float], int, NDArray[np.float64]]] = _fit_peer if request.head == PEER else _fit_ours
     epochs_s, parameters, scores = fit(request, train, val, test)
@@ -116,7 +116,8 @@ def _fit_peer(
     return list(fit.epochs_s), fit.parameters, fit.scores
 
 
-def _bags(rng: np.random.Generator, directions: NDArray[np.float64], *, breasts: int) -> BagBatch:
+def bags_of(rng: np.random.Generator, directions: NDArray[np.float64], *, breasts: int) -> BagBatch:
+    """Ragged bags of tiles; positive ones are moved along the first of `directions` (2, D), the others the second."""
     lengths, labels = rng.integers(40, 161, breasts), np.arange(breasts) % 2
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     features = rng.standard_normal((int(offsets[-1]), DIM), dtype=np.float32)
