@@ -8,9 +8,9 @@ kept, one is, at random. In use there is neither anchor nor drop.
 
 `as_released`: for comparison alone, what the authors' code (5d06227) does otherwise than their paper says. There the
 anchor keeps random weights of its own, never a copy and never updated; what is added is the cross-entropy -a'_i log a_i
-as the mean over a bag's instances, which divides it by their number; exactly round(drop tokens) are dropped. Its
-dropout inside of attention (0.1) is not taken over: TrialConfig.dropout acts on CLS instead. Their scripts set the
-temperature to 0.5.
+as the mean over a bag's instances, which divides it by their number; exactly round(drop tokens) are dropped; tokens
+start with a standard deviation of 1e-6, not 1. Its dropout inside of attention (0.1) is not taken over, as
+TrialConfig.dropout acts on CLS. Its scripts set the temperature to 0.5.
 T trial, N instance, B breast, Q token, K head, C channel, O answer.
 """
 
@@ -31,6 +31,8 @@ from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, Prepared
 from tilebank.mil.queries import Queries, Values
 from tilebank.mil.ragged import Rows
 from tilebank.mil.segments import segment_log_softmax, segment_matmul, segment_mean
+
+_RELEASED_SPREAD = 1e-6  # of first tokens in the released code; the paper is not known to say
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Asmil(OneBagHead):
         tokens, heads, width = config.tokens, config.heads, config.hidden
         self.scorer = _Scorer(config, dim=dim, generators=generators)
         self.values = Values(tokens, width, heads=heads, generators=generators)
-        self.cls = Queries(1, width, heads=heads, generators=generators)
+        self.cls = Queries(1, width, heads=heads, generators=generators, spread=_spread(config))
         self.cls_values = Values(1, width, heads=heads, generators=generators)
         self.classifier = StackedLinear(width, outputs.count, generators=generators)
         # Last of all, so that the online branch starts alike whatever its anchor is.
@@ -147,13 +149,19 @@ class Asmil(OneBagHead):
         return (draws.noise >= self.config.drop) | (rank == 0)
 
 
+def _spread(config: AsmilConfig) -> float:
+    return _RELEASED_SPREAD if config.as_released else 1.0
+
+
 class _Scorer(nn.Module):
     """The rows of bags -> h (T, C, N) and the scores of every token's heads (T, Q K, N): what the anchor copies."""
 
     def __init__(self, config: AsmilConfig, *, dim: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         self.projection = Projection(dim, config.hidden, instances=config.instances, generators=generators)
-        self.queries = Queries(config.tokens, config.hidden, heads=config.heads, generators=generators)
+        self.queries = Queries(
+            config.tokens, config.hidden, heads=config.heads, generators=generators, spread=_spread(config)
+        )
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """(N, D) -> (T, C, N), (T, Q K, N)."""

@@ -18,16 +18,21 @@ from torch.nn.functional import layer_norm
 
 from tilebank.mil.layers import linear_weights
 
-_TOKEN_SPREAD = 1e-6  # standard deviation of first tokens, and
-_EPSILON = 1e-6  # of the layer norm: both as in ASMIL's released code
+_EPSILON = 1e-6  # of the layer norm, as in ASMIL's released code
 
 
 class Queries(nn.Module):
-    """Q tokens of T trials -> the directions that vectors are scored along."""
+    """Q tokens of T trials -> the directions that vectors are scored along.
 
-    def __init__(self, queries: int, width: int, *, heads: int, generators: Sequence[torch.Generator]) -> None:
+    `spread`: standard deviation of first tokens. Division by sqrt(C / K) is made for 1; with far less, all scores start
+    alike, and it takes thousands of steps before attention tells instances apart.
+    """
+
+    def __init__(
+        self, queries: int, width: int, *, heads: int, generators: Sequence[torch.Generator], spread: float = 1.0
+    ) -> None:
         super().__init__()
-        tokens = [_TOKEN_SPREAD * torch.randn(queries, width, 1, generator=each) for each in generators]
+        tokens = [spread * torch.randn(queries, width, 1, generator=each) for each in generators]
         self.tokens = nn.Parameter(torch.stack(tokens))  # (T, Q, C, 1)
         self.query_weight = _stacked((queries, width, width), width, generators)  # (T, Q, C, C)
         self.query_bias = _stacked((queries, width, 1), width, generators)
