@@ -444,3 +444,18 @@ def breast_rows(
         for n, vector in enumerate(vectors)
     ]
     return pa.Table.from_pylist(rows, schema=instances_schema(vectors.shape[1]))
+
+
+def test_a_breast_that_lost_its_tiles_is_named_before_any_fitting(study: MakeStudy, tmp_path: Path) -> None:
+    settings = study(write_clam(tmp_path / "in", SLIDES), head="tiles_only")
+    brought_in(settings, "clam")
+    whole = open_study(settings, task="label")
+    lost = whole.rows[Split.VAL][1].breast_id
+    part = whole.read(Split.VAL)
+    assert_head_reads(part.as_batch(), settings)
+    offsets = part.bags.tile_offsets.copy()
+    offsets[2:] -= offsets[2] - offsets[1]
+    kept = np.delete(part.bags.tile_features, slice(*part.bags.tile_offsets[1:3]), axis=0)
+    torn = replace(part, bags=replace(part.bags, tile_features=kept, tile_offsets=offsets))
+    with pytest.raises(StoreError, match=rf"1 of {len(part.labels)} breasts have no tile, such as {lost}; .*verify"):
+        assert_head_reads(torn.as_batch(), settings)

@@ -78,7 +78,8 @@ def _tune(
         with watch.part("read"):
             train, val, test = (study.read(split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
             groups = _test_groups(study)
-        assert_head_reads(train.as_batch(), settings)
+        for part in (train, val, test):
+            assert_head_reads(part.as_batch(), settings)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
         with watch.part("fit"):
