@@ -15,7 +15,7 @@ from tilebank.mil.fit import FitConfig, TrialConfig, fit_population
 from tilebank.mil.heads import HEADS, HeadConfig, score_bags
 
 FIT = FitConfig(max_epochs=60, patience=20, batch=32, class_weight="none")
-LEARNT = 0.7  # AUC on bags as they were fitted, from which on the other test says anything
+LEARNT = 0.65  # AUC on bags as they were fitted, from which on the other test says anything
 LOST = 0.05  # how much AUC a head that keeps the assumption may lose where the short cut is turned about
 
 
