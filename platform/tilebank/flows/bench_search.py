@@ -1,9 +1,10 @@
 """Timings of fitting many heads on the same bags: packs, one head alone, a plain loop, the released code's way.
 
-(one) a head by itself in a pack of one; (plain) a torch loop, one head after another, float32 features made once;
-(reference) the same, with train and validation scored anew each epoch and 100 thresholds tried on both, as the method's
-released code does; (packed) one pack, and packs side by side in processes of one thread each, as Ray Tune places them
-on CPU cores. What Ray takes to start is no part of it. Packs are fitted to the end by the search's own stopping rule;
+(one) a head by itself in a pack of one; (plain) a torch loop, one head after another, float32 features made once, the
+heads dealt to processes of one thread each, which is the quickest way to have many loops on a CPU; (reference) the
+same, with train and validation scored anew each epoch and 100 thresholds tried on both, as the method's released code
+does; (packed) one pack, and packs side by side in processes of one thread each, as Ray Tune places them on CPU cores.
+What Ray takes to start is no part of it. Packs are fitted to the end by the search's own stopping rule;
 a loop is timed for some heads and epochs, and its total reckoned from the epochs that each head of the pack took.
 """
 
@@ -64,19 +65,19 @@ class _FitFigures:
 def bench_search(bench: Bench) -> PartResult:
     """Seconds an epoch and seconds to the end of all heads, by each way, with memory and what bounds the packs."""
     sizes, cores = bench.sizes, bench.cores
-    seeds, threads = tuple(range(sizes.heads)), counted(cores, "thread")
-    whole = bench.settings.search.fit
-    packs = {f"packed, {threads}": _timed("packed", [seeds], whole, sizes=sizes, threads=cores)}
-    if sizes.packs <= min(cores, sizes.heads):
-        shares = [seeds[place :: sizes.packs] for place in range(sizes.packs)]
-        packs[f"{sizes.packs} packs, a thread each"] = _timed("packed", shares, whole, sizes=sizes, threads=1)
+    seeds, whole = tuple(range(sizes.heads)), bench.settings.search.fit
     some = FitConfig(max_epochs=sizes.epochs, patience=sizes.epochs)
     one = _timed("packed", [(0,)], some, sizes=sizes, threads=cores)
+    packs = {f"packed, {counted(cores, 'thread')}": _timed("packed", [seeds], whole, sizes=sizes, threads=cores)}
+    side = sizes.packs if sizes.packs <= min(cores, sizes.heads) else 1
+    threads = 1 if side > 1 else cores
+    where = f"{side} processes" if side > 1 else "1 process"
+    if side > 1:
+        packs[f"{side} packs, a thread each"] = _timed("packed", _dealt(seeds, side), whole, sizes=sizes, threads=1)
     epochs = next(iter(packs.values())).epochs
+    timed = _dealt(seeds[: sizes.loop_heads], min(side, sizes.loop_heads))
     loops = {
-        f"{way}, {threads}": _as_loop(
-            _timed(way, [seeds[: sizes.loop_heads]], some, sizes=sizes, threads=cores), epochs=epochs
-        )
+        f"{way}, {where}": _as_loop(_timed(way, timed, some, sizes=sizes, threads=threads), epochs=epochs)
         for way in ("plain", "reference")
     }
     ways = {"one head": one} | loops | packs
@@ -152,9 +153,13 @@ def _timed(
     )
 
 
+def _dealt(seeds: tuple[int, ...], shares: int) -> list[tuple[int, ...]]:
+    return [seeds[place::shares] for place in range(shares)]
+
+
 def _as_loop(timed: _FitFigures, *, epochs: tuple[int, ...]) -> _FitFigures:
-    """What all heads would take one after another, from the mean epoch of those that were timed."""
-    each_s = timed.epoch_s / len(timed.epochs)
+    """What all heads would take one after another in as many processes, from the epoch of those that were timed."""
+    each_s = timed.epoch_s / len(timed.epochs)  # of the processes at once
     return _FitFigures(each_s * len(epochs), each_s * sum(epochs), epochs, timed.peak_mb)
 
 
