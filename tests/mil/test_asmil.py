@@ -34,7 +34,8 @@ class Written:
     def bag(self, bags, b):
         views = bags.view_features[bags.view_offsets[b] : bags.view_offsets[b + 1]]
         tiles = bags.tile_features[bags.tile_offsets[b] : bags.tile_offsets[b + 1]]
-        x = nn.functional.normalize(torch.cat([views, tiles]).double(), dim=1)
+        x = torch.cat([views, tiles]).double()
+        x = nn.functional.normalize(x, dim=1) if self.config.l2_normalise else x
         return x, torch.arange(len(x)) < len(views)
 
     def project(self, x, is_view, weights):
@@ -127,10 +128,10 @@ def losses_of(head, bags, *, noise=None, labels=None):
     "config",
     [
         SMALL,
-        replace(SMALL, anchor=AnchorConfig(weight=0.7, temperature=0.5)),
+        replace(SMALL, l2_normalise=True, anchor=AnchorConfig(weight=0.7, temperature=0.5)),
         replace(SMALL, as_released=True, anchor=AnchorConfig(temperature=0.5)),
     ],
-    ids=["paper", "weight and temperature", "as released"],
+    ids=["paper", "normalised, weight and temperature", "as released"],
 )
 def test_answers_attention_and_pull_are_those_of_the_equations(make_bags, config):
     bags, head = make_bags(seed=0, breasts=4), moved(build_head(config, dim=6, seeds=[0, 1]))

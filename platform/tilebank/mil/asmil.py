@@ -37,9 +37,13 @@ _RELEASED_SPREAD = 1e-6  # of first tokens in the released code; the paper is no
 
 @dataclass(frozen=True)
 class AsmilConfig(OneBagConfig):
-    """`hidden`: C; `drop`: how probably a token is left out of a step; `anchor`: null for none."""
+    """`hidden`: C; `drop`: how probably a token is left out of a step; `anchor`: null for none.
+
+    Vectors are taken as the encoder gives them: brought to length one, they leave all scores nearly alike.
+    """
 
     name: Literal["asmil"] = "asmil"
+    l2_normalise: bool = False
     tokens: int = 8
     heads: int = 8
     hidden: int = 128
