@@ -20,13 +20,11 @@ from tilebank.flows.bench import PARTS, BenchSizes, bench_parts
 from tilebank.flows.command import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
-  python jobs/bench.py                                    everything, some minutes on two cores
   python jobs/bench.py search --breasts 1700 --tiles-a-breast 60 --dim 384 --json bench.json
   python jobs/bench.py encode --device cuda --encoders dinov2-giant,medsiglip-448
   python jobs/bench.py extract --rows 3328 --columns 2560 --jpeg2000 --images 24
       --encoder dinov2-small --set encoder.checkpoint=FOLDER
   python jobs/bench.py tables --vectors 1000000
-  python jobs/bench.py extract --images 2000 --loop-images 100
   python jobs/bench.py heads assumptions --json heads.json
 """
 

@@ -37,7 +37,8 @@ def trials_of(user: User) -> int:
 def weights_of(record: mlflow.MlflowClient) -> bytes:
     """The file of the champion's weights."""
     source = record.get_model_version_by_alias("phantom--malignancy--texture", "champion").source
-    folder = Path(mlflow.artifacts.download_artifacts(source, tracking_uri=record.tracking_uri))
+    mlflow.set_tracking_uri(record.tracking_uri)  # logged models are looked up there, whatever the call says
+    folder = Path(mlflow.artifacts.download_artifacts(source))
     (weights,) = folder.rglob("head.safetensors")
     return weights.read_bytes()
 

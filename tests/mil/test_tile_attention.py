@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tilebank.mil import attention
+from tilebank.mil import tile_attention
 from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.heads import build_head
 from tilebank.mil.tile_attention import attend_tiles, why_no_attention
@@ -14,7 +14,7 @@ def test_attention_in_pieces_is_that_of_all_breasts_at_once(make_bags, monkeypat
     head = build_head(DualStreamConfig(), dim=6, seeds=[0, 1])
     with torch.inference_mode():
         whole = head.attention(bags).double().numpy()
-    monkeypatch.setattr(attention, "_ROWS", 10)
+    monkeypatch.setattr(tile_attention, "_ROWS", 10)
     found = attend_tiles(head, bags)
     assert found.shape == (2, len(bags.tile_features))
     np.testing.assert_allclose(found, whole, atol=1e-7)
