@@ -135,6 +135,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ScoredBox:
+    """A box that a map suggests: source pixels, and a score that orders boxes, the higher the surer."""
+
+    box: TileBox
+    score: float
+
+
+@dataclass(frozen=True)
 class FailureRow:
     """One image that cannot be used: where it stopped, the error's class, and a reason that a person understands."""
 
