@@ -108,16 +108,18 @@ def test_a_window_that_cannot_be_followed_is_left_to_the_viewer() -> None:
         assert_mandatory(marks)
 
 
-def test_several_windows_and_tables_are_taken_over() -> None:
+def test_of_several_windows_or_tables_the_first_stands() -> None:
     two = {"WindowCenter": ["2048", "1000"], "WindowWidth": ["4096", "500"]}
-    (voi,) = marks_of(image(WindowCenterWidthExplanation=["NORMAL", "HARDER"], **two)).SoftcopyVOILUTSequence
-    assert list(voi.WindowCenter) == [2048, 1000]
-    table = pydicom.Dataset()
-    table.LUTDescriptor, table.LUTData = [4096, 0, 12], np.arange(4096, dtype="<u2").tobytes()
-    table["LUTDescriptor"].VR, table["LUTData"].VR = "US", "OW"
-    marks = marks_of(make_dicom(PIXELS, **IDS, VOILUTSequence=[table]))
-    (lut,) = marks.SoftcopyVOILUTSequence[0].VOILUTSequence
-    np.testing.assert_array_equal(np.frombuffer(lut.LUTData, "<u2"), np.arange(4096))
+    (voi,) = marks_of(image(**two)).SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth) == (2048, 4096)
+    tables = [pydicom.Dataset(), pydicom.Dataset()]
+    for number, table in enumerate(tables):
+        table.LUTDescriptor, table.LUTData = [4096, 0, 12], (np.arange(4096, dtype="<u2") // (1 + number)).tobytes()
+        table["LUTDescriptor"].VR, table["LUTData"].VR = "US", "OW"
+    (voi,) = marks_of(image(VOILUTSequence=tables)).SoftcopyVOILUTSequence
+    (table,) = voi.VOILUTSequence
+    np.testing.assert_array_equal(np.frombuffer(table.LUTData, "<u2"), np.arange(4096))
+    assert "WindowCenter" not in voi, "the reader takes the table too"
 
 
 def test_the_patient_is_carried_as_it_stands_and_no_more_of_it() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
+from pydicom.multival import MultiValue
 from pydicom.uid import generate_uid
 
 from tilebank.errors import ImageError
@@ -42,7 +43,7 @@ FILED_BY = (
 )
 WITH_IT = ("SpecificCharacterSet", "IssuerOfPatientID")  # where the image has them
 RESCALING = ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence")
-WINDOWING = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
+WINDOWING = ("WindowCenter", "WindowWidth", "VOILUTFunction")
 
 logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
@@ -116,12 +117,20 @@ def _read_source(content: bytes, header: ImageHeader) -> pydicom.Dataset:
 
 
 def _image_of(source: pydicom.Dataset, header: ImageHeader) -> pydicom.Dataset:
-    """What the state needs of the image: ids, size, and the intensity rules where they can be followed; no patient."""
+    """What the state needs of the image: ids, size, and the intensity rules where they can be followed; no patient.
+
+    A state is one way to show it: of several tables or windows the first stands, as with `intensity`.
+    """
     image = pydicom.Dataset()
     rules, _ = intensity_rules(Tags(source, damage=DAMAGE), header)
-    followed = () if why_unusable(rules) else (*RESCALING, *WINDOWING)
+    followed = (
+        () if why_unusable(rules) else (*RESCALING, *(WINDOWING if rules.voi_lut is None else ("VOILUTSequence",)))
+    )
     for name in (*NEEDED, "Rows", "Columns", "SamplesPerPixel", "PixelRepresentation", *followed):
-        if source.get(name) is not None:
+        value = source.get(name)
+        if isinstance(value, MultiValue | pydicom.Sequence):
+            setattr(image, name, [value[0]] if isinstance(value, pydicom.Sequence) else value[0])
+        elif value is not None:
             image[name] = source[name]
     for name in FILED_BY:  # filled in at last, by `_carry_patient`: no library is to judge or quote them
         setattr(image, name, "")
