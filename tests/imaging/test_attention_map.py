@@ -115,6 +115,34 @@ def test_smoothing_spreads_a_step_as_a_gaussian_does(smoothing_px: float) -> Non
     assert np.abs(raw - expected).max() < 0.01
 
 
+def test_few_tiles_are_drawn_to_the_mean_of_all_by_as_many_as_are_asked_for() -> None:
+    breast = np.ones((20, 60), np.bool_)
+    boxes = np.array([[0, 0, 40, 20], [20, 0, 40, 20]])  # both hold the middle third
+    raw = assemble_map(boxes, np.array([4.0, 1.0]), breast=breast, config=MapConfig(shrinkage=0.5))
+    mean = (4 + 2.5 + 1) / 3  # one more tile, half of the two that overlap most, says this
+    np.testing.assert_allclose(raw[0, [0, 30, 59]], [(4 + mean) / 2, (5 + mean) / 3, (1 + mean) / 2], rtol=1e-6)
+    flat = assemble_map(boxes, np.array([0.3, 0.3]), breast=breast, config=MapConfig(shrinkage=0.5))
+    np.testing.assert_allclose(flat, 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [140, 200, 250])
+def test_shrinkage_leaves_a_peak_near_the_chest_wall_in_its_place(x: int) -> None:
+    breast = np.ones((1400, 700), np.bool_)
+    plan = plan_tiles(breast, TilingConfig(overlap=0.75), size_px=256)
+    boxes = np.array([[t.box.x, t.box.y, t.box.width, t.box.height] for t in plan])
+    beyond = np.array([x, 700]) - boxes[:, :2]  # the place, from each tile's corner
+    holds = ((beyond >= 0) & (beyond < 256)).all(axis=1)
+    away = {}
+    for shrinkage in (0.0, 0.5):
+        config = MapConfig(smoothing_px=32, shrinkage=shrinkage)
+        raw = assemble_map(boxes, holds.astype(np.float64), breast=breast, config=config)
+        row, column = np.unravel_index(int(raw.argmax()), raw.shape)
+        assert abs(int(row) - 700) <= 64
+        away[shrinkage] = abs(int(column) - x)
+    assert away[0.5] <= 64, "a stride"
+    assert away[0.0] > 64, "the plain mean moves it to the edge"
+
+
 def test_maps_of_two_tile_sizes_agree_where_both_do() -> None:
     fine, coarse = np.zeros((2, 60, 50), np.float32)
     fine[10:20, 10:20] = 0.001  # raw attention of many tiles is small
@@ -139,6 +167,8 @@ def test_what_does_not_fit_is_refused() -> None:
         assemble_map(box + np.array([500, 0, 0, 0]), np.ones(1), breast=EVERYWHERE)
     with pytest.raises(ValueError, match="smoothing_px"):
         MapConfig(smoothing_px=-1)
+    with pytest.raises(ValueError, match="shrinkage"):
+        MapConfig(shrinkage=np.inf)
     with pytest.raises(ValueError, match="weights"):
         combine_maps([np.zeros((60, 50), np.float32)], EVERYWHERE, weights=[0.0])
     with pytest.raises(ValueError, match="0 maps"):
