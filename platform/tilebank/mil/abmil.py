@@ -89,5 +89,5 @@ class Abmil(OneBagHead):
 
     def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
         pooled, weights = pool_by_attention(h, scores, rows.segments)
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        logits = self.as_logits(self.classifier(draws.thin(pooled)))
         return HeadPass(logits, Attention(weights, rows))

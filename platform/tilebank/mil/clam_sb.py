@@ -99,7 +99,7 @@ class ClamSb(OneBagHead):
 
     def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
         pooled, weights = pool_by_attention(h, scores, rows.segments)
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        logits = self.as_logits(self.classifier(draws.thin(pooled)))
         return HeadPass(logits, Attention(weights, rows))
 
     def _of_instances(self, evidence: Tensor, scores: Tensor, classes: Tensor, segments: Segments) -> Tensor:
