@@ -28,7 +28,8 @@ from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.store.lease import hold_lease
 from tilebank.store.tables import Store
 from tilebank.terms import Split
-from tilebank.tracking import Tracker
+from tilebank.tracking.registry import register_head
+from tilebank.tracking.runs import Tracker
 
 
 def tune_head(settings: Settings, *, task: str) -> SearchSummary:
@@ -104,8 +105,13 @@ def _tune(
                 with champion_files(
                     fitted[champion], scored, settings, task=task, fingerprint=fingerprint, example=train.bags
                 ) as model:
-                    registered = tracker.register_head(
-                        run_id, name, model, val_auc=scored.evaluation.val_auc, promote=settings.search.promote
+                    registered = register_head(
+                        settings.tracking,
+                        model,
+                        name=name,
+                        run_id=run_id,
+                        val_auc=scored.evaluation.val_auc,
+                        promote=settings.search.promote,
                     ).as_text()
         summary = SearchSummary(
             dataset=dataset,
