@@ -16,7 +16,7 @@ from tilebank.fingerprint import fingerprint_of
 from tilebank.flows.answers import assert_weights
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
-from tilebank.flows.made_elsewhere import assert_head_reads
+from tilebank.flows.head_input import assert_head_reads
 from tilebank.flows.packs import SearchFolder
 from tilebank.flows.record import SearchSummary, champion_files, drawn_of, log_search, params_of, tags_of, trial_record
 from tilebank.flows.revision import sources_of
@@ -56,6 +56,7 @@ def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
     assert_weights(task_named(task), positive_weights=settings.search.positive_weights)
     with watch.part("read"):
         study = open_study(settings, task=task)
+        assert_head_reads(study, settings)
     key = _key_of(settings, study, task=task)
     what = f"the search {key} ({settings.dataset.name}, {task}, {settings.head_name} on {settings.encoder.name})"
     with hold_lease(_folder(settings, key).uri, "search", what=what):
@@ -79,8 +80,6 @@ def _tune(
         with watch.part("read"):
             train, val, test = (study.read(split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
             groups = _test_groups(study)
-        for part in (train, val, test):
-            assert_head_reads(part.as_batch(), settings)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
         with watch.part("fit"):
