@@ -26,6 +26,7 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.stopwatch import Stopwatch
 from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.store.lease import hold_lease
+from tilebank.store.predictions import answer_columns
 from tilebank.store.tables import Store
 from tilebank.terms import Split
 from tilebank.tracking.registry import register_head
@@ -180,8 +181,7 @@ def _predictions(
             "task": task,
             "split": split.value,
             "label": row.label,
-            "score": float(score) if score.ndim == 0 else None,
-            "scores": None if score.ndim == 0 else score.tolist(),
+            **answer_columns(score.reshape(-1).tolist()),
             "head": settings.head_name,
             "run_id": run_id,
             "fingerprint": fingerprint,
