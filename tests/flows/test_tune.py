@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows import tune as tune_flow
 from tilebank.flows.chosen_head import choose_head
 from tilebank.flows.extract import extract
 from tilebank.flows.packs import SearchFolder
@@ -23,8 +25,9 @@ from tilebank.flows.record import SearchSummary
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.space import Dimension
-from tilebank.flows.study import open_study
+from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.flows.tune import forget_search, tune_head, tune_resumably
+from tilebank.mil.fit import FittedHead
 from tilebank.terms import Split
 from tilebank.tracking.fetching import load_champion
 
@@ -250,6 +253,28 @@ def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Setting
     assert summary.registered == ""
     assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
     assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
+
+
+def test_the_test_split_is_read_once_the_champion_is_chosen(
+    searched: tuple[Settings, SearchSummary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = searched
+    steps: list[str] = []
+    read, choose = LabelledStudy.read, tune_flow.choose_champion
+
+    def note_read(study: LabelledStudy, split: Split) -> LabelledBags:
+        steps.append(split.value)
+        return read(study, split)
+
+    def note_choice(fitted: Sequence[FittedHead]) -> int:
+        steps.append("champion")
+        return choose(fitted)
+
+    monkeypatch.setattr(LabelledStudy, "read", note_read)
+    monkeypatch.setattr(tune_flow, "choose_champion", note_choice)
+    search = replace(settings.search, trials=1, shuffle_labels=True)
+    tune_head(settings.model_copy(update={"search": search}), task="malignancy")
+    assert steps == ["train", "val", "champion", "test"]
 
 
 def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:
