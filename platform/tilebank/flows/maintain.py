@@ -38,11 +38,6 @@ class Inventory:
     store: str
     tables: Sequence[StoredTable]
 
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)
