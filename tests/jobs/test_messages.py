@@ -1,9 +1,11 @@
 """What a user reads: one clear message and the right status when something is wrong, figures when all is well."""
 
 import json
+import os
+import runpy
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,41 +104,59 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
-    """Every mistake made, and every job asked for help; two at a time, each by a user of its own."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the mistakes are about: an empty folder, a file in the way, settings with a misspelt key."""
     tmp = tmp_path_factory.mktemp("mistakes")
     (tmp / "hollow").mkdir()
     (tmp / "file").write_text("in the way")
     platform = shutil.copytree(CHECKOUT / "conf", tmp / "conf") / "platform.yaml"
     platform.write_text(platform.read_text().replace("commit_images", "comit_images"))
+    return tmp
 
-    def fill(text: str) -> str:
-        return text.format(tmp=tmp, phantom=phantom_root)
 
-    def make(number: int, mistake: Mistake) -> Finished:
-        user = user_at(tmp / f"home-{number}", **{name: fill(text) for name, text in mistake.env.items()})
-        finished = user.run_job(*fill(mistake.words).split())
-        user.leave()
-        return Finished(finished.status, finished.out, finished.err.replace(str(tmp), "{tmp}"))
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Runs a job's script in this process: what it says is said before any work, and an interpreter costs seconds."""
 
-    cases = MISTAKES | {job: Mistake(f"{job} --help", 0, ()) for job in JOBS}
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(cases, pool.map(make, range(len(cases)), cases.values()), strict=True))
+    def run(home: Path, job: str, *flags: str, env: Mapping[str, str]) -> Finished:
+        user = user_at(home, **env)
+        for name in os.environ.keys() - user.env.keys():
+            monkeypatch.delenv(name)
+        for name, value in user.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *flags])
+        monkeypatch.chdir(CHECKOUT)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+        out, err = capfd.readouterr()
+        return Finished(int(ended.value.code or 0), out, err)
+
+    return run
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_answered_by_one_message(outcomes: dict[str, Finished], name: str) -> None:
-    finished, mistake = outcomes[name], MISTAKES[name]
-    assert "Traceback" not in finished.err, finished.err
+def test_a_mistake_is_answered_by_one_message(
+    name: str, run_here: Callable[..., Finished], folder: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    def fill(text: str) -> str:
+        return text.format(tmp=folder, phantom=phantom_root)
+
+    mistake = MISTAKES[name]
+    job, *flags = mistake.words.split()
+    env = {name: fill(text) for name, text in mistake.env.items()}
+    finished = run_here(tmp_path / "home", job, *map(fill, flags), env=env)
     assert finished.status == mistake.status, finished.err
-    _, message = finished.err.split(f"{mistake.words.split()[0]}.py: ")
+    _, message = finished.err.split(f"{job}.py: ")
     for part in mistake.says:
-        assert part in message
+        assert fill(part) in message
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_help_names_the_shared_flags_and_gives_an_example(outcomes: dict[str, Finished], job: str) -> None:
-    finished = outcomes[job]
+def test_help_names_the_shared_flags_and_gives_an_example(
+    job: str, run_here: Callable[..., Finished], tmp_path: Path
+) -> None:
+    finished = run_here(tmp_path / "home", job, "--help", env={})
     assert (finished.status, finished.err) == (0, "")
     before, examples = finished.out.split("examples:")
     missing = [flag for flag in FLAGS if f"--{flag} " not in before]
