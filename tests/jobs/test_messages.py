@@ -1,17 +1,14 @@
 """What a user reads: one clear message and the right status when something is wrong, figures when all is well."""
 
 import json
-import os
-import runpy
 import shutil
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tests.conftest import CHECKOUT
-from tests.jobs.conftest import IMAGES, Finished, User, read_rows, user_at
+from tests.jobs.conftest import IMAGES, RunHere, User, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -114,30 +111,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp
 
 
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """Runs a job's script in this process: what it says is said before any work, and an interpreter costs seconds."""
-
-    def run(home: Path, job: str, *flags: str, env: Mapping[str, str]) -> Finished:
-        user = user_at(home, **env)
-        for name in os.environ.keys() - user.env.keys():
-            monkeypatch.delenv(name)
-        for name, value in user.env.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *flags])
-        monkeypatch.chdir(CHECKOUT)
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
-        out, err = capfd.readouterr()
-        return Finished(int(ended.value.code or 0), out, err)
-
-    return run
-
-
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_answered_by_one_message(
-    name: str, run_here: Callable[..., Finished], folder: Path, phantom_root: Path, tmp_path: Path
+    name: str, run_here: RunHere, folder: Path, phantom_root: Path, tmp_path: Path
 ) -> None:
     def fill(text: str) -> str:
         return text.format(tmp=folder, phantom=phantom_root)
@@ -153,9 +129,7 @@ def test_a_mistake_is_answered_by_one_message(
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_help_names_the_shared_flags_and_gives_an_example(
-    job: str, run_here: Callable[..., Finished], tmp_path: Path
-) -> None:
+def test_help_names_the_shared_flags_and_gives_an_example(job: str, run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here(tmp_path / "home", job, "--help", env={})
     assert (finished.status, finished.err) == (0, "")
     before, examples = finished.out.split("examples:")
