@@ -24,7 +24,7 @@ from tilebank.flows.record import SearchSummary, tags_of
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.tune import tune_head
 from tilebank.store.tables import Store
-from tilebank.tracking import Tracker, TrialRecord
+from tilebank.tracking.runs import Tracker, TrialRecord
 
 PATIENTS = 40  # of each split, with two breasts each
 FIGURES = {"auc": "test_auc", "auprc": "test_auprc", "specificity": "test_spec_at_sens"}

@@ -22,9 +22,9 @@ from tilebank.flows import import_features as import_flow
 from tilebank.flows.exchange import Request, exchange
 from tilebank.flows.export_features import ExportSummary
 from tilebank.flows.extract import extract
+from tilebank.flows.head_input import assert_head_reads
 from tilebank.flows.import_features import ImportSummary
 from tilebank.flows.import_plan import ImportPlan
-from tilebank.flows.made_elsewhere import assert_head_reads
 from tilebank.flows.maintain import Request as Upkeep
 from tilebank.flows.maintain import Verdict, maintain
 from tilebank.flows.settings import Choices, Settings, load_settings
@@ -397,10 +397,11 @@ def test_a_summary_is_json(study: MakeStudy, tmp_path: Path) -> None:
 def test_a_head_of_views_alone_is_refused_where_there_are_none(study: MakeStudy, tmp_path: Path) -> None:
     settings = study(write_clam(tmp_path / "in", SLIDES), head="views_only")
     brought_in(settings, "clam")
-    bags = open_study(settings, task="label").read(Split.TRAIN).as_batch()
-    with pytest.raises(ConfigError, match="head views_only reads nothing of dataset 'features': .* 0 views and"):
-        assert_head_reads(bags, settings)
-    assert_head_reads(bags, study(tmp_path / "in", head="tiles_only"))
+    opened = open_study(settings, task="label")
+    tiles = sum(len(features) for features, _ in SLIDES.values())
+    with pytest.raises(ConfigError, match=f"head views_only reads nothing .*'features': .* 0 views and {tiles} tiles"):
+        assert_head_reads(opened, settings)
+    assert_head_reads(opened, study(tmp_path / "in", head="tiles_only"))
 
 
 def test_tiles_of_mammograms_come_back_as_bags_of_the_same_vectors_and_scores(study: MakeStudy, tmp_path: Path) -> None:
@@ -444,18 +445,3 @@ def breast_rows(
         for n, vector in enumerate(vectors)
     ]
     return pa.Table.from_pylist(rows, schema=instances_schema(vectors.shape[1]))
-
-
-def test_a_breast_that_lost_its_tiles_is_named_before_any_fitting(study: MakeStudy, tmp_path: Path) -> None:
-    settings = study(write_clam(tmp_path / "in", SLIDES), head="tiles_only")
-    brought_in(settings, "clam")
-    whole = open_study(settings, task="label")
-    lost = whole.rows[Split.VAL][1].breast_id
-    part = whole.read(Split.VAL)
-    assert_head_reads(part.as_batch(), settings)
-    offsets = part.bags.tile_offsets.copy()
-    offsets[2:] -= offsets[2] - offsets[1]
-    kept = np.delete(part.bags.tile_features, slice(*part.bags.tile_offsets[1:3]), axis=0)
-    torn = replace(part, bags=replace(part.bags, tile_features=kept, tile_offsets=offsets))
-    with pytest.raises(StoreError, match=rf"1 of {len(part.labels)} breasts have no tile, such as {lost}; .*verify"):
-        assert_head_reads(torn.as_batch(), settings)

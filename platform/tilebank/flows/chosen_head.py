@@ -10,7 +10,8 @@ from tilebank.flows.card import HeadCard
 from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.mil.heads import Head, load_head
-from tilebank.tracking import CHAMPION, fetch_head
+from tilebank.tracking.fetching import fetch_head
+from tilebank.tracking.registry import CHAMPION
 
 VERSION = re.compile(r"[^/]+/\d+")  # a registered name and version, as against a path
 FIRST_TASK = "malignancy"

@@ -21,7 +21,7 @@ from tilebank.flows.compare_summary import ComparedHead, ComparisonSummary, Head
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import EvaluationConfig, Settings
 from tilebank.terms import Split
-from tilebank.tracking import Tracker
+from tilebank.tracking.runs import Tracker
 
 KIND = "comparison"  # the tag of a run that is no search
 

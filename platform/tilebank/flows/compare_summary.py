@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tilebank.evaluation.paired import Comparison
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.scored import Counts
-from tilebank.tracking import RecordedRun
+from tilebank.tracking.history import RecordedRun
 
 SPENT = (
     "Every look at a test split spends some of it: the more heads are compared on it, the more the best of them owes to"

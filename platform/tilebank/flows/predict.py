@@ -25,6 +25,7 @@ from tilebank.flows.study import open_reader
 from tilebank.flows.validate_rows import relative_uri
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
+from tilebank.store.predictions import answer_columns
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
 from tilebank.terms import FailureRow
@@ -162,8 +163,7 @@ def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> di
         "task": chosen.card.task,
         "split": row.split,
         "label": None,
-        "score": row.scores[0] if len(row.scores) == 1 else None,
-        "scores": list(row.scores) if len(row.scores) > 1 else None,
+        **answer_columns(row.scores),
         "head": chosen.name,
         "run_id": f"predict--{chosen.key}",
         "fingerprint": fingerprint,

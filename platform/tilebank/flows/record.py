@@ -27,7 +27,8 @@ from tilebank.mil.fit import FittedHead
 from tilebank.mil.heads import Head, save_head
 from tilebank.mil.serving import score_columns
 from tilebank.store.reader import BagArrays
-from tilebank.tracking import ServedModel, Tracker, TrialRecord
+from tilebank.tracking.registry import ServedModel
+from tilebank.tracking.runs import Tracker, TrialRecord
 
 SERVING = "tilebank.mil.serving"
 SERVING_NEEDS = ("numpy", "pandas", "safetensors", "torch")
