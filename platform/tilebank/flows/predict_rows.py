@@ -76,7 +76,7 @@ def score_breasts(reader: Reader, breasts: Sequence[StoredBreast], scoring: Scor
 def _score_of(
     breast: StoredBreast, answers: Sequence[float], scoring: Scoring, *, views: set[str], tiles: tuple[TopTile, ...]
 ) -> BreastScore:
-    missing = [view for view in STANDARD_VIEWS if view not in views]
+    missing = [view for view in STANDARD_VIEWS if views and view not in views]  # a slide has none, and misses none
     return BreastScore(
         patient_id=breast.patient_id,
         exam_id=breast.exam_id,
