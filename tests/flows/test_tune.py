@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -264,7 +263,7 @@ def test_the_test_split_is_read_once_the_champion_is_chosen(
         steps.append(split.value)
         return read(study, split)
 
-    def note_choice(fitted: Sequence[FittedHead]) -> int:
+    def note_choice(fitted: list[FittedHead]) -> int:
         steps.append("champion")
         return choose(fitted)
 
