@@ -92,10 +92,12 @@ def test_a_run_whose_packs_are_gone_already_ends_too(settings: Settings) -> None
     assert status_of(settings, run_id) == "KILLED"
 
 
-def test_searches_of_another_dataset_are_none_of_it(settings: Settings) -> None:
+def test_searches_of_another_dataset_and_runs_of_no_search_are_none_of_it(settings: Settings) -> None:
     run_id = searched(settings, "other", status="RUNNING", dataset="phantom2")
+    compared = searched(settings, "", status="RUNNING", packs=False)
     assert clean_searches(settings, older_than=NOW, plan=False) == []
-    assert (status_of(settings, run_id), folders(settings)) == ("RUNNING", {"other"})
+    assert [status_of(settings, each) for each in (run_id, compared)] == ["RUNNING", "RUNNING"]
+    assert folders(settings) == {"other"}
 
 
 def test_without_a_record_there_is_nothing_and_none_is_made(settings: Settings) -> None:
