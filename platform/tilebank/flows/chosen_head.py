@@ -11,7 +11,7 @@ from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.mil.heads import Head, load_head
 from tilebank.tracking.fetching import fetch_head
-from tilebank.tracking.registry import CHAMPION
+from tilebank.tracking.registry import CHAMPION, registered_name
 
 VERSION = re.compile(r"[^/]+/\d+")  # a registered name and version, as against a path
 FIRST_TASK = "malignancy"
@@ -97,7 +97,7 @@ def _assert_usable(opened: _Opened, settings: Settings) -> None:
 
 def _champion_of(choices: Choices, *, task: str) -> str:
     named = _named(choices, Choices())
-    return f"{named.dataset}--{task or FIRST_TASK}--{named.encoder}"
+    return registered_name(named.dataset, task=task or FIRST_TASK, encoder=named.encoder)
 
 
 def _named(choices: Choices, defaults: Choices) -> Choices:

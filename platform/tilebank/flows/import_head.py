@@ -24,7 +24,7 @@ from tilebank.mil.published import import_published, read_checkpoint
 from tilebank.mil.stream import StreamPooling
 from tilebank.mil.tile_attention import why_no_attention
 from tilebank.tracking.registry import register_head
-from tilebank.tracking.runs import Tracker
+from tilebank.tracking.runs import Tracker, experiment_name
 
 THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known here"
 
@@ -131,7 +131,7 @@ def _write(head: Head, card: HeadCard, folder: Path) -> None:
 
 def _register(settings: Settings, card: HeadCard, head: Head, *, folder: Path, name: str) -> str:
     """A run of its own, apart from the searches of this task, with the head as a version of `name`."""
-    experiment = f"{card.dataset}--{card.task}--{DECLARED}"
+    experiment = f"{experiment_name(card.dataset, task=card.task)}--{DECLARED}"
     tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
     said = {key: text for key, text in card.as_metadata().items() if key != "vectors"}
     with tracker.run(f"{DECLARED}--{name}", params={"source": card.source}, tags=said) as run_id:

@@ -29,8 +29,8 @@ from tilebank.store.lease import hold_lease
 from tilebank.store.predictions import answer_columns
 from tilebank.store.tables import Store
 from tilebank.terms import Split
-from tilebank.tracking.registry import register_head
-from tilebank.tracking.runs import Tracker
+from tilebank.tracking.registry import register_head, registered_name
+from tilebank.tracking.runs import Tracker, experiment_name
 
 
 def tune_head(settings: Settings, *, task: str) -> SearchSummary:
@@ -72,7 +72,8 @@ def _tune(
     tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=study.reader.version)
     folder = _folder(settings, key)
     with watch.part("log"):
-        tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
+        experiment = experiment_name(dataset, task=task)
+        tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
 
     run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
     with tracker.run(run_name, params=params_of(settings), tags=tags, search=key, again=folder.started) as run_id:
@@ -101,14 +102,13 @@ def _tune(
             if not settings.search.shuffle_labels:
                 predictions = _predictions(scored, settings, task=task, run_id=run_id, fingerprint=fingerprint)
                 store.write_predictions(dataset, encoder, predictions, licence=settings.licence)
-                name = f"{dataset}--{task}--{encoder}"
                 with champion_files(
                     fitted[champion], scored, settings, task=task, fingerprint=fingerprint, example=train.bags
                 ) as model:
                     registered = register_head(
                         settings.tracking,
                         model,
-                        name=name,
+                        name=registered_name(dataset, task=task, encoder=encoder),
                         run_id=run_id,
                         val_auc=scored.evaluation.val_auc,
                         promote=settings.search.promote,

@@ -15,6 +15,11 @@ CHAMPION = "champion"  # the alias of the head in use
 VAL_AUC = "val_auc"  # the tag of a version by which champions are compared
 
 
+def registered_name(dataset: str, *, task: str, encoder: str) -> str:
+    """What the heads of all searches of a dataset, task and encoder are registered as: they share one champion."""
+    return f"{dataset}--{task}--{encoder}"
+
+
 @dataclass(frozen=True)
 class ServedModel:
     """A saved head on its way into the registry.

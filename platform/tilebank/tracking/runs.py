@@ -20,6 +20,11 @@ _BATCH = 1000  # metrics in one log_batch: MLflow's own limit
 _MOST_RUNS = 50_000  # that one question is answered with: MLflow's own limit
 
 
+def experiment_name(dataset: str, *, task: str) -> str:
+    """The experiment that holds all searches of a dataset and task."""
+    return f"{dataset}--{task}"
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial as it is recorded: its settings, its last word on each figure, and curves by epoch (from 1)."""
