@@ -135,6 +135,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ScoredBox:
+    """A place that was pointed at, in source pixels, and how strongly; scores compare within one way of making them."""
+
+    box: TileBox
+    score: float
+
+
+@dataclass(frozen=True)
 class FailureRow:
     """One image that cannot be used: where it stopped, the error's class, and a reason that a person understands."""
 
