@@ -21,43 +21,36 @@ SHARES = np.linspace(0, 1, 11)  # of the tiles, taken away or brought in
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreCurves:
-    """Scores (B, F) as the share of tiles that is taken away (`deletion`) or there at all (`insertion`) grows.
+class BreastCurves:
+    """Scores of one breast (F,) as the share of its tiles that is away (`deletion`) or there (`insertion`) grows.
 
-    `..._at_random`: tiles taken in random orders, the mean of several. shares: (F,) from 0 to 1.
+    `..._at_random`: tiles taken in random orders, the mean of several.
     """
 
-    shares: NDArray[np.float64]
     deletion: NDArray[np.float64]
     insertion: NDArray[np.float64]
     deletion_at_random: NDArray[np.float64]
     insertion_at_random: NDArray[np.float64]
-    breast_ids: tuple[str, ...]
 
 
 def score_curves(
-    head: Head, bags: BagBatch, values: NDArray[np.float64], *, draws: int = 5, seed: int, answer: int = 0
-) -> ScoreCurves:
-    """Curves of every breast with tiles, in the order of `values` (Nt,), the highest first, and in `draws` random ones.
+    head: Head, bags: BagBatch, values: NDArray[np.float64], *, draws: int = 5, seed: int
+) -> dict[str, BreastCurves]:
+    """Curves, at SHARES, of every breast with tiles by its id; the head answers yes or no.
 
-    Views stay. A random order is drawn from the seed and the breast's id: it does not depend on the breasts beside it.
+    Tiles go and come in the order of `values` (Nt,), the highest first, and in `draws` random orders; views stay. A
+    random order is drawn from the seed and the breast's id: it does not depend on the breasts beside it.
     """
-    offsets = bags.tile_offsets.cpu().numpy()
-    breasts = [place for place in range(len(bags)) if offsets[place + 1] > offsets[place]]
-    found = []
-    for place in breasts:
-        ranked = np.argsort(-values[offsets[place] : offsets[place + 1]], kind="stable")
-        orders = [ranked, *_random_orders(bags.breast_ids[place], n=len(ranked), draws=draws, seed=seed)]
-        found.append(_scores(head, bags, place, orders, start=int(offsets[place]), answer=answer))
-    curves = np.stack(found) if found else np.empty((0, 1 + draws, 2, len(SHARES)))  # (B, order, 2, F)
-    return ScoreCurves(
-        shares=SHARES,
-        deletion=curves[:, 0, 0],
-        insertion=curves[:, 0, 1],
-        deletion_at_random=curves[:, 1:, 0].mean(axis=1),
-        insertion_at_random=curves[:, 1:, 1].mean(axis=1),
-        breast_ids=tuple(bags.breast_ids[place] for place in breasts),
-    )
+    offsets = bags.tile_offsets.tolist()
+    found = {}
+    for place, breast_id in enumerate(bags.breast_ids):
+        start, stop = offsets[place], offsets[place + 1]
+        if stop > start:
+            ranked = np.argsort(-values[start:stop], kind="stable")
+            orders = [ranked, *_random_orders(breast_id, n=stop - start, draws=draws, seed=seed)]
+            scores = _scores(head, bags, place, orders, start=start)  # (orders, 2, F)
+            found[breast_id] = BreastCurves(*scores[0], *scores[1:].mean(axis=0))
+    return found
 
 
 def _random_orders(breast_id: str, *, n: int, draws: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -67,7 +60,7 @@ def _random_orders(breast_id: str, *, n: int, draws: int, seed: int) -> Iterator
 
 
 def _scores(
-    head: Head, bags: BagBatch, place: int, orders: Sequence[NDArray[np.int64]], *, start: int, answer: int
+    head: Head, bags: BagBatch, place: int, orders: Sequence[NDArray[np.int64]], *, start: int
 ) -> NDArray[np.float64]:
     """Scores of one breast by order, by deletion and insertion, by share: (orders, 2, F)."""
     taken = np.floor(SHARES * len(orders[0]) + 0.5).astype(np.int64)  # (F,)
@@ -76,7 +69,6 @@ def _scores(
         for order in orders
         for kept in (*(order[count:] for count in taken), *(order[:count] for count in taken))
     ]
-    logits = torch.from_numpy(logits_of_variants(head, bags, variants))  # (V, C)
-    scores = probabilities(logits if head.outputs.kind != "binary" else logits[:, 0], head.outputs)
-    numbers: NDArray[np.float64] = scores.reshape(len(variants), -1)[:, answer].numpy()
-    return numbers.reshape(len(orders), 2, len(SHARES))
+    logits = torch.from_numpy(logits_of_variants(head, bags, variants)[:, 0])  # (V,)
+    scores: NDArray[np.float64] = probabilities(logits, head.outputs).numpy()
+    return scores.reshape(len(orders), 2, len(SHARES))
