@@ -6,7 +6,7 @@ of overlapped tiles, extracted as any others are. Nothing of a study is held but
 
 import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from tilebank.datasets.study import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError
+from tilebank.flows.annotations import Annotations, read_annotations
 from tilebank.flows.chosen_head import ChosenHead
 from tilebank.flows.exams import assert_one_source, pick_breasts, splits_known, vectors_of
+from tilebank.flows.explain_figures import FigureTally
 from tilebank.flows.explain_files import assert_folder, open_files
 from tilebank.flows.explain_rows import LookedAt, Sources, look_at_exams
 from tilebank.flows.explain_scales import assert_mappable, open_scales
@@ -72,11 +74,15 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         wanted = _images_of(manifest, breasts, settings)
         sources = Sources(reader, open_scales(settings, wanted))
         scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits, top_tiles=0)
-        tally = ExplainTally()
+        truth = read_annotations(settings, breasts, task=chosen.card.task, wanted=request.boxes)
+        tally, measured = ExplainTally(), FigureTally(chosen.card.task, truth)
         with open_files(request.out, columns=score_columns(chosen.head.outputs)) as files:
-            for looked, exam in _explained(settings, sources, breasts, scoring, images=wanted.images, request=request):
+            exams = _explained(settings, sources, breasts, scoring, images=wanted.images, request=request, truth=truth)
+            for looked, exam in exams:
                 files.add(looked, exam)
                 tally.add(looked, exam)
+                measured.add(looked, exam)
+    figures = measured.measure(settings.evaluation)
     return ExplainSummary(
         head=chosen.name,
         card=chosen.card,
@@ -84,8 +90,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         config=settings.explain,
         scales=tuple(ScaleCost.of(scale) for scale in sources.scales),
         tally=tally,
-        figures={},
-        said=(),
+        figures=figures,
         run_id="",
         out=str(request.out),
         wall_s=time.perf_counter() - began,
@@ -133,6 +138,7 @@ def _explained(
     *,
     images: Sequence[ManifestRow],
     request: ExplainRequest,
+    truth: Annotations,
 ) -> Iterator[tuple[list[LookedAt], ExplainedExam]]:
     """Exams as they come out of the drawing stage, each with what the head says of it."""
     config = settings.explain
@@ -141,7 +147,6 @@ def _explained(
     of_exam: dict[str, list[ManifestRow]] = {}
     for row in images:
         of_exam.setdefault(row.exam_id, []).append(row)
-    findings: dict[str, tuple[Finding, ...]] = {}
     exams = len({breast.exam_id for breast in breasts})
     looked = look_at_exams(sources, breasts, scoring, config)
     with tqdm(total=exams, unit="exam", desc="explain", dynamic_ncols=True) as bar:
@@ -149,7 +154,7 @@ def _explained(
             waiting = {one[0].score.exam_id: one for one in some}
             drawing = Drawing(pictures=True, dicom=request.dicom, maps=request.maps)
             rows = [
-                pickle.dumps(_exam_tiles(exam_id, one, of_exam.get(exam_id, []), findings, drawing))
+                pickle.dumps(_exam_tiles(exam_id, one, of_exam.get(exam_id, []), truth.findings, drawing))
                 for exam_id, one in waiting.items()
             ]
             for drawn in map_rows(settings, rows, stage, name="exam"):
@@ -162,7 +167,7 @@ def _exam_tiles(
     exam_id: str,
     looked: Sequence[LookedAt],
     images: Sequence[ManifestRow],
-    findings: dict[str, tuple[Finding, ...]],
+    findings: Mapping[str, tuple[Finding, ...]],
     drawing: Drawing,
 ) -> ExamTiles:
     return ExamTiles(

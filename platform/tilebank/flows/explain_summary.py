@@ -1,13 +1,14 @@
 """What is said of an explanation: the warning first, the head, what was mapped, how the figures came out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from tilebank.flows.card import HeadCard
 from tilebank.flows.cells import visible
 from tilebank.flows.command import aligned
 from tilebank.flows.explain_config import ExplainConfig
+from tilebank.flows.explain_figures import ExplainFigures
 from tilebank.flows.explain_rows import LookedAt
 from tilebank.flows.explain_scales import MapScale
 from tilebank.flows.explain_stage import ExplainedExam
@@ -77,7 +78,7 @@ class ScaleCost:
 
 @dataclass(frozen=True)
 class ExplainSummary:
-    """What was explained. figures: name -> number, as in MLflow; said: lines about them; no_figures: why some lack."""
+    """What was explained."""
 
     head: str
     card: HeadCard
@@ -85,8 +86,7 @@ class ExplainSummary:
     config: ExplainConfig
     scales: tuple[ScaleCost, ...]
     tally: ExplainTally
-    figures: Mapping[str, float]
-    said: Sequence[tuple[str, str]]
+    figures: ExplainFigures
     run_id: str
     out: str
     wall_s: float
@@ -103,7 +103,7 @@ class ExplainSummary:
         rest = {"not_mapped": dict(self.tally.not_mapped), "splits": dict(self.tally.splits)}
         own = {name: getattr(self, name) for name in ("head", "source", "run_id", "out", "wall_s")}
         made = {"settings": asdict(self.config), "scales": [asdict(each) for each in self.scales]}
-        return own | counts | rest | made | {"card": card, "figures": dict(self.figures), "note": NOT_FOR_CARE}
+        return own | counts | rest | made | {"card": card, "figures": self.figures.as_metrics(), "note": NOT_FOR_CARE}
 
     def as_text(self) -> str:
         """The warning, the head, the counts, the figures, and the first breasts."""
@@ -124,6 +124,6 @@ class ExplainSummary:
         named = tally.not_mapped.most_common(NAMED)
         rows += [("images without a map", str(tally.not_mapped.total()))] if named else []
         rows += [("", f"{count} x {reason}") for reason, count in named]
-        rows += [*self.said, ("written", self.out)]
+        rows += [*self.figures.as_lines(), ("written", self.out)]
         rows += [("run", self.run_id)] if self.run_id else []
         return aligned([(name, visible(value)) for name, value in [*rows, ("time", f"{self.wall_s:.1f} s")]])
