@@ -6,7 +6,7 @@ of overlapped tiles, extracted as any others are. Nothing of a study is held but
 
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,8 +23,9 @@ from tilebank.flows.explain_figures import FigureTally
 from tilebank.flows.explain_files import assert_folder, open_files
 from tilebank.flows.explain_rows import LookedAt, Sources, look_at_exams
 from tilebank.flows.explain_scales import assert_mappable, open_scales
-from tilebank.flows.explain_stage import BreastSaid, Drawing, ExamTiles, ExplainedExam, explain_exams
+from tilebank.flows.explain_stage import explain_exams
 from tilebank.flows.explain_summary import ExplainSummary, ExplainTally, ScaleCost
+from tilebank.flows.explained import BreastSaid, Drawing, ExamTiles, ExplainedExam
 from tilebank.flows.map_image import MapRecipe
 from tilebank.flows.predict_rows import Scoring
 from tilebank.flows.settings import Settings
@@ -33,7 +34,7 @@ from tilebank.flows.study import open_reader
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import StoredBreast
-from tilebank.terms import Finding, ManifestRow
+from tilebank.terms import Laterality, ManifestRow
 
 EXAMS_A_RUN = 128  # that one pipeline of Ray takes: what waits for it stays small
 
@@ -142,24 +143,26 @@ def _explained(
 ) -> Iterator[tuple[list[LookedAt], ExplainedExam]]:
     """Exams as they come out of the drawing stage, each with what the head says of it."""
     config = settings.explain
-    recipe = MapRecipe(recipe_of(settings), config.boxes, config.picture_px, config.map_step_px)
+    recipe = MapRecipe(recipe_of(settings), config.boxes, config.boxes_drawn, config.picture_px, config.map_step_px)
     stage = partial(explain_exams, recipe=recipe, limits=limits_of(settings))
     of_exam: dict[str, list[ManifestRow]] = {}
     for row in images:
         of_exam.setdefault(row.exam_id, []).append(row)
-    exams = len({breast.exam_id for breast in breasts})
+    drawn_at_most = len(of_exam) if request.exams or request.from_folder else config.exams_drawn
     looked = look_at_exams(sources, breasts, scoring, config)
-    with tqdm(total=exams, unit="exam", desc="explain", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len({breast.exam_id for breast in breasts}), unit="exam", desc="explain", dynamic_ncols=True
+    ) as bar:
         while some := list(islice(looked, EXAMS_A_RUN)):
             waiting = {one[0].score.exam_id: one for one in some}
-            drawing = Drawing(pictures=True, dicom=request.dicom, maps=request.maps)
-            rows = [
-                pickle.dumps(_exam_tiles(exam_id, one, of_exam.get(exam_id, []), truth.findings, drawing))
-                for exam_id, one in waiting.items()
-            ]
+            rows = []
+            for place, (exam_id, one) in enumerate(waiting.items(), start=bar.n):
+                drawing = Drawing(pictures=place < drawn_at_most, dicom=request.dicom, maps=request.maps)
+                exam = _exam_tiles(exam_id, one, of_exam.get(exam_id, []), truth, drawing, threshold=scoring.threshold)
+                rows.append(pickle.dumps(exam))
             for drawn in map_rows(settings, rows, stage, name="exam"):
-                exam: ExplainedExam = pickle.loads(drawn["explained"])
-                yield waiting[exam.exam_id], exam
+                explained: ExplainedExam = pickle.loads(drawn["explained"])
+                yield waiting[explained.exam_id], explained
                 bar.update()
 
 
@@ -167,16 +170,19 @@ def _exam_tiles(
     exam_id: str,
     looked: Sequence[LookedAt],
     images: Sequence[ManifestRow],
-    findings: Mapping[str, tuple[Finding, ...]],
+    truth: Annotations,
     drawing: Drawing,
+    *,
+    threshold: float | None,
 ) -> ExamTiles:
     return ExamTiles(
         exam_id=exam_id,
         breasts=[_said(one) for one in looked],
         images=images,
         tiles={image_id: tiles for one in looked for image_id, tiles in one.images.items()},
-        findings={row.image_id: findings[row.image_id] for row in images if row.image_id in findings},
+        findings={row.image_id: truth.findings.get(row.image_id, ()) for row in images},
         drawing=drawing,
+        threshold=threshold,
     )
 
 
@@ -184,7 +190,7 @@ def _said(one: LookedAt) -> BreastSaid:
     row = one.score
     return BreastSaid(
         breast_id=row.breast_id,
-        laterality=row.laterality,
+        laterality=Laterality(row.laterality),
         scores=row.scores,
         logits=one.logits,
         of_views=one.of_views,

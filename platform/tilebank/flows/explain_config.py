@@ -11,13 +11,13 @@ from tilebank.evaluation.map_boxes import BoxConfig
 class ExplainConfig:
     """Maps, boxes and what is drawn. Raises ConfigError.
 
-    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the probability that the head
-    would give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile
-    sizes as shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard
-    deviation of a Gaussian, in strides of the tiles. boxes: how they are taken from a map. draws: random orders that
-    attention is compared with. exams_drawn: of a dataset, the first of them; all where single exams, or a folder, are
-    asked for. picture_px: height of a view in the pictures. map_step_px: source pixels that one value of a kept map
-    stands for. false_positives: an image, at which sensitivities are given.
+    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the score that the head would
+    give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile sizes as
+    shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard deviation of a
+    Gaussian, in strides of the tiles. boxes: how they are taken from a map. draws: random orders that attention is
+    compared with. exams_drawn: of a dataset, the first of them; all where single exams, or a folder, are asked for.
+    boxes_drawn: of each image, the highest. picture_px: most height of a view in the pictures. map_step_px: source
+    pixels that one value of a kept map stands for.
     """
 
     map: Literal["attention", "evidence"] = "attention"
@@ -28,7 +28,8 @@ class ExplainConfig:
     draws: int = 5
     seed: int = 0
     exams_drawn: int = 20
-    picture_px: int = 900
+    boxes_drawn: int = 3
+    picture_px: int = 1200
     map_step_px: int = 16
 
     def __post_init__(self) -> None:

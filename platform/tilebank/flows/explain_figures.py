@@ -17,7 +17,7 @@ from tilebank.evaluation.detection_table import DetectionRow, table_text, tabula
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
 from tilebank.flows.annotations import Annotations
 from tilebank.flows.explain_rows import LookedAt
-from tilebank.flows.explain_stage import ExplainedExam
+from tilebank.flows.explained import ExplainedExam
 from tilebank.flows.settings import EvaluationConfig
 from tilebank.mil.faithfulness import BreastCurves
 

@@ -4,8 +4,6 @@
 image without a map; `figures/`, `pages/`, `maps/` and `dicom/` as asked for. Decides nothing.
 """
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TextIO
 from tilebank.errors import ConfigError
 from tilebank.flows.command import assert_writable
 from tilebank.flows.explain_rows import LookedAt
-from tilebank.flows.explain_stage import ExplainedExam
+from tilebank.flows.explained import ExplainedExam
 from tilebank.flows.finished import finished, write_row
 
 IDS = ("patient_id", "exam_id", "breast_id", "laterality", "split")
@@ -67,9 +65,3 @@ def assert_folder(folder: Path) -> None:
     if folder.is_file():
         raise ConfigError(f"--out {folder} is a file; name a folder")
     assert_writable("--out", folder / "explain.html")
-
-
-def file_name(identity: str) -> str:
-    """An id as the name of a file: what is no letter, digit, dot, dash or _ goes, and a hash tells of it."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", identity)
-    return plain if plain == identity else f"{plain}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

@@ -5,74 +5,16 @@ image is read in the process that can die; neither needs torch. Files travel as 
 """
 
 import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from tilebank.errors import ImageError
+from tilebank.flows.explain_pictures import draw_exam
+from tilebank.flows.explained import ExamTiles, ExplainedExam, ExplainedImage
 from tilebank.flows.isolation import Limits, isolated
-from tilebank.flows.map_image import MappedImage, MapRecipe, TileValues, map_image
+from tilebank.flows.map_image import MappedImage, MapRecipe, map_image
 from tilebank.flows.one_image import Expected, fetch
-from tilebank.terms import Finding, ManifestRow, ScoredBox
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What is made of an exam beside boxes. dicom: marks as DICOM objects; maps: arrays to keep."""
-
-    pictures: bool
-    dicom: bool
-    maps: bool
-
-
-@dataclass(frozen=True)
-class BreastSaid:
-    """What the head says of one breast, one number an answer."""
-
-    breast_id: str
-    laterality: str
-    scores: tuple[float, ...]
-    logits: tuple[float, ...]
-    of_views: tuple[float, ...]
-    of_tiles: tuple[float, ...]
-    at_or_above: bool | None
-    flag: str
-
-
-@dataclass(frozen=True, eq=False)
-class ExamTiles:
-    """One exam on its way to be drawn. tiles: by image id, one a scale; findings: annotated boxes by image id."""
-
-    exam_id: str
-    breasts: Sequence[BreastSaid]
-    images: Sequence[ManifestRow]
-    tiles: dict[str, tuple[TileValues, ...]]
-    findings: dict[str, tuple[Finding, ...]]
-    drawing: Drawing
-
-
-@dataclass(frozen=True)
-class ExplainedImage:
-    """What is known of one image's map: its boxes in source pixels, its highest place; or why there is none."""
-
-    image_id: str
-    breast_id: str
-    view: str
-    shape: tuple[int, int] = (0, 0)
-    boxes: tuple[ScoredBox, ...] = ()
-    peak: tuple[int, int] | None = None
-    spacing_mm: tuple[float, float] | None = None
-    failure: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class ExplainedExam:
-    """One exam's images, and its files by name below the output folder."""
-
-    exam_id: str
-    images: tuple[ExplainedImage, ...]
-    files: dict[str, bytes]
+from tilebank.terms import ManifestRow
 
 
 def explain_exams(batch: pa.Table, *, recipe: MapRecipe, limits: Limits) -> pa.Table:
@@ -86,17 +28,23 @@ def explain_exam(exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> Expla
     images, mapped = [], {}
     for row in exam.images:
         try:
-            if row.image_id not in exam.tiles:
-                raise ImageError("tile", "no overlapped tile of it could be stored", "NoTile")
-            expected = Expected(row.laterality.value, row.view, row.sop_instance_uid)
-            call = isolated(limits).call
-            mapped[row.image_id] = call(map_image, fetch(row.uri), expected, exam.tiles[row.image_id], recipe=recipe)
-            images.append(_explained(row, mapped[row.image_id]))
+            mapped[row.image_id] = one = _map(row, exam, recipe=recipe, limits=limits)
+            said = {name: getattr(one, name) for name in ("shape", "boxes", "peak", "spacing_mm")}
+            images.append(ExplainedImage(row.image_id, row.breast_id, row.view, **said))
         except ImageError as error:
             images.append(ExplainedImage(row.image_id, row.breast_id, row.view, failure=str(error)))
-    return ExplainedExam(exam.exam_id, tuple(images), {})
+    files = draw_exam(exam, mapped, shown=recipe.boxes_drawn, step_px=recipe.step_px)
+    return ExplainedExam(exam.exam_id, tuple(images), files)
 
 
-def _explained(row: ManifestRow, mapped: MappedImage) -> ExplainedImage:
-    said = {name: getattr(mapped, name) for name in ("shape", "boxes", "peak", "spacing_mm")}
-    return ExplainedImage(row.image_id, row.breast_id, row.view, **said)
+def _map(row: ManifestRow, exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> MappedImage:
+    if row.image_id not in exam.tiles:
+        raise ImageError("tile", "no overlapped tile of it could be stored", "NoTile")
+    return isolated(limits).call(
+        map_image,
+        fetch(row.uri),
+        Expected(row.laterality.value, row.view, row.sop_instance_uid),
+        exam.tiles[row.image_id],
+        recipe=recipe,
+        annotated=[finding.box for finding in exam.findings.get(row.image_id, ())],
+    )

@@ -11,7 +11,7 @@ from tilebank.flows.explain_config import ExplainConfig
 from tilebank.flows.explain_figures import ExplainFigures
 from tilebank.flows.explain_rows import LookedAt
 from tilebank.flows.explain_scales import MapScale
-from tilebank.flows.explain_stage import ExplainedExam
+from tilebank.flows.explained import ExplainedExam
 from tilebank.flows.predict_summary import NAMED, NOT_FOR_CARE
 
 SHOWN = 8  # breasts that are shown one by one

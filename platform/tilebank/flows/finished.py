@@ -1,6 +1,8 @@
 """Files that take their names when they are whole: what stands under a name is never half of it."""
 
 import csv
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,3 +28,9 @@ def finished(path: Path) -> Iterator[TextIO]:
 def write_row(stream: TextIO, cells: Sequence[object]) -> None:
     """One line of a CSV."""
     csv.writer(stream).writerow([csv_cell(cell) for cell in cells])
+
+
+def file_name(identity: str) -> str:
+    """An id as the name of a file: what is no letter, digit, dot, dash or _ goes, and a hash tells of it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", identity)
+    return plain if plain == identity else f"{plain}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

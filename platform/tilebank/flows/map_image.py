@@ -1,11 +1,11 @@
 """The map of one image, made in the process that can die: read, masked, laid out, its boxes found.
 
-A function of bytes and settings, called through `isolation`; imports no Ray, Lance or torch. Outside the breast the
-picture holds means over blocks, so that no text burned into the pixels can be made out.
+A function of bytes and settings, called through `isolation`; imports no Ray, Lance or torch.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
 import cv2
 import numpy as np
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from tilebank.evaluation.map_boxes import BoxConfig, find_boxes, find_peak
 from tilebank.flows.one_image import Expected, ImageRecipe, place_expected
-from tilebank.flows.thumbnail import veil_outside
 from tilebank.imaging.attention_map import Map, MapConfig, assemble_map, normalise_map
 from tilebank.imaging.dicom import read_header
-from tilebank.imaging.reader import Mammogram, read_mammogram
-from tilebank.terms import ScoredBox
+from tilebank.imaging.map_layers import MapLayers, cut_layers
+from tilebank.imaging.reader import read_mammogram
+from tilebank.terms import ScoredBox, TileBox
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,7 @@ class MapRecipe:
 
     image: ImageRecipe
     boxes: BoxConfig
+    boxes_drawn: int
     picture_px: int
     step_px: int
 
@@ -48,25 +49,29 @@ class MappedImage:
     """One image with its map.
 
     shape: (rows, columns) of the source; boxes: in source pixels, the highest first; peak: x, y of the highest place;
-    spacing_mm: (row, column) at the detector, None where not known; gray: uint8 (h, w), a small picture; unit: float32
-    (h, w), the map between 0 and 1 on the same grid; breast: the mask there; raw: one float16 (r, c) a scale, values as
-    means over `step_px` source pixels each way.
+    spacing_mm: (row, column) at the detector, None where not known; layers: what a picture is made of; raw: values of
+    the tiles, (r, c) for each scale, and unit: of the whole map between 0 and 1, (r, c); both are means over `step_px`
+    source pixels each way.
     """
 
     shape: tuple[int, int]
     boxes: tuple[ScoredBox, ...]
     peak: tuple[int, int] | None
     spacing_mm: tuple[float, float] | None
-    gray: NDArray[np.uint8]
-    unit: NDArray[np.float32]
-    breast: NDArray[np.bool_]
-    raw: tuple[NDArray[np.float16], ...]
+    layers: MapLayers
+    raw: tuple[Map, ...]
+    unit: Map
 
 
-def map_image(content: bytes, expected: Expected, scales: Sequence[TileValues], *, recipe: MapRecipe) -> MappedImage:
-    """The map of the file's image. Raises ImageError as an extraction of it does."""
-    from io import BytesIO
-
+def map_image(
+    content: bytes,
+    expected: Expected,
+    scales: Sequence[TileValues],
+    *,
+    recipe: MapRecipe,
+    annotated: Sequence[TileBox] = (),
+) -> MappedImage:
+    """The map of the file's image; the picture holds `annotated` boxes. Raises ImageError as an extraction does."""
     place_expected(read_header(BytesIO(content)), expected, intake=recipe.image.intake)
     mammogram = read_mammogram(content, reader=recipe.image.reader, mask=recipe.image.mask)
     breast = mammogram.breast
@@ -75,36 +80,22 @@ def map_image(content: bytes, expected: Expected, scales: Sequence[TileValues], 
         for each in scales
     ]
     heights = np.mean([np.float32(each.unit) * one for each, one in zip(scales, raw, strict=True)], axis=0)
-    size = _picture_size(breast.shape, height_px=recipe.picture_px)
+    boxes = find_boxes(heights, breast, recipe.boxes)
+    unit = normalise_map(heights, breast)
+    held = [*(box.box for box in boxes[: recipe.boxes_drawn]), *annotated]
     return MappedImage(
         shape=(breast.shape[0], breast.shape[1]),
-        boxes=tuple(find_boxes(heights, breast, recipe.boxes)),
+        boxes=tuple(boxes),
         peak=find_peak(heights, breast),
         spacing_mm=mammogram.header.spacing_mm,
-        gray=_gray(mammogram, size),
-        unit=_shrunk(normalise_map(heights, breast), size),
-        breast=_shrunk(breast.astype(np.float32), size) >= 0.5,
+        layers=cut_layers(mammogram, unit, boxes=held, height_px=recipe.picture_px),
         raw=tuple(_block_means(one, recipe.step_px) for one in raw),
+        unit=_block_means(unit, recipe.step_px),
     )
 
 
-def _picture_size(shape: tuple[int, ...], *, height_px: int) -> tuple[int, int]:
-    """(width, height), never larger than the source."""
-    scale = min(1.0, height_px / shape[0])
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-
-
-def _gray(mammogram: Mammogram, size: tuple[int, int]) -> NDArray[np.uint8]:
-    veiled = veil_outside(mammogram.pixels, mammogram.breast).astype(np.float32)
-    return np.asarray(np.clip(_shrunk(veiled, size) * (255 / mammogram.max_value), 0, 255), dtype=np.uint8)
-
-
-def _shrunk(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-
-
-def _block_means(plane: Map, step: int) -> NDArray[np.float16]:
+def _block_means(plane: Map, step: int) -> Map:
     bottom, right = -plane.shape[0] % step, -plane.shape[1] % step
     whole = cv2.copyMakeBorder(plane, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
     size = (whole.shape[1] // step, whole.shape[0] // step)
-    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.float16)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
