@@ -12,10 +12,11 @@ import numpy as np
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.bootstrap import interval_of, rate_interval_of
+from tilebank.evaluation.detection_curves import curve_replicates, curves_of
 from tilebank.evaluation.detection_images import ImageDetections, Wanted
 from tilebank.evaluation.detection_matching import Matches, Overlaps, Places, match, overlaps_of
 from tilebank.evaluation.detection_report import DetectionConfig, DetectionCounts, DetectionEvaluation
-from tilebank.evaluation.froc import average_precisions, curve_replicates, curves_of, sensitivities_at
+from tilebank.evaluation.froc import average_precisions, sensitivities_at
 from tilebank.evaluation.pointing import pointing_columns
 from tilebank.evaluation.resampling import Floats, sum_replicates
 from tilebank.evaluation.scored import Estimate

@@ -58,7 +58,7 @@ class ImageDetections:
 class SizeClasses:
     """Small, medium and large by the square root of a box's area: below, from and from these edges. Raises ConfigError.
 
-    In millimetres the edges are those between T1b, T1c and T2 of the TNM classification, 10 and 20 mm; no staging, for a
+    In millimetres the edges are those between T1b, T1c and T2 of the TNM classification, 10 and 20 mm; no stage, for a
     box is wider than its lesion, and spacing is at the detector, where a lesion is shown a little enlarged. Pixels
     compare within one detector alone. A box on an image without spacing is of size `unknown` in millimetres.
     """

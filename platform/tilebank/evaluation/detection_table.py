@@ -2,7 +2,8 @@
 
 Each row ignores the detections on boxes of the other rows; false positives of all images are in every row. A box of
 several categories counts in the row of each. A row whose patients are too few gets its counts and no figures, as in
-`subgroups`; rows are looked at side by side and nothing is tested.
+`subgroups`; rows are looked at side by side and nothing is tested. The AP of a part lies below that of the whole where
+both are found equally well, for false positives are the same and boxes are fewer; sensitivities compare.
 """
 
 from collections.abc import Sequence
