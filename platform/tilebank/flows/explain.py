@@ -21,11 +21,13 @@ from tilebank.flows.chosen_head import ChosenHead
 from tilebank.flows.exams import assert_one_source, pick_breasts, splits_known, vectors_of
 from tilebank.flows.explain_figures import FigureTally
 from tilebank.flows.explain_files import assert_folder, open_files
+from tilebank.flows.explain_page import render_explanation
 from tilebank.flows.explain_rows import LookedAt, Sources, look_at_exams
 from tilebank.flows.explain_scales import assert_mappable, open_scales
 from tilebank.flows.explain_stage import explain_exams
 from tilebank.flows.explain_summary import ExplainSummary, ExplainTally, ScaleCost
 from tilebank.flows.explained import BreastSaid, Drawing, ExamTiles, ExplainedExam
+from tilebank.flows.finished import finished
 from tilebank.flows.map_image import MapRecipe
 from tilebank.flows.predict_rows import Scoring
 from tilebank.flows.settings import Settings
@@ -36,6 +38,7 @@ from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import StoredBreast
 from tilebank.terms import Laterality, ManifestRow
 
+REPORT = "explain.html"
 EXAMS_A_RUN = 128  # that one pipeline of Ray takes: what waits for it stays small
 
 
@@ -84,7 +87,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
                 tally.add(looked, exam)
                 measured.add(looked, exam)
     figures = measured.measure(settings.evaluation)
-    return ExplainSummary(
+    summary = ExplainSummary(
         head=chosen.name,
         card=chosen.card,
         source=settings.dataset.root if request.from_folder else f"{settings.dataset.name} in {settings.store}",
@@ -96,6 +99,10 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         out=str(request.out),
         wall_s=time.perf_counter() - began,
     )
+    drawn = figures.drawn(ordered_by=settings.explain.map)
+    with finished(request.out / REPORT) as report:
+        report.write(render_explanation(summary, drawn, exams=tally.drawn))
+    return summary
 
 
 def _assert_can(chosen: ChosenHead, request: ExplainRequest) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection import evaluate_detection
 from tilebank.evaluation.detection_images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection_plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection_report import DetectionConfig, DetectionEvaluation
 from tilebank.evaluation.detection_table import DetectionRow, table_text, tabulate_detection
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
@@ -37,6 +38,7 @@ class ExplainFigures:
     rows: tuple[DetectionRow, ...]
     faithfulness: tuple[Faithfulness, ...]
     notes: tuple[str, ...]
+    images: tuple[ImageDetections, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
         """Flat names for the record of runs."""
@@ -56,10 +58,14 @@ class ExplainFigures:
 
     def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
         """Plots by name."""
-        return {
+        plots = {
             f"faithfulness_{one.group}": faithfulness_figure(one, ordered_by=ordered_by, title=f"{one.group} breasts")
             for one in self.faithfulness
         }
+        if self.detection:
+            plots["froc"] = froc_figure(self.images, self.detection)
+            plots["precision_recall"] = precision_recall_figure(self.images, self.detection)
+        return plots
 
 
 def _block(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
@@ -101,7 +107,8 @@ class FigureTally:
         """All figures that there is enough for; the rest is said in notes."""
         notes: list[str] = []
         detection, rows = self._detect(config, notes)
-        return ExplainFigures(detection, tuple(rows), tuple(self._faithfulness(config, notes)), tuple(notes))
+        faithful = tuple(self._faithfulness(config, notes))
+        return ExplainFigures(detection, tuple(rows), faithful, tuple(notes), tuple(self.images))
 
     def _detect(
         self, config: EvaluationConfig, notes: list[str]

@@ -15,7 +15,20 @@ from tilebank.flows.explained import ExplainedExam
 from tilebank.flows.predict_summary import NAMED, NOT_FOR_CARE
 
 SHOWN = 8  # breasts that are shown one by one
+BOX_SCORES = {
+    "attention": "the breast's score times the map at its highest place, where 1 is the breast's most looked-at tile",
+    "evidence": "the score that the breast would have with the tiles there alone, at the box's highest place",
+}
 WHERE = "a map says where the head looked, not where disease is; attention is shared out within a breast"
+
+
+@dataclass(frozen=True)
+class DrawnExam:
+    """An exam with pictures: a line a breast, and the files below the output folder."""
+
+    exam_id: str
+    lines: tuple[str, ...]
+    files: tuple[str, ...]
 
 
 @dataclass
@@ -29,6 +42,7 @@ class ExplainTally:
     not_mapped: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    drawn: list[DrawnExam] = field(default_factory=list)
 
     def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
         """Count one exam."""
@@ -38,8 +52,10 @@ class ExplainTally:
         self.boxes += sum(len(image.boxes) for image in exam.images)
         self.not_mapped.update(image.failure for image in exam.images if image.failure)
         self.splits.update(one.score.split for one in breasts if one.score.split)
-        for one in breasts[: SHOWN - len(self.first)]:
-            self.first.append(_line(one, exam))
+        lines = tuple(_line(one, exam) for one in breasts)
+        self.first += lines[: SHOWN - len(self.first)]
+        if exam.files:
+            self.drawn.append(DrawnExam(exam.exam_id, lines, tuple(sorted(exam.files))))
 
 
 def _line(one: LookedAt, exam: ExplainedExam) -> str:
@@ -90,6 +106,11 @@ class ExplainSummary:
     run_id: str
     out: str
     wall_s: float
+
+    @property
+    def box_score(self) -> str:
+        """What the score of a box is, in words."""
+        return BOX_SCORES[self.config.map]
 
     @property
     def failed(self) -> bool:
