@@ -7,7 +7,7 @@ of overlapped tiles, extracted as any others are. Nothing of a study is held but
 import pickle
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from tilebank.flows.exams import assert_one_source, pick_breasts, splits_known, 
 from tilebank.flows.explain_figures import FigureTally
 from tilebank.flows.explain_files import assert_folder, open_files
 from tilebank.flows.explain_page import render_explanation
+from tilebank.flows.explain_record import open_record, record_explanation
 from tilebank.flows.explain_rows import LookedAt, Sources, look_at_exams
 from tilebank.flows.explain_scales import assert_mappable, open_scales
 from tilebank.flows.explain_stage import explain_exams
@@ -59,6 +60,11 @@ class ExplainRequest:
     maps: bool = False
     boxes: bool = False
 
+    @property
+    def is_of_a_study(self) -> bool:
+        """Whether figures are recorded: those of a dataset or a split are, single exams and folders are not."""
+        return not self.from_folder and not self.exams
+
 
 def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
     """Map where the head looks and write the files below `request.out`.
@@ -68,6 +74,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
     """
     began = time.perf_counter()
     _assert_can(chosen, request)
+    tracker = open_record(chosen.settings, task=chosen.card.task) if request.is_of_a_study else None
     manifest = read_manifest(chosen.settings)
     with vectors_of(
         chosen, from_folder=request.from_folder, manifest=manifest, kept_in="tilebank-explain-"
@@ -91,6 +98,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         head=chosen.name,
         card=chosen.card,
         source=settings.dataset.root if request.from_folder else f"{settings.dataset.name} in {settings.store}",
+        split=request.split,
         config=settings.explain,
         scales=tuple(ScaleCost.of(scale) for scale in sources.scales),
         tally=tally,
@@ -100,6 +108,8 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         wall_s=time.perf_counter() - began,
     )
     drawn = figures.drawn(ordered_by=settings.explain.map)
+    if tracker:
+        summary = replace(summary, run_id=record_explanation(tracker, summary, settings, chosen, drawn))
     with finished(request.out / REPORT) as report:
         report.write(render_explanation(summary, drawn, exams=tally.drawn))
     return summary
@@ -155,7 +165,7 @@ def _explained(
     of_exam: dict[str, list[ManifestRow]] = {}
     for row in images:
         of_exam.setdefault(row.exam_id, []).append(row)
-    drawn_at_most = len(of_exam) if request.exams or request.from_folder else config.exams_drawn
+    drawn_at_most = config.exams_drawn if request.is_of_a_study else len(of_exam)
     looked = look_at_exams(sources, breasts, scoring, config)
     with tqdm(
         total=len({breast.exam_id for breast in breasts}), unit="exam", desc="explain", dynamic_ncols=True

@@ -52,9 +52,13 @@ class ExplainFigures:
         lines: list[tuple[str, str]] = []
         if self.detection:
             lines += _block("detection", self.detection.as_text().splitlines())
-            lines += _block("by type and size", table_text(self.rows, self.detection.config.rates).splitlines())
+            lines += _block("by type and size", self.table().splitlines())
         lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
         return lines + _block("to be known", self.notes)
+
+    def table(self) -> str:
+        """Detection by type and size, aligned; empty without boxes."""
+        return table_text(self.rows, self.detection.config.rates) if self.detection else ""
 
     def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
         """Plots by name."""

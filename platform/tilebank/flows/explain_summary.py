@@ -99,6 +99,7 @@ class ExplainSummary:
     head: str
     card: HeadCard
     source: str
+    split: str
     config: ExplainConfig
     scales: tuple[ScaleCost, ...]
     tally: ExplainTally
@@ -122,7 +123,7 @@ class ExplainSummary:
         card = {name: value for name, value in asdict(self.card).items() if name != "vectors"}
         counts = {name: getattr(self.tally, name) for name in ("exams", "breasts", "images", "boxes")}
         rest = {"not_mapped": dict(self.tally.not_mapped), "splits": dict(self.tally.splits)}
-        own = {name: getattr(self, name) for name in ("head", "source", "run_id", "out", "wall_s")}
+        own = {name: getattr(self, name) for name in ("head", "source", "split", "run_id", "out", "wall_s")}
         made = {"settings": asdict(self.config), "scales": [asdict(each) for each in self.scales]}
         return own | counts | rest | made | {"card": card, "figures": self.figures.as_metrics(), "note": NOT_FOR_CARE}
 
@@ -136,6 +137,7 @@ class ExplainSummary:
         rows = [
             ("head", f"{self.head}: {self.card.task}, fitted on {self.card.dataset} ({self.card.licence})"),
             ("mapped", f"images {tally.images}, breasts {tally.breasts}, exams {tally.exams}; from {self.source}"),
+            *([("  split", self.split)] if self.split else []),
             ("map", f"{self.config.map} of overlapped tiles; {WHERE}"),
         ]
         for each in self.scales:
