@@ -3,14 +3,17 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tilebank.datasets.study import Manifest
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.chosen_head import ChosenHead
 from tilebank.flows.extract import extract
 from tilebank.flows.settings import Settings
+from tilebank.flows.validate_rows import relative_uri
 from tilebank.store.reader import StoredBreast
 from tilebank.store.tables import Store
+from tilebank.terms import FailureRow
 
 
 def assert_one_source(exams: Sequence[str], *, from_folder: bool) -> None:
@@ -58,3 +61,10 @@ def splits_known(chosen: ChosenHead, settings: Settings) -> dict[str, str]:
         return {}
     store = Store(settings.store)
     return store.read_splits(settings.dataset.name, task=chosen.card.task, scheme=chosen.card.split_scheme)
+
+
+def images_refused(settings: Settings, *, fingerprint: str) -> list[FailureRow]:
+    """The images that were not used under a fingerprint, each file named from the dataset's root on."""
+    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
+    failures = table.read_failures(fingerprint) if table else []
+    return [replace(row, uri=relative_uri(row.uri, root=settings.dataset.root)) for row in failures]

@@ -4,43 +4,36 @@ One of the doors to the test split. Scores are those of predict.py, of the tiles
 of overlapped tiles, extracted as any others are. Nothing of a study is held but its boxes and curves.
 """
 
-import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
-
-from tqdm import tqdm
 
 from tilebank.datasets.study import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError
-from tilebank.flows.annotations import Annotations, read_annotations
+from tilebank.flows.annotations import read_annotations
 from tilebank.flows.chosen_head import ChosenHead
-from tilebank.flows.exams import assert_one_source, pick_breasts, splits_known, vectors_of
+from tilebank.flows.exams import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
+from tilebank.flows.explain_exams import Wish, explained_exams
 from tilebank.flows.explain_figures import FigureTally
 from tilebank.flows.explain_files import assert_folder, open_files
 from tilebank.flows.explain_page import render_explanation
 from tilebank.flows.explain_record import open_record, record_explanation
-from tilebank.flows.explain_rows import LookedAt, Sources, look_at_exams
-from tilebank.flows.explain_scales import assert_mappable, open_scales
-from tilebank.flows.explain_stage import explain_exams
+from tilebank.flows.explain_rows import Sources
+from tilebank.flows.explain_scales import MapScale, assert_mappable, open_scales
 from tilebank.flows.explain_summary import ExplainSummary, ExplainTally, ScaleCost
-from tilebank.flows.explained import BreastSaid, Drawing, ExamTiles, ExplainedExam
 from tilebank.flows.finished import finished
-from tilebank.flows.map_image import MapRecipe
 from tilebank.flows.predict_rows import Scoring
 from tilebank.flows.settings import Settings
-from tilebank.flows.stream import limits_of, map_rows, read_manifest, recipe_of
+from tilebank.flows.stream import read_manifest
 from tilebank.flows.study import open_reader
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import StoredBreast
-from tilebank.terms import Laterality, ManifestRow
 
 REPORT = "explain.html"
-EXAMS_A_RUN = 128  # that one pipeline of Ray takes: what waits for it stays small
+TEMPORARY = "tilebank-explain-"  # stores of folders
 
 
 @dataclass(frozen=True)
@@ -76,23 +69,8 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
     _assert_can(chosen, request)
     tracker = open_record(chosen.settings, task=chosen.card.task) if request.is_of_a_study else None
     manifest = read_manifest(chosen.settings)
-    with vectors_of(
-        chosen, from_folder=request.from_folder, manifest=manifest, kept_in="tilebank-explain-"
-    ) as settings:
-        reader = open_reader(settings)
-        splits = splits_known(chosen, settings)
-        breasts = _wanted(reader.read_breasts(), request, splits=splits)
-        wanted = _images_of(manifest, breasts, settings)
-        sources = Sources(reader, open_scales(settings, wanted))
-        scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits, top_tiles=0)
-        truth = read_annotations(settings, breasts, task=chosen.card.task, wanted=request.boxes)
-        tally, measured = ExplainTally(), FigureTally(chosen.card.task, truth)
-        with open_files(request.out, columns=score_columns(chosen.head.outputs)) as files:
-            exams = _explained(settings, sources, breasts, scoring, images=wanted.images, request=request, truth=truth)
-            for looked, exam in exams:
-                files.add(looked, exam)
-                tally.add(looked, exam)
-                measured.add(looked, exam)
+    with vectors_of(chosen, from_folder=request.from_folder, manifest=manifest, kept_in=TEMPORARY) as settings:
+        tally, measured, scales = _explain(chosen, request, settings, manifest)
     figures = measured.measure(settings.evaluation)
     summary = ExplainSummary(
         head=chosen.name,
@@ -100,7 +78,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
         source=settings.dataset.root if request.from_folder else f"{settings.dataset.name} in {settings.store}",
         split=request.split,
         config=settings.explain,
-        scales=tuple(ScaleCost.of(scale) for scale in sources.scales),
+        scales=tuple(ScaleCost.of(scale) for scale in scales),
         tally=tally,
         figures=figures,
         run_id="",
@@ -115,6 +93,31 @@ def explain(chosen: ChosenHead, request: ExplainRequest) -> ExplainSummary:
     return summary
 
 
+def _explain(
+    chosen: ChosenHead, request: ExplainRequest, settings: Settings, manifest: Manifest
+) -> tuple[ExplainTally, FigureTally, Sequence[MapScale]]:
+    """Write each exam as it comes; what was counted and measured on the way."""
+    reader = open_reader(settings)
+    splits = splits_known(chosen, settings)
+    breasts = _wanted(reader.read_breasts(), request, splits=splits)
+    wanted = _images_of(manifest, breasts, settings)
+    truth = read_annotations(settings, breasts, task=chosen.card.task, wanted=request.boxes)
+    sources = Sources(reader, open_scales(settings, wanted))
+    scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits, top_tiles=0)
+    pictures = settings.explain.exams_drawn if request.is_of_a_study else len(breasts)
+    wish = Wish(breasts, wanted.images, truth.findings, pictures, dicom=request.dicom, maps=request.maps)
+    refused = images_refused(settings, fingerprint=reader.fingerprint) if request.from_folder else []
+    tally = ExplainTally(refused=Counter(f"{row.stage}: {row.reason}" for row in refused))
+    measured = FigureTally(chosen.card.task, truth)
+    with open_files(request.out, columns=score_columns(chosen.head.outputs)) as files:
+        files.add_refused(refused)
+        for looked, exam in explained_exams(settings, sources, scoring, wish):
+            files.add(looked, exam)
+            tally.add(looked, exam)
+            measured.add(looked, exam)
+    return tally, measured, sources.scales
+
+
 def _assert_can(chosen: ChosenHead, request: ExplainRequest) -> None:
     assert_one_source(request.exams, from_folder=request.from_folder)
     if request.from_folder and request.split:
@@ -122,6 +125,10 @@ def _assert_can(chosen: ChosenHead, request: ExplainRequest) -> None:
     assert_mappable(chosen.settings)
     if chosen.settings.explain.map == "attention" and (why := why_no_attention(chosen.head)):
         raise HeadError(f"{why}, or ask for what each tile says by itself, with --map evidence")
+    if chosen.settings.explain.map == "evidence" and chosen.head.outputs.kind != "binary":
+        raise HeadError(f"head {chosen.name} has several answers, and evidence is for one; take --map attention")
+    if chosen.head.config.tiles_by == "none":
+        raise HeadError(f"head {chosen.name} reads no tiles, so there is nothing to lay on an image; fit one that does")
     assert_folder(request.out)
 
 
@@ -146,72 +153,3 @@ def _images_of(manifest: Manifest, breasts: Sequence[StoredBreast], settings: Se
             f" {settings.dataset.root}; a map is laid on the image: name where they are with --root"
         )
     return Manifest(images=images, failures=())
-
-
-def _explained(
-    settings: Settings,
-    sources: Sources,
-    breasts: Sequence[StoredBreast],
-    scoring: Scoring,
-    *,
-    images: Sequence[ManifestRow],
-    request: ExplainRequest,
-    truth: Annotations,
-) -> Iterator[tuple[list[LookedAt], ExplainedExam]]:
-    """Exams as they come out of the drawing stage, each with what the head says of it."""
-    config = settings.explain
-    recipe = MapRecipe(recipe_of(settings), config.boxes, config.boxes_drawn, config.picture_px, config.map_step_px)
-    stage = partial(explain_exams, recipe=recipe, limits=limits_of(settings))
-    of_exam: dict[str, list[ManifestRow]] = {}
-    for row in images:
-        of_exam.setdefault(row.exam_id, []).append(row)
-    drawn_at_most = config.exams_drawn if request.is_of_a_study else len(of_exam)
-    looked = look_at_exams(sources, breasts, scoring, config)
-    with tqdm(
-        total=len({breast.exam_id for breast in breasts}), unit="exam", desc="explain", dynamic_ncols=True
-    ) as bar:
-        while some := list(islice(looked, EXAMS_A_RUN)):
-            waiting = {one[0].score.exam_id: one for one in some}
-            rows = []
-            for place, (exam_id, one) in enumerate(waiting.items(), start=bar.n):
-                drawing = Drawing(pictures=place < drawn_at_most, dicom=request.dicom, maps=request.maps)
-                exam = _exam_tiles(exam_id, one, of_exam.get(exam_id, []), truth, drawing, threshold=scoring.threshold)
-                rows.append(pickle.dumps(exam))
-            for drawn in map_rows(settings, rows, stage, name="exam"):
-                explained: ExplainedExam = pickle.loads(drawn["explained"])
-                yield waiting[explained.exam_id], explained
-                bar.update()
-
-
-def _exam_tiles(
-    exam_id: str,
-    looked: Sequence[LookedAt],
-    images: Sequence[ManifestRow],
-    truth: Annotations,
-    drawing: Drawing,
-    *,
-    threshold: float | None,
-) -> ExamTiles:
-    return ExamTiles(
-        exam_id=exam_id,
-        breasts=[_said(one) for one in looked],
-        images=images,
-        tiles={image_id: tiles for one in looked for image_id, tiles in one.images.items()},
-        findings={row.image_id: truth.findings.get(row.image_id, ()) for row in images},
-        drawing=drawing,
-        threshold=threshold,
-    )
-
-
-def _said(one: LookedAt) -> BreastSaid:
-    row = one.score
-    return BreastSaid(
-        breast_id=row.breast_id,
-        laterality=Laterality(row.laterality),
-        scores=row.scores,
-        logits=one.logits,
-        of_views=one.of_views,
-        of_tiles=one.of_tiles,
-        at_or_above=row.at_or_above,
-        flag=row.flag,
-    )

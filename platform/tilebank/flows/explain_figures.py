@@ -83,6 +83,7 @@ class FigureTally:
     task: str
     truth: Annotations
     images: list[ImageDetections] = field(default_factory=list)
+    unmapped: int = 0
     curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
 
     def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
@@ -92,6 +93,7 @@ class FigureTally:
             if one.curves is not None and (label is not None or not self.truth.labels):
                 self.curves.setdefault(GROUPS[label], []).append((one.score.patient_id, one.curves))
         patients = {one.score.breast_id: one.score.patient_id for one in breasts}
+        self.unmapped += sum(bool(image.failure) for image in exam.images)
         for image in exam.images:
             if self.truth.findings and not image.failure:
                 self.images.append(
@@ -110,6 +112,8 @@ class FigureTally:
     def measure(self, config: EvaluationConfig) -> ExplainFigures:
         """All figures that there is enough for; the rest is said in notes."""
         notes: list[str] = []
+        if self.unmapped:
+            notes.append(f"{self.unmapped} images without a map are in no figure of detection")
         detection, rows = self._detect(config, notes)
         faithful = tuple(self._faithfulness(config, notes))
         return ExplainFigures(detection, tuple(rows), faithful, tuple(notes), tuple(self.images))

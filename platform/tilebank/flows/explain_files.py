@@ -14,6 +14,7 @@ from tilebank.flows.command import assert_writable
 from tilebank.flows.explain_rows import LookedAt
 from tilebank.flows.explained import ExplainedExam
 from tilebank.flows.finished import finished, write_row
+from tilebank.terms import FailureRow
 
 IDS = ("patient_id", "exam_id", "breast_id", "laterality", "split")
 
@@ -29,7 +30,12 @@ class ExplainFiles:
         ]
         write_row(self._breasts, (*IDS, *columns, "at_or_above_threshold", *adds, "views", "flag"))
         write_row(self._boxes, ("breast_id", "image_id", "view", "rank", "x", "y", "width", "height", "score"))
-        write_row(self._not_mapped, ("breast_id", "image_id", "view", "reason"))
+        write_row(self._not_mapped, ("breast_id", "image_id", "view", "file", "reason"))
+
+    def add_refused(self, refused: Sequence[FailureRow]) -> None:
+        """Files of a folder that are in no breast."""
+        for row in refused:
+            write_row(self._not_mapped, ("", row.image_id, "", row.uri, row.reason))
 
     def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
         """Write one exam's rows and files."""
@@ -42,7 +48,7 @@ class ExplainFiles:
         for image in exam.images:
             known = (image.breast_id, image.image_id, image.view)
             if image.failure:
-                write_row(self._not_mapped, (*known, image.failure))
+                write_row(self._not_mapped, (*known, "", image.failure))
             for rank, found in enumerate(image.boxes, start=1):
                 box = (found.box.x, found.box.y, found.box.width, found.box.height)
                 write_row(self._boxes, (*known, rank, *box, found.score))

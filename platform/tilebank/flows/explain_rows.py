@@ -77,7 +77,7 @@ def _look_at(
     adds = contributions_of(scoring.head, bags)
     curves = _curves(scoring.head, bags, config)
     images: dict[str, dict[str, list[TileValues]]] = {breast.breast_id: {} for breast in breasts}
-    weights = {row.breast_id: row.scores[0] for row in scores}
+    weights = {row.breast_id: max(row.scores) for row in scores}
     for scale in sources.scales:
         for breast_id, image_id, tiles in _tiles_of(scale, bags, scoring.head, config, weights=weights):
             images[breast_id].setdefault(image_id, []).append(tiles)
@@ -112,7 +112,8 @@ def _values(head: Head, bags: BagBatch, config: ExplainConfig) -> NDArray[np.flo
 def _tiles_of(
     scale: MapScale, bags: BagBatch, head: Head, config: ExplainConfig, *, weights: Mapping[str, float]
 ) -> Iterator[tuple[str, str, TileValues]]:
-    """breast_id, image_id and the tiles of each image that is stored at this scale. weights: scores of the breasts."""
+    """breast_id, image_id and the tiles of each image that is stored at this scale. weights: scores of the breasts,
+    the highest of several answers."""
     held = [breast_id for breast_id in bags.breast_ids if breast_id in scale.held]
     if not held:
         return
@@ -130,7 +131,7 @@ def _tiles_of(
         rows = slice(int(places.offsets[place]), int(places.offsets[place + 1]))
         if rows.start == rows.stop:
             continue
-        unit = weights[breast_id] / values[rows].max() if config.map == "attention" else 1.0
+        unit = weights[breast_id] / (values[rows].max() or 1.0) if config.map == "attention" else 1.0
         images, own = places.image_ids[rows], values[rows]
         for image_id in dict.fromkeys(images):
             chosen = images == image_id

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tilebank.datasets.study import Manifest
 from tilebank.encoders.scale import at_scale
 from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows.exams import images_refused
 from tilebank.flows.extract import ExtractionSummary, extract
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
@@ -20,13 +21,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class MapScale:
-    """The stored tiles of one size. stride_px: between neighbours; held: breasts that have some; cost: of this run."""
+    """The stored tiles of one size.
+
+    stride_px: between neighbours; held: breasts that have some; failures: image id -> why it has none; cost: of this
+    run.
+    """
 
     scale: float
     tile_px: int
     stride_px: int
     reader: Reader
     held: frozenset[str]
+    failures: dict[str, str]
     cost: ExtractionSummary
 
 
@@ -71,4 +77,5 @@ def _open(settings: Settings, manifest: Manifest, *, scale: float) -> MapScale:
     size = settings.encoder.input_size_px
     stride = max(1, round(size * (1 - settings.tiling.overlap)))
     held = frozenset(breast.breast_id for breast in reader.read_breasts())
-    return MapScale(scale, size, stride, reader, held, cost)
+    failures = {row.image_id: row.reason for row in images_refused(settings, fingerprint=reader.fingerprint)}
+    return MapScale(scale, size, stride, reader, held, failures, cost)

@@ -39,7 +39,8 @@ def explain_exam(exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> Expla
 
 def _map(row: ManifestRow, exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> MappedImage:
     if row.image_id not in exam.tiles:
-        raise ImageError("tile", "no overlapped tile of it could be stored", "NoTile")
+        reason = exam.no_tiles.get(row.image_id, "no overlapped tile of it is stored")
+        raise ImageError("tile", reason, "NoTile")
     return isolated(limits).call(
         map_image,
         fetch(row.uri),

@@ -40,9 +40,15 @@ class ExplainTally:
     images: int = 0
     boxes: int = 0
     not_mapped: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
     drawn: list[DrawnExam] = field(default_factory=list)
+
+    @property
+    def without_map(self) -> Counter[str]:
+        """Images by why they have none."""
+        return self.not_mapped + self.refused
 
     def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
         """Count one exam."""
@@ -122,7 +128,7 @@ class ExplainSummary:
         """JSON values; boxes and breasts are in the tables."""
         card = {name: value for name, value in asdict(self.card).items() if name != "vectors"}
         counts = {name: getattr(self.tally, name) for name in ("exams", "breasts", "images", "boxes")}
-        rest = {"not_mapped": dict(self.tally.not_mapped), "splits": dict(self.tally.splits)}
+        rest = {"without_map": dict(self.tally.without_map), "splits": dict(self.tally.splits)}
         own = {name: getattr(self, name) for name in ("head", "source", "split", "run_id", "out", "wall_s")}
         made = {"settings": asdict(self.config), "scales": [asdict(each) for each in self.scales]}
         return own | counts | rest | made | {"card": card, "figures": self.figures.as_metrics(), "note": NOT_FOR_CARE}
@@ -144,8 +150,9 @@ class ExplainSummary:
             new = f"{each.encoded} tiles encoded in {each.wall_s:.1f} s" if each.encoded else "all tiles were stored"
             rows.append(("  tiles", f"{each.tile_px} px, every {each.stride_px} px (scale {each.scale:g}): {new}"))
         rows.append(("boxes", str(tally.boxes)))
-        named = tally.not_mapped.most_common(NAMED)
-        rows += [("images without a map", str(tally.not_mapped.total()))] if named else []
+        without = tally.without_map
+        named = without.most_common(NAMED)
+        rows += [("images without a map", str(without.total()))] if named else []
         rows += [("", f"{count} x {reason}") for reason, count in named]
         rows += [*self.figures.as_lines(), ("written", self.out)]
         rows += [("run", self.run_id)] if self.run_id else []

@@ -32,12 +32,17 @@ class BreastSaid:
 
 @dataclass(frozen=True, eq=False)
 class ExamTiles:
-    """One exam on its way to be drawn. tiles: by image id, one a scale; findings: annotated boxes by image id."""
+    """One exam on its way to be drawn.
+
+    tiles: by image id, one a scale; no_tiles: why an image has none, where it is known; findings: annotated boxes by
+    image id; threshold: of the one score.
+    """
 
     exam_id: str
     breasts: Sequence[BreastSaid]
     images: Sequence[ManifestRow]
     tiles: Mapping[str, tuple[TileValues, ...]]
+    no_tiles: Mapping[str, str]
     findings: Mapping[str, tuple[Finding, ...]]
     drawing: Drawing
     threshold: float | None

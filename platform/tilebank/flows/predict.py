@@ -7,24 +7,22 @@ as any dataset is, into a store that is gone afterwards, and scored like any oth
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tilebank.flows.chosen_head import ChosenHead
-from tilebank.flows.exams import assert_one_source, pick_breasts, splits_known, vectors_of
+from tilebank.flows.exams import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
 from tilebank.flows.predict_files import PredictionPaths, write_about, write_refused, write_scores
 from tilebank.flows.predict_rows import BreastScore, Scoring, score_breasts
 from tilebank.flows.predict_summary import PredictSummary, ScoreTally
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
-from tilebank.flows.validate_rows import relative_uri
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
-from tilebank.terms import FailureRow
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
     with vectors_of(chosen, from_folder=request.from_folder) as settings:
         reader = open_reader(settings)
         breasts = pick_breasts(reader.read_breasts(), request.exams)
-        refused = None if request.exams else _refused(settings, reader)
+        refused = None if request.exams else images_refused(settings, fingerprint=reader.fingerprint)
         tally, no_tiles = _score(chosen, settings, request, reader=reader, breasts=breasts, paths=paths)
     write_refused(paths, refused)
     summary = PredictSummary(
@@ -105,13 +103,6 @@ def _score(
         store = Store(settings.store)
         store.write_predictions(settings.dataset.name, settings.encoder.name, kept, licence=settings.licence)
     return tally, no_tiles
-
-
-def _refused(settings: Settings, reader: Reader) -> list[FailureRow]:
-    """The images that were not used, each file named from the dataset's root on."""
-    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
-    failures = table.read_failures(reader.fingerprint) if table else []
-    return [replace(row, uri=relative_uri(row.uri, root=settings.dataset.root)) for row in failures]
 
 
 def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> dict[str, object]:
