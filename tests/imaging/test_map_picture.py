@@ -112,7 +112,7 @@ def test_views_stand_side_by_side_at_one_scale() -> None:
         left, top, right, bottom = extent_of(picture, value)
         sizes[value] = (left, right - left, bottom - top)
     assert sizes[90][0] + sizes[90][1] < sizes[60][0], "in the order given"
-    np.testing.assert_allclose(2 * np.array(sizes[90][1:]), sizes[60][1:], atol=3)
+    np.testing.assert_allclose(2 * np.array(sizes[90][1:]), sizes[60][1:], rtol=0.02)
 
 
 def test_the_verdict_needs_a_threshold() -> None:

@@ -105,7 +105,9 @@ def _explain(
     sources = Sources(reader, open_scales(settings, wanted))
     scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits, top_tiles=0)
     pictures = settings.explain.exams_drawn if request.is_of_a_study else len(breasts)
-    wish = Wish(breasts, wanted.images, truth.findings, pictures, dicom=request.dicom, maps=request.maps)
+    wish = Wish(
+        breasts, wanted.images, truth.findings, pictures, dicom=request.dicom, maps=request.maps, head=chosen.name
+    )
     refused = images_refused(settings, fingerprint=reader.fingerprint) if request.from_folder else []
     tally = ExplainTally(refused=Counter(f"{row.stage}: {row.reason}" for row in refused))
     measured = FigureTally(chosen.card.task, truth)

@@ -23,7 +23,10 @@ EXAMS_A_RUN = 128  # that one pipeline of Ray takes: what waits for it stays sma
 
 @dataclass(frozen=True)
 class Wish:
-    """What is drawn of whom. drawn_at_most: exams that get pictures; dicom, maps: files that are asked for."""
+    """What is drawn of whom.
+
+    drawn_at_most: exams that get pictures; dicom, maps: files that are asked for; head: what it is called.
+    """
 
     breasts: Sequence[StoredBreast]
     images: Sequence[ManifestRow]
@@ -31,6 +34,7 @@ class Wish:
     drawn_at_most: int
     dicom: bool
     maps: bool
+    head: str
 
 
 def explained_exams(
@@ -79,6 +83,7 @@ def _exam_tiles(
         findings={image_id: wish.findings.get(image_id, ()) for image_id in ids},
         drawing=drawing,
         threshold=threshold,
+        head=wish.head,
     )
 
 

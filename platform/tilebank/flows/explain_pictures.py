@@ -1,4 +1,4 @@
-"""The files of one exam: a picture a breast, the maps as arrays. Draws what it is given; reads and writes nothing."""
+"""The files of one exam: a picture a breast, a page, the maps as arrays. Draws what it is given; writes nothing."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -8,6 +8,7 @@ import numpy as np
 from tilebank.flows.explained import BreastSaid, ExamTiles
 from tilebank.flows.finished import file_name
 from tilebank.flows.map_image import MappedImage
+from tilebank.flows.map_page import render_exam
 from tilebank.flows.page import RESEARCH
 from tilebank.imaging.map_picture import ExplainedBreast, ExplainedView, draw_breast
 
@@ -17,9 +18,11 @@ CONTRIBUTIONS = "what the logit loses without them"
 def draw_exam(exam: ExamTiles, mapped: Mapping[str, MappedImage], *, shown: int, step_px: int) -> dict[str, bytes]:
     """Name below the output folder -> content. mapped: by image id; shown: boxes an image; step_px: of kept maps."""
     files: dict[str, bytes] = {}
-    if exam.drawing.pictures:
-        for breast in explained_breasts(exam, mapped, shown=shown):
+    if exam.drawing.pictures and (breasts := explained_breasts(exam, mapped, shown=shown)):
+        for breast in breasts:
             files[f"figures/{file_name(breast.breast_id)}.png"] = draw_breast(breast, notice=RESEARCH)
+        page = render_exam(exam.exam_id, breasts, head=exam.head)
+        files[f"pages/{file_name(exam.exam_id)}.html"] = page.encode()
     if exam.drawing.maps:
         for image_id, one in mapped.items():
             files[f"maps/{file_name(image_id)}.npz"] = _arrays(one, step_px=step_px)

@@ -35,7 +35,7 @@ class ExamTiles:
     """One exam on its way to be drawn.
 
     tiles: by image id, one a scale; no_tiles: why an image has none, where it is known; findings: annotated boxes by
-    image id; threshold: of the one score.
+    image id; threshold: of the one score; head: what it is called.
     """
 
     exam_id: str
@@ -46,6 +46,7 @@ class ExamTiles:
     findings: Mapping[str, tuple[Finding, ...]]
     drawing: Drawing
     threshold: float | None
+    head: str
 
 
 @dataclass(frozen=True)

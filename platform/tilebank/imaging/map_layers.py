@@ -48,18 +48,18 @@ def cut_layers(
     return MapLayers(window, *(np.rint(255 * np.clip(layer, 0, 1)).astype(np.uint8) for layer in (gray, strength)))
 
 
-def colour_strength(strength: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colour_strength(strength: NDArray[np.uint8], *, opaque: float = OPAQUE) -> NDArray[np.uint8]:
     """RGBA (h, w, 4) to lay over the gray: the stronger, the lighter and the less transparent."""
-    return colour_table()[strength]
+    return colour_table(opaque=opaque)[strength]
 
 
-def colour_table() -> NDArray[np.uint8]:
+def colour_table(*, opaque: float = OPAQUE) -> NDArray[np.uint8]:
     """RGBA (256, 4) of every strength."""
     from matplotlib import colormaps
 
     unit = np.linspace(0, 1, 256)
     table = colormaps[COLOURS](DARKEST + (1 - DARKEST) * unit)
-    table[:, 3] = OPAQUE * unit
+    table[:, 3] = opaque * unit
     return np.asarray(np.rint(255 * table), dtype=np.uint8)
 
 
