@@ -113,6 +113,16 @@ def test_without_maps_the_pointing_game_is_left_out() -> None:
     assert not any("pointing" in name for name in found.as_metrics())
 
 
+def test_a_hit_by_centre_finds_what_a_wide_box_overlaps_too_little() -> None:
+    wide = TileBox(0, 0, 40, 40)
+    images = [replace(one, detections=(ScoredBox(wide, 1.0),) if one.findings else ()) for one in screened(0, 20)]
+    by_overlap = evaluate_detection(images, DetectionConfig(iou=0.3), replicates=5, seed=0)
+    by_centre = evaluate_detection(images, DetectionConfig(iou=0.3, hit="centre"), replicates=5, seed=0)
+    assert (by_overlap.found.value, by_centre.found.value) == (0.0, 1.0)
+    assert "by IoU 0.3" in by_overlap.as_text()
+    assert "by centre in the box" in by_centre.as_text()
+
+
 def test_the_text_holds_every_figure_and_what_stands_behind_it() -> None:
     found = evaluate_detection(screened(0, 20), DetectionConfig(threshold=0.5), replicates=50, seed=0)
     text = found.as_text()
@@ -128,12 +138,21 @@ def test_what_has_no_figure_is_named() -> None:
         evaluate_detection(images, CONFIG, wanted=Wanted("distortion"), replicates=5, seed=0)
     with pytest.raises(DatasetError, match="one patient"):
         evaluate_detection([replace(one, patient_id="p") for one in images], CONFIG, replicates=5, seed=0)
-    with pytest.raises(DatasetError, match=r"IoU 0\.5.*0\.25"):
-        evaluate_overlaps(overlaps_of(images, iou=0.5), CONFIG, wanted=Wanted(), replicates=5, seed=0)
+    for other in (overlaps_of(images, iou=0.5), overlaps_of(images, iou=0.25, hit="centre")):
+        with pytest.raises(DatasetError, match="take one for both"):
+            evaluate_overlaps(other, CONFIG, wanted=Wanted(), replicates=5, seed=0)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"iou": 0.0}, {"rates": ()}, {"rates": (1.0, 0.5)}, {"tolerance_px": -1}, {"threshold": float("nan")}]
+    "wrong",
+    [
+        {"iou": 0.0},
+        {"hit": "near"},
+        {"rates": ()},
+        {"rates": (1.0, 0.5)},
+        {"tolerance_px": -1},
+        {"threshold": float("nan")},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):

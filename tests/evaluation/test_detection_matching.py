@@ -81,6 +81,20 @@ def test_an_overlap_of_just_the_least_finds() -> None:
     assert outcome([image([truth], [(found, 0.5)])], iou=0.26) == ([-np.inf], [0.5])
 
 
+def test_a_hit_by_centre_asks_for_no_overlap_and_takes_the_box_it_overlaps_most() -> None:
+    small, large = TileBox(40, 40, 6, 6), TileBox(30, 30, 40, 40)
+    wide, beside = TileBox(0, 0, 86, 86), TileBox(45, 30, 50, 40)  # centres (43, 43) and (70, 50)
+
+    def by_centre(truth: list[TileBox], found: list[tuple[TileBox, float]]) -> tuple[list[float], list[float]]:
+        matches = match(overlaps_of([image(truth, found)], iou=0.25, hit="centre"), ALL)
+        return sorted(matches.box_scores.tolist()), sorted(matches.false_scores.tolist())
+
+    assert by_centre([small], [(wide, 0.5)]) == ([0.5], [])
+    assert by_centre([large], [(beside, 0.5)]) == ([-np.inf], [0.5])  # on the far edge is outside
+    assert by_centre([small, large], [(wide, 0.5), (small, 0.4)]) == ([0.4, 0.5], [])
+    assert outcome([image([small], [(wide, 0.5)])]) == ([-np.inf], [0.5])
+
+
 def test_detections_on_boxes_of_another_category_or_size_are_ignored_however_many() -> None:
     box = TileBox(10, 10, 20, 20)
     one = image([box], [(box, 0.9), (box, 0.8), (TileBox(60, 60, 20, 20), 0.7)], category="calcification")

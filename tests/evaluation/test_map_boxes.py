@@ -84,8 +84,8 @@ def test_equal_hills_are_ordered_by_place_and_capped() -> None:
 
 def test_a_large_map_is_cut_small_and_answers_in_source_pixels() -> None:
     heights = np.kron(hills((100, 200, 20, 0.8)), np.ones((4, 4), dtype=np.float32))
-    (fine,) = find_boxes(heights, WHOLE.repeat(4, 0).repeat(4, 1), BoxConfig(working_px=1600, levels=60))
-    (coarse,) = find_boxes(heights, WHOLE.repeat(4, 0).repeat(4, 1), BoxConfig(working_px=400, levels=60))
+    (fine,) = find_boxes(heights, WHOLE.repeat(4, 0).repeat(4, 1), BoxConfig(working_px=1600))
+    (coarse,) = find_boxes(heights, WHOLE.repeat(4, 0).repeat(4, 1), BoxConfig(working_px=400))
     assert coarse == ScoredBox(fine.box, pytest.approx(fine.score))
 
 

@@ -40,6 +40,12 @@ def iou_of(first: Corners, second: Corners) -> NDArray[np.float64]:
     return np.asarray(np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0))
 
 
+def centres_in(first: Corners, second: Corners) -> NDArray[np.bool_]:
+    """Whether the centre of each first box lies in each second one: (N, M)."""
+    twice = first[:, None, :2] + first[:, None, 2:]
+    return np.asarray(((twice >= 2 * second[None, :, :2]) & (twice < 2 * second[None, :, 2:])).all(axis=2))
+
+
 def suppress(corners: Corners, *, iou: float) -> list[int]:
     """Which boxes stay, of boxes in order of rank: each that overlaps no better one that stayed by more than `iou`.
 

@@ -35,7 +35,7 @@ def evaluate_detection(
 
     Raises DatasetError where no annotated box counts, an image stands twice, or there is one patient.
     """
-    overlaps = overlaps_of(images, iou=config.iou)
+    overlaps = overlaps_of(images, iou=config.iou, hit=config.hit)
     return evaluate_overlaps(overlaps, config, wanted=wanted or Wanted(), replicates=replicates, seed=seed, level=level)
 
 
@@ -43,10 +43,9 @@ def evaluate_overlaps(
     overlaps: Overlaps, config: DetectionConfig, *, wanted: Wanted, replicates: int, seed: int, level: float = 0.95
 ) -> DetectionEvaluation:
     """`evaluate_detection` on overlaps found before: one set of them serves every choice of boxes."""
-    if overlaps.iou != config.iou:
-        raise DatasetError(
-            f"overlaps found at IoU {overlaps.iou}, figures asked for at {config.iou}; take one for both"
-        )
+    if (overlaps.hit, overlaps.iou) != (config.hit, config.iou):
+        made = f"hits by {overlaps.hit}, IoU {overlaps.iou}"
+        raise DatasetError(f"{made}; figures by {config.hit}, IoU {config.iou}: take one for both")
     matches = match(overlaps, wanted)
     counts = count_matches(matches)
     drawn = _Drawn(matches, counts.patients, replicates, seed, level)

@@ -1,37 +1,44 @@
 """Which detection found which annotated box. Knows boxes and scores; makes no figure of them.
 
-Detections are taken by score, highest first; each finds the annotated box that it overlaps most among those wanted and
-not found yet, if by `iou` or more (the greedy matching of PASCAL VOC and COCO). A box is found once: a second detection
-on it is a false positive. Detections of equal score are taken together, pairs of highest overlap first, and what still
-ties goes by coordinates, so that no figure depends on the order of the input.
+Detections are taken by score, highest first; each finds the annotated box that it overlaps most among those that it
+hits, are wanted and not found yet (the greedy matching of COCO). What a hit is, is a choice:
 
-A detection that finds no wanted box and overlaps an unwanted one (of another category or size) by as much is ignored:
-it is no false positive, for there is a lesion, and no true one; any number of them may lie on one such box.
+- `iou`: an intersection over union of `iou` or more. Where boxes are as wide as tiles, no small lesion is ever hit so;
+- `centre`: the detection's centre lies in the box, as for CAD marks (Ribli et al., Scientific Reports 8:4165, 2018).
 
-Shapes: I images, D detections, L annotated boxes, N pairs that overlap enough; after matching L wanted boxes, F false
+A box is found once: a second detection on it is a false positive. Detections of equal score are taken together, pairs
+of highest overlap first, and what still ties goes by coordinates, so that no figure depends on the order of the input.
+
+A detection that finds no wanted box and hits an unwanted one (of another category or size) is ignored: it is no false
+positive, for there is a lesion, and no true one; any number of them may lie on one such box.
+
+Shapes: I images, D detections, L annotated boxes, N pairs that are hits; after matching L wanted boxes, F false
 positives.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.box_overlap import corners_of, iou_of
+from tilebank.evaluation.box_overlap import centres_in, corners_of, iou_of
 from tilebank.evaluation.detection_images import ImageDetections, Wanted
 from tilebank.evaluation.resampling import Floats
 from tilebank.terms import TileBox
 
-Places = NDArray[np.int64]
+Places: TypeAlias = NDArray[np.int64]
+Hit: TypeAlias = Literal["iou", "centre"]
 
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """All detections and annotated boxes of a split, and which pairs of them overlap by `iou` or more."""
+    """All detections and annotated boxes of a split, and which pairs of them are hits, by which choice."""
 
     images: tuple[ImageDetections, ...]
+    hit: Hit
     iou: float
     scores: Floats  # (D,)
     detection_images: Places  # (D,) place of the image
@@ -50,7 +57,7 @@ class Matches:
     patients: tuple[str, ...]  # (I,)
 
 
-def overlaps_of(images: Sequence[ImageDetections], *, iou: float) -> Overlaps:
+def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "iou") -> Overlaps:
     """Raises DatasetError where there is no image, an image stands twice, or `iou` is no share above 0."""
     if not images or len({image.image_id for image in images}) < len(images):
         raise DatasetError(f"{len(images)} images, {len({i.image_id for i in images})} different; pass each one once")
@@ -61,8 +68,9 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float) -> Overlaps:
     first_detection = first_box = 0
     for image, found in zip(images, detections, strict=True):
         if found and image.findings:
-            shares = iou_of(corners_of(one.box for one in found), corners_of(one.box for one in image.findings))
-            near = np.argwhere(shares >= iou)  # (n, 2) detection, box
+            first, second = corners_of(one.box for one in found), corners_of(one.box for one in image.findings)
+            shares = iou_of(first, second)
+            near = np.argwhere(centres_in(first, second) if hit == "centre" else shares >= iou)  # (n, 2)
             pairs.append(near + np.asarray([first_detection, first_box]))
             overlaps.append(shares[near[:, 0], near[:, 1]])
         first_detection += len(found)
@@ -73,6 +81,7 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float) -> Overlaps:
     tied = [joined[:, 0], *boxes[joined[:, 1]].T[::-1], -shares, -scores[joined[:, 0]]]  # the last key weighs most
     return Overlaps(
         tuple(images),
+        hit,
         iou,
         scores,
         np.repeat(np.arange(len(images)), [len(found) for found in detections]),

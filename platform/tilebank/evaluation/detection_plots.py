@@ -67,7 +67,7 @@ def precision_recall_figure(
     axes.plot(recalls, line, color=BLUE, linewidth=2, label=area)
     wash = f"{interval.level:.0%} band, patients resampled"
     axes.fill_between(recalls, *band, color=BLUE, alpha=0.18, linewidth=0, label=wash)
-    every = f"at each score that finds a box, IoU {evaluation.config.iou:g}"
+    every = f"at each score that finds a box ({evaluation.config.rule})"
     axes.plot(found / curves.boxes[0], found / (found + false), ".", color=GREY, markersize=2.5, label=every)
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015))
     axes.set(xlabel="recall (share of boxes found)", ylabel="precision (share of detections on a box)")
@@ -87,4 +87,4 @@ def _line_and_band(
 
 
 def _matches(images: Sequence[ImageDetections], evaluation: DetectionEvaluation) -> Matches:
-    return match(overlaps_of(images, iou=evaluation.config.iou), evaluation.wanted)
+    return match(overlaps_of(images, iou=evaluation.config.iou, hit=evaluation.config.hit), evaluation.wanted)

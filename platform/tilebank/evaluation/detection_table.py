@@ -58,7 +58,7 @@ def tabulate_detection(
 
     A row needs `minimum` patients with such a box. Raises DatasetError.
     """
-    overlaps = overlaps_of(images, iou=config.iou)
+    overlaps = overlaps_of(images, iou=config.iou, hit=config.hit)
     return [
         _row(overlaps, config, wanted, minimum=minimum, replicates=replicates, seed=seed, level=level)
         for wanted in _choices(images, sizes)

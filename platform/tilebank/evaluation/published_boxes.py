@@ -4,7 +4,8 @@ Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MIC
 pixels of its own grid: the breast's crop, stretched to 1520 x 912, then padded to multiples of 512. What to know of it:
 
 - each map is stretched to 0..1, so that every image holds a top score of its own, with or without a lesion;
-- the quantile is taken over the whole padded grid, background included;
+- the quantile is taken over the whole padded grid, background included; a flat place that covers more than a twentieth
+  of the grid is the quantile itself, and has no box;
 - a box's score is the sum of the map inside it: larger boxes rank higher;
 - after the suppression, a box that shares a quarter of its own area with another one is deleted, whichever of the two
   scores higher: two boxes of like size can delete each other, and the place then has none.

@@ -88,6 +88,8 @@ def _open_head(wanted: str, *, tracking: str) -> _Opened:
 def _assert_usable(opened: _Opened, settings: Settings) -> None:
     if opened.head.trials != 1:
         raise HeadError(f"head {opened.name} is a pack of {opened.head.trials}; select one of them, then save it")
+    if settings.dataset.made_elsewhere:
+        return  # how long such vectors are is known to their table alone; a head reads none of another length
     if opened.head.dim != settings.encoder.dim:
         raise HeadError(
             f"head {opened.name} reads vectors of {opened.head.dim} numbers, the encoder {settings.encoder.name} gives"
