@@ -21,15 +21,20 @@ def render_figures(template: str, values: Mapping[str, object], figures: "Mappin
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["three"] = "{:.3f}".format
-    pictures = {name: _data_uri(figure) for name, figure in figures.items()}
+    pictures = {name: _figure_uri(figure) for name, figure in figures.items()}
     return environment.get_template(template).render({**values, "pictures": pictures, "research": RESEARCH})
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """A picture (`png`, `jpeg`) as a page holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _read(template: str) -> str:
     return files(__package__).joinpath(template).read_text(encoding="utf-8")
 
 
-def _data_uri(figure: "Figure") -> str:
+def _figure_uri(figure: "Figure") -> str:
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    return data_uri(picture.getvalue(), "png")

@@ -3,7 +3,6 @@
 Whatever comes from a file, a folder name or a header is escaped, and shown with its control characters written out.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.flows.cells import visible
+from tilebank.flows.page import data_uri
 from tilebank.flows.validate_rows import Outcome
 from tilebank.flows.validate_study import StudySize, TaskCounts
 from tilebank.flows.validate_tally import ValidationReport
@@ -59,7 +59,7 @@ class PageStudy:
 def render_page(head: PageHead, report: ValidationReport, *, study: PageStudy, pictures: Sequence[Picture]) -> str:
     """The page as HTML."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True)
-    environment.filters |= {"png": _data_uri, "share": _share, "grouped": _grouped}
+    environment.filters |= {"png": _png_uri, "share": _share, "grouped": _grouped}
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
     return template.render(head=head, report=report, study=study, pictures=pictures, meaning=MEANING)
 
@@ -69,8 +69,8 @@ def _shown(value: object) -> object:
     return visible(value) if type(value) is str else value
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _png_uri(png: bytes) -> str:
+    return data_uri(png, "png")
 
 
 def _share(count: int, whole: int) -> str:

@@ -1,0 +1,159 @@
+"""What can be measured of maps: boxes against annotated ones, and whether tiles that are looked at drive the score.
+
+Holds boxes and curves of a whole study, which are small; knows no pixels and no vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilebank.errors import DatasetError
+from tilebank.evaluation.detection import evaluate_detection
+from tilebank.evaluation.detection_images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection_plots import froc_figure, precision_recall_figure
+from tilebank.evaluation.detection_report import DetectionConfig, DetectionEvaluation
+from tilebank.evaluation.detection_table import DetectionRow, table_text, tabulate_detection
+from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
+from tilebank.flows.annotations import Annotations
+from tilebank.flows.explain_rows import LookedAt
+from tilebank.flows.explained import ExplainedExam
+from tilebank.flows.settings import EvaluationConfig
+from tilebank.mil.faithfulness import BreastCurves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
+GROUPS = {0: "negative", 1: "positive", None: "all"}
+CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainFigures:
+    """What was measured. notes: why something was not, or what is to be known; detection: None without boxes."""
+
+    detection: DetectionEvaluation | None
+    rows: tuple[DetectionRow, ...]
+    faithfulness: tuple[Faithfulness, ...]
+    notes: tuple[str, ...]
+    images: tuple[ImageDetections, ...] = ()
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat names for the record of runs."""
+        figures = self.detection.as_metrics() if self.detection else {}
+        for one in self.faithfulness:
+            figures |= one.as_metrics()
+        return figures
+
+    def as_lines(self) -> list[tuple[str, str]]:
+        """Names and values for the summary; a name stands before the first of its lines."""
+        lines: list[tuple[str, str]] = []
+        if self.detection:
+            lines += _block("detection", self.detection.as_text().splitlines())
+            lines += _block("by type and size", self.table().splitlines())
+        lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
+        return lines + _block("to be known", self.notes)
+
+    def table(self) -> str:
+        """Detection by type and size, aligned; empty without boxes."""
+        return table_text(self.rows, self.detection.config.rates) if self.detection else ""
+
+    def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
+        """Plots by name."""
+        plots = {
+            f"faithfulness_{one.group}": faithfulness_figure(one, ordered_by=ordered_by, title=f"{one.group} breasts")
+            for one in self.faithfulness
+        }
+        if self.detection:
+            plots["froc"] = froc_figure(self.images, self.detection)
+            plots["precision_recall"] = precision_recall_figure(self.images, self.detection)
+        return plots
+
+
+def _block(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name if at == 0 else "", line) for at, line in enumerate(lines)]
+
+
+@dataclass
+class FigureTally:
+    """What the figures will be made of, as exams come."""
+
+    task: str
+    truth: Annotations
+    images: list[ImageDetections] = field(default_factory=list)
+    unmapped: int = 0
+    curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
+
+    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+        """Take the boxes and curves of one exam."""
+        for one in breasts:
+            label = self.truth.labels.get(one.score.breast_id)
+            if one.curves is not None and (label is not None or not self.truth.labels):
+                self.curves.setdefault(GROUPS[label], []).append((one.score.patient_id, one.curves))
+        patients = {one.score.breast_id: one.score.patient_id for one in breasts}
+        self.unmapped += sum(bool(image.failure) for image in exam.images)
+        for image in exam.images:
+            if self.truth.findings and not image.failure:
+                self.images.append(
+                    ImageDetections(
+                        image_id=image.image_id,
+                        patient_id=patients[image.breast_id],
+                        rows=image.shape[0],
+                        columns=image.shape[1],
+                        findings=self.truth.findings.get(image.image_id, ()),
+                        detections=image.boxes,
+                        peak=image.peak,
+                        spacing_mm=image.spacing_mm,
+                    )
+                )
+
+    def measure(self, config: EvaluationConfig) -> ExplainFigures:
+        """All figures that there is enough for; the rest is said in notes."""
+        notes: list[str] = []
+        if self.unmapped:
+            notes.append(f"{self.unmapped} images without a map are in no figure of detection")
+        detection, rows = self._detect(config, notes)
+        faithful = tuple(self._faithfulness(config, notes))
+        return ExplainFigures(detection, tuple(rows), faithful, tuple(notes), tuple(self.images))
+
+    def _detect(
+        self, config: EvaluationConfig, notes: list[str]
+    ) -> tuple[DetectionEvaluation | None, list[DetectionRow]]:
+        if not self.truth.findings:
+            notes.append("the dataset has no annotated boxes: detection is not measured")
+            return None, []
+        how, wanted = DetectionConfig(), Wanted(category=CATEGORY.get(self.task, ""))
+        times, seed = config.replicates, config.seed
+        try:
+            found = evaluate_detection(self.images, how, wanted=wanted, replicates=times, seed=seed)
+            least = config.subgroup_patients
+            rows = tabulate_detection(self.images, how, sizes=SizeClasses(), minimum=least, replicates=times, seed=seed)
+        except DatasetError as error:
+            notes.append(f"detection is not measured: {error}")
+            return None, []
+        return found, rows
+
+    def _faithfulness(self, config: EvaluationConfig, notes: list[str]) -> list[Faithfulness]:
+        found = []
+        for group in sorted(self.curves, reverse=True):
+            curves = curve_set(self.curves[group])
+            try:
+                one = measure_faithfulness(group, curves, replicates=config.replicates, seed=config.seed, level=0.95)
+                found.append(one)
+            except DatasetError:  # one patient: figures without intervals
+                deletion, insertion = gaps_of(curves).mean(axis=0)
+                gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
+                notes.append(f"one patient's {group} breasts, tiles taken by the map against by chance: {gaps}")
+        if not self.curves:
+            notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
+        elif self.truth.no_labels:
+            notes.append(f"positive and negative breasts are not told apart: {self.truth.no_labels}")
+        return found
+
+
+def curve_set(curves: Sequence[tuple[str, BreastCurves]]) -> CurveSet:
+    """Curves of breasts, each with its patient, on top of each other."""
+    stacked = {name: np.stack([getattr(one, name) for _, one in curves]) for name in CURVES}
+    return CurveSet(**stacked, patients=tuple(patient for patient, _ in curves))
