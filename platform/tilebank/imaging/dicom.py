@@ -79,13 +79,21 @@ def read_stored(content: bytes) -> StoredImage:
     data = memoryview(content if parsed.inflated is None else parsed.inflated)
     samples, bits = _samples(data, parsed, layout)
     stored, dirty = stored_values(samples, layout, bits=bits)
-    with _quiet():
+    with quietly():
         rules, odd = intensity_rules(parsed.tags, parsed.header)
         padding = _padding_of(stored, parsed.tags)
     if dirty:
         odd = (*odd, "bits outside BitsStored were set, and are cleared")
     header = replace(parsed.header, warnings=(*parsed.header.warnings, *odd))
     return StoredImage(header=header, stored=stored, padding=padding, rules=rules)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Values are judged here, not by pydicom, whose warnings quote them."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _parse(source: BinaryIO) -> _Parsed:
@@ -96,7 +104,7 @@ def _parse(source: BinaryIO) -> _Parsed:
         like = next((f" (it looks like {what})" for start, what in LOOKS_LIKE.items() if head.startswith(start)), "")
         raise ImageError("read", f"not a DICOM file: the DICM mark is missing{like}", "NotDicom")
     try:
-        with _quiet():
+        with quietly():
             return _parse_marked(source, head)
     except DAMAGE as error:
         raise _damaged(type(error).__name__) from error
@@ -125,14 +133,6 @@ def _parse_marked(source: BinaryIO, head: bytes) -> _Parsed:
         raise _damaged("it does not say what it is")
     header = describe_header(tags, sop_class=sop_class, transfer_syntax=syntax, has_pixels=pixels_at is not None)
     return _Parsed(tags, header, pixels_at, inflated)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Values are judged here, not by pydicom, whose warnings quote them."""
-    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _inflate(deflated: bytes) -> bytes:
