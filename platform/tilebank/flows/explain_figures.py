@@ -145,7 +145,8 @@ class FigureTally:
             except DatasetError:  # one patient: figures without intervals
                 deletion, insertion = gaps_of(curves).mean(axis=0)
                 gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
-                notes.append(f"one patient's {group} breasts, tiles taken by the map against by chance: {gaps}")
+                whose = "one patient's breasts" if group == "all" else f"one patient's {group} breasts"
+                notes.append(f"{whose}, tiles taken by the map against by chance: {gaps}")
         if not self.curves:
             notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
         elif self.truth.no_labels:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from tilebank.flows.explain_config import ExplainConfig
 from tilebank.flows.explain_scales import MapScale
@@ -106,7 +105,7 @@ def _values(head: Head, bags: BagBatch, config: ExplainConfig) -> NDArray[np.flo
     """What is shown of each tile: (Nt,)."""
     if config.map == "attention":
         return np.asarray(attend_tiles(head, bags)[0])
-    return np.asarray(expit(evidence_of_tiles(head, bags)[:, 0]))
+    return evidence_of_tiles(head, bags)[:, 0]
 
 
 def _tiles_of(
