@@ -130,7 +130,7 @@ def _tiles_of(
         rows = slice(int(places.offsets[place]), int(places.offsets[place + 1]))
         if rows.start == rows.stop:
             continue
-        unit = weights[breast_id] / (values[rows].max() or 1.0) if config.map == "attention" else 1.0
+        unit = weights[breast_id] * (rows.stop - rows.start) if config.map == "attention" else 1.0
         images, own = places.image_ids[rows], values[rows]
         for image_id in dict.fromkeys(images):
             chosen = images == image_id
