@@ -10,7 +10,8 @@ from tilebank.evaluation.detection_curves import curves_of
 from tilebank.evaluation.detection_images import ImageDetections, Wanted
 from tilebank.evaluation.detection_matching import match, overlaps_of
 from tilebank.evaluation.froc import average_precisions
-from tilebank.evaluation.published_detection import published_average_precision
+from tilebank.evaluation.published_boxes import PublishedBoxConfig
+from tilebank.evaluation.published_detection import published_average_precision, published_image
 from tilebank.terms import Finding, ScoredBox, TileBox
 
 
@@ -104,3 +105,17 @@ def test_without_detections_the_figure_is_zero_and_without_boxes_there_is_none()
 def test_the_order_of_images_decides_nothing_where_scores_tie() -> None:
     images = random_images(2, tied=True)
     assert published_average_precision(images) == published_average_precision(images[::-1])
+
+
+def test_an_image_goes_to_the_recipes_grid_with_its_boxes_and_its_map() -> None:
+    near, outside = Finding("a", ("mass",), TileBox(90, 140, 60, 60)), Finding("a", ("mass",), TileBox(280, 380, 9, 9))
+    y, x = np.mgrid[:400, :300]
+    heights = np.exp(-((x - 120) ** 2 + (y - 170) ** 2) / (2 * 25.0**2))
+    image = ImageDetections("a", "p", 400, 300, (near, outside), (), (120, 170), (0.1, 0.1))
+    crop = TileBox(20, 20, 240, 340)
+    moved = published_image(image, heights, np.ones((400, 300), dtype=bool), PublishedBoxConfig(), crop=crop)
+    assert (moved.rows, moved.columns) == (1536, 1024)
+    assert [one.box for one in moved.findings] == [TileBox(266, 536, 228, 269)]
+    (found,) = moved.detections
+    assert shared_share(found.box, moved.findings[0].box) > 0.7
+    assert published_average_precision([moved], category="mass", size="medium") == 1.0

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scored import Scored
 from tilebank.flows.compare import compare_searches
 from tilebank.flows.compare_runs import Wanted
-from tilebank.flows.compare_summary import SPENT, ComparisonSummary, as_p
+from tilebank.flows.compare_summary import MOVED, SPENT, ComparisonSummary, as_p
 from tilebank.flows.extract import extract
 from tilebank.flows.record import SearchSummary, tags_of
 from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.steadiness import OF_SEARCH
 from tilebank.flows.tune import tune_head
 from tilebank.store.tables import Store
-from tilebank.tracking import Tracker, TrialRecord
+from tilebank.tracking.runs import Tracker, TrialRecord
 
 PATIENTS = 40  # of each split, with two breasts each
 FIGURES = {"auc": "test_auc", "auprc": "test_auprc", "specificity": "test_spec_at_sens"}
@@ -69,15 +70,24 @@ def as_rows(scored: Scored, split: str, run_id: str, *, settings: Settings, task
 
 
 def record(
-    settings: Settings, val: Scored | None, test: Scored, *, task: str = "malignancy", fingerprint: str = "f" * 16
+    settings: Settings,
+    val: Scored | None,
+    test: Scored,
+    *,
+    task: str = "malignancy",
+    fingerprint: str = "f" * 16,
+    searched: Mapping[str, float] | None = None,
 ) -> Recorded:
-    """Leave a search in record and store, as a search does, its one trial included; `val` None: it lost its rows."""
+    """Leave a search in record and store, as a search does, its one trial included; `val` None: it lost its rows.
+
+    searched: further metrics of the search.
+    """
     tracker = Tracker(settings.tracking, experiment=f"phantom--{task}", artifacts=settings.artifacts)
     tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=3)
     evaluation = evaluate(val or split_of("v", gap=1, seed=0), test, replicates=200, seed=0)
     with tracker.run("search", params={}, tags=tags) as run_id:
         tracker.log_trials(run_id, [TrialRecord("seed 0", {}, {"best_val_auc": 0.99}, {}, 1)], tags=tags)
-        metrics = evaluation.as_metrics() | {"trials": 1.0}
+        metrics = evaluation.as_metrics() | {"trials": 1.0} | dict(searched or {})
         tracker.log_results(run_id, metrics=metrics, figures={}, documents={})
         parts = {"test": test} | ({"val": val} if val else {})
         rows = [
@@ -115,7 +125,9 @@ def searches(home: Path) -> dict[str, Recorded]:
     with pytest.raises(ZeroDivisionError):
         broken_off(views)
     return {
-        "texture/dual_stream": record(plain, split_of("v", gap=3, seed=0), test),
+        "texture/dual_stream": record(
+            plain, split_of("v", gap=3, seed=0), test, searched={"fit_s": 12.3, OF_SEARCH: 0.00456}
+        ),
         "texture/views_only": record(views, split_of("v", gap=1, seed=2), split_of("t", gap=4, seed=3)),
         "dinov2-small/dual_stream": record(
             settings_at(home, "dinov2-small"), split_of("v", gap=2, seed=4), split_of("t", gap=0.7, seed=5)
@@ -193,6 +205,22 @@ def test_the_text_holds_both_tables_and_says_that_the_split_is_spent(compared: C
             row = f"| `{head.name}` | {auc.estimate.as_text()} | {as_p(auc.p_value)} | {as_p(head.difference.p_holm)} |"
             assert row in text
     assert "`texture/dual_stream`" not in compared.as_differences().split("\n", 2)[2]
+
+
+def test_what_fitting_took_and_how_attention_moved_stand_in_every_form_or_as_unknown(
+    home: Path, compared: ComparisonSummary
+) -> None:
+    rows = compared.as_table().splitlines()
+    assert rows[0].endswith("| fit, s | attention JS |")
+    assert [row.split(" | ")[-2:] for row in rows[2:]] == [["12", "4.6e-03 |"], ["–", "– |"], ["–", "– |"]]
+    assert MOVED in compared.as_text()
+    said = json.loads((home / "out" / "compare.json").read_text())["heads"]
+    assert [(head["fit_s"], head[OF_SEARCH]) for head in said] == [(12.3, 0.00456), (None, None), (None, None)]
+    with (home / "out" / "compare.csv").open() as stream:
+        assert [row["fit_s"] for row in csv.DictReader(stream)] == ["12.3", "", ""]
+    page = (home / "out" / "compare.html").read_text()
+    assert '<td class="n">12</td><td class="n">4.6e-03</td>' in page
+    assert MOVED in page
 
 
 def test_the_files_agree_with_each_other_and_name_no_patient(home: Path, compared: ComparisonSummary) -> None:
@@ -350,4 +378,6 @@ def test_real_searches_are_compared_with_the_figures_that_they_recorded(
     for head in summary.heads:
         assert head.evaluation.as_metrics() == pytest.approx(found[head.run.tags["head"]].evaluation.as_metrics())
         assert head.trials == 2
+        assert head.fit_s > 0
+        assert np.isfinite(head.attention_js) == (head.run.tags["head"] == "dual_stream")
         assert head.run.metrics["test_auc_low"] == pytest.approx(head.evaluation.auc.interval.low)

@@ -26,7 +26,7 @@ from tilebank.flows.space import Dimension
 from tilebank.flows.study import open_study
 from tilebank.flows.tune import forget_search, tune_head, tune_resumably
 from tilebank.terms import Split
-from tilebank.tracking import load_champion
+from tilebank.tracking.fetching import load_champion
 
 TRIALS = 6
 

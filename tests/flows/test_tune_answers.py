@@ -20,7 +20,7 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.tune import tune_head
 from tilebank.store.schema import instances_schema
 from tilebank.store.tables import Store
-from tilebank.tracking import load_champion
+from tilebank.tracking.fetching import load_champion
 
 PATIENTS = 96
 KINDS = ("view", "tile", "tile")

@@ -127,9 +127,10 @@ def _hills(
     found, tops = [np.zeros((0, 4), dtype=np.int64)], [np.zeros(0)]
     above = np.inf
     for level in top * config.peak_share * np.geomspace(1, config.lowest_share, config.levels):
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats((heights >= level).astype(np.uint8), connectivity=4)
+        high = heights >= level
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(high.astype(np.uint8), connectivity=4)
         highest = np.zeros(count)
-        np.maximum.at(highest, pieces, heights)
+        np.maximum.at(highest, pieces[high], heights[high])
         peaks = highest[1:]  # the first piece is all that lies lower
         reached = config.peak_share * peaks
         large = stats[1:, cv2.CC_STAT_AREA] * scale[0] * scale[1] >= config.min_area_px

@@ -1,7 +1,8 @@
 """Boxes out of attention maps by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
 
-Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) step by step. Its sizes are in
-pixels of its own grid: the breast's crop, stretched to 1520 x 912, then padded to multiples of 512. What to know of it:
+Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, from a map on; how
+it lays a map out of its own model's cells is not here. Its sizes are in pixels of its own grid: the breast's crop,
+stretched to 1520 x 912, then padded to multiples of 512. What to know of it:
 
 - each map is stretched to 0..1, so that every image holds a top score of its own, with or without a lesion;
 - the quantile is taken over the whole padded grid, background included; a flat place that covers more than a twentieth

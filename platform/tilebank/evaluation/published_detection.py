@@ -1,7 +1,7 @@
 """Average precision by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
 
-Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025), on boxes of its grid (see
-`published_boxes`). What it calls mAP is one AP of one category. What to know of it:
+Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, on boxes of its
+grid: `published_image` brings an image there. What it calls mAP is one AP of one category. What to know of it:
 
 - only images with a box of the category and size count: false positives on all others are never seen;
 - a detection counts for its best box alone; where that one is taken it is false, also if it overlaps a second one;
@@ -9,6 +9,7 @@ Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MIC
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,32 @@ from numpy.typing import NDArray
 from tilebank.errors import DatasetError
 from tilebank.evaluation.box_overlap import Corners, areas_of, corners_of, iou_of
 from tilebank.evaluation.detection_images import ImageDetections
+from tilebank.evaluation.map_boxes import Map, Mask
+from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_find_boxes, published_grid_box
+from tilebank.terms import TileBox
 
 PUBLISHED_SIZES = {"small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, np.inf)}  # px of its grid
+
+
+def published_image(
+    image: ImageDetections, heights: Map, breast: Mask, config: PublishedBoxConfig, *, crop: TileBox | None = None
+) -> ImageDetections:
+    """The image on the recipe's grid: what is left there of its annotated boxes, and its map's boxes by the recipe.
+
+    heights, breast: in source pixels; crop: the breast's bounding box, the whole image where not given. The peak and
+    the spacing are left behind: they are of source pixels.
+    """
+    shape = image.rows, image.columns
+    moved = [(one, published_grid_box(one.box, config, shape=shape, crop=crop)) for one in image.findings]
+    rows, columns = config.shape
+    return ImageDetections(
+        image.image_id,
+        image.patient_id,
+        rows,
+        columns,
+        tuple(replace(one, box=box) for one, box in moved if box),
+        tuple(published_find_boxes(heights, breast, config, crop=crop)),
+    )
 
 
 def published_average_precision(

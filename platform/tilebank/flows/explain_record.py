@@ -10,7 +10,7 @@ from tilebank.flows.explain_page import render_explanation
 from tilebank.flows.explain_summary import ExplainSummary
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
-from tilebank.tracking import Tracker
+from tilebank.tracking.runs import Tracker, experiment_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,9 @@ KIND = "explain"  # the tag that tells such a run from a search
 
 def open_record(settings: Settings, *, task: str) -> Tracker:
     """The experiment of the dataset and task, beside the searches. Raises TrackingError, before any work."""
-    return Tracker(settings.tracking, experiment=f"{settings.dataset.name}--{task}", artifacts=settings.artifacts)
+    return Tracker(
+        settings.tracking, experiment=experiment_name(settings.dataset.name, task=task), artifacts=settings.artifacts
+    )
 
 
 def record_explanation(

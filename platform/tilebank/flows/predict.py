@@ -21,6 +21,7 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
+from tilebank.store.predictions import answer_columns
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
 
@@ -114,8 +115,7 @@ def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> di
         "task": chosen.card.task,
         "split": row.split,
         "label": None,
-        "score": row.scores[0] if len(row.scores) == 1 else None,
-        "scores": list(row.scores) if len(row.scores) > 1 else None,
+        **answer_columns(row.scores),
         "head": chosen.name,
         "run_id": f"predict--{chosen.key}",
         "fingerprint": fingerprint,

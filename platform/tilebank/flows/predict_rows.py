@@ -90,7 +90,7 @@ def views_stored(reader: Reader) -> dict[str, set[str]]:
 
 
 def _score_of(breast: StoredBreast, answers: Sequence[float], scoring: Scoring, *, views: set[str]) -> BreastScore:
-    missing = [view for view in STANDARD_VIEWS if view not in views]
+    missing = [view for view in STANDARD_VIEWS if views and view not in views]  # a slide has none, and misses none
     return BreastScore(
         patient_id=breast.patient_id,
         exam_id=breast.exam_id,

@@ -16,7 +16,7 @@ from tilebank.fingerprint import fingerprint_of
 from tilebank.flows.answers import assert_weights
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
-from tilebank.flows.made_elsewhere import assert_head_reads
+from tilebank.flows.head_input import assert_head_reads
 from tilebank.flows.packs import SearchFolder
 from tilebank.flows.record import SearchSummary, champion_files, drawn_of, log_search, params_of, tags_of, trial_record
 from tilebank.flows.revision import sources_of
@@ -26,9 +26,11 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.stopwatch import Stopwatch
 from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.store.lease import hold_lease
+from tilebank.store.predictions import answer_columns
 from tilebank.store.tables import Store
 from tilebank.terms import Split
-from tilebank.tracking import Tracker
+from tilebank.tracking.registry import register_head, registered_name
+from tilebank.tracking.runs import Tracker, experiment_name
 
 
 def tune_head(settings: Settings, *, task: str) -> SearchSummary:
@@ -55,6 +57,7 @@ def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
     assert_weights(task_named(task), positive_weights=settings.search.positive_weights)
     with watch.part("read"):
         study = open_study(settings, task=task)
+        assert_head_reads(study, settings)
     key = _key_of(settings, study, task=task)
     what = f"the search {key} ({settings.dataset.name}, {task}, {settings.head_name} on {settings.encoder.name})"
     with hold_lease(_folder(settings, key).uri, "search", what=what):
@@ -69,7 +72,8 @@ def _tune(
     tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=study.reader.version)
     folder = _folder(settings, key)
     with watch.part("log"):
-        tracker = Tracker(settings.tracking, experiment=f"{dataset}--{task}", artifacts=settings.artifacts)
+        experiment = experiment_name(dataset, task=task)
+        tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
 
     run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
     with tracker.run(run_name, params=params_of(settings), tags=tags, search=key, again=folder.started) as run_id:
@@ -78,8 +82,6 @@ def _tune(
         with watch.part("read"):
             train, val, test = (study.read(split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
             groups = _test_groups(study)
-        for part in (train, val, test):
-            assert_head_reads(part.as_batch(), settings)
         if settings.search.shuffle_labels:
             train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
         with watch.part("fit"):
@@ -100,12 +102,16 @@ def _tune(
             if not settings.search.shuffle_labels:
                 predictions = _predictions(scored, settings, task=task, run_id=run_id, fingerprint=fingerprint)
                 store.write_predictions(dataset, encoder, predictions, licence=settings.licence)
-                name = f"{dataset}--{task}--{encoder}"
                 with champion_files(
                     fitted[champion], scored, settings, task=task, fingerprint=fingerprint, example=train.bags
                 ) as model:
-                    registered = tracker.register_head(
-                        run_id, name, model, val_auc=scored.evaluation.val_auc, promote=settings.search.promote
+                    registered = register_head(
+                        settings.tracking,
+                        model,
+                        name=registered_name(dataset, task=task, encoder=encoder),
+                        run_id=run_id,
+                        val_auc=scored.evaluation.val_auc,
+                        promote=settings.search.promote,
                     ).as_text()
         summary = SearchSummary(
             dataset=dataset,
@@ -175,8 +181,7 @@ def _predictions(
             "task": task,
             "split": split.value,
             "label": row.label,
-            "score": float(score) if score.ndim == 0 else None,
-            "scores": None if score.ndim == 0 else score.tolist(),
+            **answer_columns(score.reshape(-1).tolist()),
             "head": settings.head_name,
             "run_id": run_id,
             "fingerprint": fingerprint,
