@@ -68,10 +68,11 @@ class ExplainFigures:
         return figures
 
     def as_lines(self) -> list[tuple[str, str]]:
-        """Names and values for the summary; a name stands before the first of its lines."""
+        """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
         lines: list[tuple[str, str]] = []
         for found in self.detection:
-            lines += _block("detection", found.evaluation.as_text().splitlines())
+            lines += _block("against boxes", found.evaluation.as_text().splitlines())
+        for found in self.detection[:1]:
             lines += _block("by type and size", found.table().splitlines())
         lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
         return lines + _block("to be known", self.notes)
