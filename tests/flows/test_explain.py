@@ -15,10 +15,10 @@ from tilebank.errors import ConfigError, DatasetError, HeadError, StoreError
 from tilebank.flows.card import HeadCard
 from tilebank.flows.chosen_head import ChosenHead, choose_head
 from tilebank.flows.explain import ExplainRequest, explain
-from tilebank.flows.explain_scales import at_map_scale
+from tilebank.flows.explain_scales import assert_mappable, at_map_scale
 from tilebank.flows.extract import extract
 from tilebank.flows.predict import PredictRequest, predict
-from tilebank.flows.settings import Choices, Settings
+from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.stream import read_manifest
 from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.heads import build_head, save_head
@@ -170,4 +170,8 @@ def test_what_cannot_be_mapped_is_said_before_any_work(study: Study, tmp_path: P
         explain(study.choose(folder=str(tmp_path)), ExplainRequest(tmp_path / "out", True, exams=("E1",)))
     with pytest.raises(ConfigError, match="explain.scales"):
         study.choose("attention", "explain.scales=[0]")
+    with pytest.raises(ConfigError, match="published lays its tiles in one fixed way"):
+        assert_mappable(load_settings(Choices(set=("reader.intensity=published",))))
+    with pytest.raises(ConfigError, match="were made elsewhere"):
+        assert_mappable(load_settings(Choices(dataset="features", encoder="somebodys")))
     assert not (tmp_path / "out" / "boxes.csv").exists()
