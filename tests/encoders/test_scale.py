@@ -31,7 +31,10 @@ def test_a_half_is_whole_patches_and_a_whole_is_the_encoder_itself(name: str) ->
     half = at_scale(config, scale=0.5)
     assert half.input_size_px % patch == 0
     assert abs(half.input_size_px - config.input_size_px / 2) <= patch / 2
-    assert replace(half, input_size_px=config.input_size_px) == config
+    assert replace(half, input_size_px=config.input_size_px, batch_size=config.batch_size) == config
+    assert half.batch_size * half.input_size_px**2 == pytest.approx(
+        config.batch_size * config.input_size_px**2, rel=0.1
+    )
     if config.input_size_px % patch == 0:
         assert at_scale(config, scale=1.0) == config
 

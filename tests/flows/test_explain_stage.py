@@ -1,10 +1,12 @@
 """The drawing stage without Ray: maps lie where their tiles do, a broken file costs itself alone."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from tests.conftest import half_disc, make_dicom
 
@@ -16,12 +18,13 @@ from tilebank.flows.isolation import Limits
 from tilebank.flows.map_image import MapRecipe, TileValues
 from tilebank.flows.one_image import ImageRecipe
 from tilebank.imaging.breast import MaskConfig
+from tilebank.imaging.dicom_marks import MarkAuthor
 from tilebank.imaging.intensity import ReaderConfig
 from tilebank.imaging.tiling import TilingConfig, plan_tiles
 from tilebank.terms import Finding, Laterality, ManifestRow, TileBox
 
 SHAPE, TILE_PX = (700, 500), 128
-WINDOW = {"WindowCenter": "2048", "WindowWidth": "4096"}
+TAGS = {"WindowCenter": "2048", "WindowWidth": "4096", "SeriesInstanceUID": "2.25.3"}
 RECIPE = MapRecipe(
     ImageRecipe(ReaderConfig(), MaskConfig(), TilingConfig(), TILE_PX, IntakeConfig()),
     BoxConfig(),
@@ -34,7 +37,7 @@ RECIPE = MapRecipe(
 def image_row(folder: Path, side: str) -> ManifestRow:
     path = folder / f"{side}.dcm"
     disc = half_disc(*SHAPE, right=side == "R")
-    path.write_bytes(make_dicom(disc, ImageLaterality=side, SOPInstanceUID=f"2.25.{ord(side)}", **WINDOW))
+    path.write_bytes(make_dicom(disc, ImageLaterality=side, SOPInstanceUID=f"2.25.{ord(side)}", **TAGS))
     return ManifestRow("d", "P1", "E1", f"E1_{side}", f"2.25.{ord(side)}", Laterality(side), "CC", str(path))
 
 
@@ -58,7 +61,9 @@ def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
         row.image_id: (tiles_around(*places[row.laterality.value], right=row.laterality is Laterality.R),)
         for row in rows
     }
-    exam = ExamTiles("E1", said, rows, tiles, {}, {}, Drawing(True, False, True), threshold=0.3, head="a head")
+    exam = ExamTiles(
+        "E1", said, rows, tiles, {}, {}, Drawing(pictures=True, marks=None, maps=True), threshold=0.3, head="a head"
+    )
     return replace(exam, **changes)
 
 
@@ -103,6 +108,18 @@ def test_kept_maps_are_means_over_blocks_of_the_source(tmp_path: Path) -> None:
     assert (top[1] * 10, top[0] * 10) == pytest.approx((120, 400), abs=TILE_PX // 4)
     assert kept["raw"][0, 0, -1] == 0, "background"
     assert tuple(kept["shape"]) == SHAPE
+
+
+def test_boxes_become_a_presentation_state_where_somebody_signs(tmp_path: Path) -> None:
+    row = image_row(tmp_path, "L")
+    author = MarkAuthor("a-head--1", "abc", datetime(2026, 1, 2, tzinfo=UTC))
+    exam = exam_of(row, drawing=Drawing(pictures=False, marks=author, maps=False))
+    done = explain_exam(exam, recipe=RECIPE, limits=Limits())
+    assert done.images[0].no_marks == ""
+    assert list(done.files) == [f"dicom/{row.image_id}.dcm"]
+    state = pydicom.dcmread(BytesIO(done.files[f"dicom/{row.image_id}.dcm"]))
+    assert state.Modality == "PR"
+    assert len(state.GraphicAnnotationSequence[0].GraphicObjectSequence) == min(2, len(done.images[0].boxes))
 
 
 def test_annotated_boxes_are_drawn_and_named_on_the_page(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tilebank.datasets.study import Manifest
@@ -25,9 +26,11 @@ from tilebank.flows.explain_scales import MapScale, assert_mappable, open_scales
 from tilebank.flows.explain_summary import ExplainSummary, ExplainTally, ScaleCost
 from tilebank.flows.finished import finished
 from tilebank.flows.predict_rows import Scoring
+from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import read_manifest
 from tilebank.flows.study import open_reader
+from tilebank.imaging.dicom_marks import LONGEST, MarkAuthor
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
 from tilebank.store.reader import StoredBreast
@@ -105,9 +108,8 @@ def _explain(
     sources = Sources(reader, open_scales(settings, wanted))
     scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits, top_tiles=0)
     pictures = settings.explain.exams_drawn if request.is_of_a_study else len(breasts)
-    wish = Wish(
-        breasts, wanted.images, truth.findings, pictures, dicom=request.dicom, maps=request.maps, head=chosen.name
-    )
+    author = MarkAuthor(chosen.key[:LONGEST], code_revision()[:LONGEST], datetime.now(UTC)) if request.dicom else None
+    wish = Wish(breasts, wanted.images, truth.findings, pictures, marks=author, maps=request.maps, head=chosen.name)
     refused = images_refused(settings, fingerprint=reader.fingerprint) if request.from_folder else []
     tally = ExplainTally(refused=Counter(f"{row.stage}: {row.reason}" for row in refused))
     measured = FigureTally(chosen.card.task, truth)

@@ -11,7 +11,7 @@ from tilebank.evaluation.map_boxes import BoxConfig
 class ExplainConfig:
     """Maps, boxes and what is drawn. Raises ConfigError.
 
-    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the score that the head would
+    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the logit that the head would
     give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile sizes as
     shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard deviation of a
     Gaussian, in strides of the tiles. boxes: how they are taken from a map. draws: random orders that attention is

@@ -15,6 +15,7 @@ from tilebank.flows.map_image import MapRecipe
 from tilebank.flows.predict_rows import Scoring
 from tilebank.flows.settings import Settings
 from tilebank.flows.stream import limits_of, map_rows, recipe_of
+from tilebank.imaging.dicom_marks import MarkAuthor
 from tilebank.store.reader import StoredBreast
 from tilebank.terms import Finding, Laterality, ManifestRow
 
@@ -25,14 +26,15 @@ EXAMS_A_RUN = 128  # that one pipeline of Ray takes: what waits for it stays sma
 class Wish:
     """What is drawn of whom.
 
-    drawn_at_most: exams that get pictures; dicom, maps: files that are asked for; head: what it is called.
+    drawn_at_most: exams that get pictures; marks: who signs boxes as DICOM objects; maps: arrays are kept; head: what
+    it is called.
     """
 
     breasts: Sequence[StoredBreast]
     images: Sequence[ManifestRow]
     findings: Mapping[str, tuple[Finding, ...]]
     drawn_at_most: int
-    dicom: bool
+    marks: MarkAuthor | None
     maps: bool
     head: str
 
@@ -54,7 +56,7 @@ def explained_exams(
             waiting = {one[0].score.exam_id: one for one in some}
             rows = []
             for place, (exam_id, one) in enumerate(waiting.items(), start=bar.n):
-                drawing = Drawing(pictures=place < wish.drawn_at_most, dicom=wish.dicom, maps=wish.maps)
+                drawing = Drawing(pictures=place < wish.drawn_at_most, marks=wish.marks, maps=wish.maps)
                 exam = _exam_tiles(one, images.get(exam_id, []), sources, wish, drawing, threshold=scoring.threshold)
                 rows.append(pickle.dumps(exam))
             for drawn in map_rows(settings, rows, stage, name="exam"):

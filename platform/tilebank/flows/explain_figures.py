@@ -5,7 +5,7 @@ Holds boxes and curves of a whole study, which are small; knows no pixels and no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -26,39 +26,56 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
+HITS: tuple[Literal["iou", "centre"], ...] = ("iou", "centre")  # what a hit is; boxes of tiles are seldom small ones
 GROUPS = {0: "negative", 1: "positive", None: "all"}
 CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
 
 
 @dataclass(frozen=True, eq=False)
-class ExplainFigures:
-    """What was measured. notes: why something was not, or what is to be known; detection: None without boxes."""
+class DetectionFound:
+    """How boxes find annotated ones by one rule of what a hit is: all of the task's, and by type and size."""
 
-    detection: DetectionEvaluation | None
+    evaluation: DetectionEvaluation
     rows: tuple[DetectionRow, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its figures in the record: the overlap's are plain, the others name their rule."""
+        hit = self.evaluation.config.hit
+        return "" if hit == HITS[0] else f"{hit}_"
+
+    def table(self) -> str:
+        """By type and size, aligned."""
+        return table_text(self.rows, self.evaluation.config.rates)
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainFigures:
+    """What was measured. detection: by each rule of a hit, empty without boxes; notes: why something was not."""
+
+    detection: tuple[DetectionFound, ...]
     faithfulness: tuple[Faithfulness, ...]
     notes: tuple[str, ...]
     images: tuple[ImageDetections, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
-        """Flat names for the record of runs."""
-        figures = self.detection.as_metrics() if self.detection else {}
+        """Flat names for the record of runs: `detection_ap`, `centre_detection_ap`, ..."""
+        figures: dict[str, float] = {}
+        for found in self.detection:
+            figures |= {f"{found.name}{key}": value for key, value in found.evaluation.as_metrics().items()}
         for one in self.faithfulness:
             figures |= one.as_metrics()
         return figures
 
     def as_lines(self) -> list[tuple[str, str]]:
-        """Names and values for the summary; a name stands before the first of its lines."""
+        """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
         lines: list[tuple[str, str]] = []
-        if self.detection:
-            lines += _block("detection", self.detection.as_text().splitlines())
-            lines += _block("by type and size", self.table().splitlines())
+        for found in self.detection:
+            lines += _block("against boxes", found.evaluation.as_text().splitlines())
+        for found in self.detection[:1]:
+            lines += _block("by type and size", found.table().splitlines())
         lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
         return lines + _block("to be known", self.notes)
-
-    def table(self) -> str:
-        """Detection by type and size, aligned; empty without boxes."""
-        return table_text(self.rows, self.detection.config.rates) if self.detection else ""
 
     def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
         """Plots by name."""
@@ -66,9 +83,10 @@ class ExplainFigures:
             f"faithfulness_{one.group}": faithfulness_figure(one, ordered_by=ordered_by, title=f"{one.group} breasts")
             for one in self.faithfulness
         }
-        if self.detection:
-            plots["froc"] = froc_figure(self.images, self.detection)
-            plots["precision_recall"] = precision_recall_figure(self.images, self.detection)
+        for found in self.detection:
+            title = found.evaluation.config.rule
+            plots[f"{found.name}froc"] = froc_figure(self.images, found.evaluation, title=title)
+            plots[f"{found.name}precision_recall"] = precision_recall_figure(self.images, found.evaluation, title=title)
         return plots
 
 
@@ -114,26 +132,25 @@ class FigureTally:
         notes: list[str] = []
         if self.unmapped:
             notes.append(f"{self.unmapped} images without a map are in no figure of detection")
-        detection, rows = self._detect(config, notes)
+        detection = tuple(self._detect(config, notes))
         faithful = tuple(self._faithfulness(config, notes))
-        return ExplainFigures(detection, tuple(rows), faithful, tuple(notes), tuple(self.images))
+        return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images))
 
-    def _detect(
-        self, config: EvaluationConfig, notes: list[str]
-    ) -> tuple[DetectionEvaluation | None, list[DetectionRow]]:
+    def _detect(self, config: EvaluationConfig, notes: list[str]) -> list[DetectionFound]:
         if not self.truth.findings:
             notes.append("the dataset has no annotated boxes: detection is not measured")
-            return None, []
-        how, wanted = DetectionConfig(), Wanted(category=CATEGORY.get(self.task, ""))
-        times, seed = config.replicates, config.seed
+            return []
+        wanted, times, seed = Wanted(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
+        found = []
         try:
-            found = evaluate_detection(self.images, how, wanted=wanted, replicates=times, seed=seed)
-            least = config.subgroup_patients
-            rows = tabulate_detection(self.images, how, sizes=SizeClasses(), minimum=least, replicates=times, seed=seed)
+            for how in (DetectionConfig(hit=hit) for hit in HITS):
+                evaluation = evaluate_detection(self.images, how, wanted=wanted, replicates=times, seed=seed)
+                sizes, least = SizeClasses(), config.subgroup_patients
+                rows = tabulate_detection(self.images, how, sizes=sizes, minimum=least, replicates=times, seed=seed)
+                found.append(DetectionFound(evaluation, tuple(rows)))
         except DatasetError as error:
             notes.append(f"detection is not measured: {error}")
-            return None, []
-        return found, rows
+        return found
 
     def _faithfulness(self, config: EvaluationConfig, notes: list[str]) -> list[Faithfulness]:
         found = []
@@ -145,7 +162,8 @@ class FigureTally:
             except DatasetError:  # one patient: figures without intervals
                 deletion, insertion = gaps_of(curves).mean(axis=0)
                 gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
-                notes.append(f"one patient's {group} breasts, tiles taken by the map against by chance: {gaps}")
+                whose = "one patient's breasts" if group == "all" else f"one patient's {group} breasts"
+                notes.append(f"{whose}, tiles taken by the map against by chance: {gaps}")
         if not self.curves:
             notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
         elif self.truth.no_labels:

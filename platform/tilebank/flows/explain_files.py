@@ -47,8 +47,9 @@ class ExplainFiles:
             write_row(self._breasts, (*who, *row.scores, decision, *adds, " ".join(row.views), row.flag))
         for image in exam.images:
             known = (image.breast_id, image.image_id, image.view)
-            if image.failure:
-                write_row(self._not_mapped, (*known, "", image.failure))
+            if image.failure or image.no_marks:
+                said = image.failure or f"mapped, but no DICOM marks: {image.no_marks}"
+                write_row(self._not_mapped, (*known, "", said))
             for rank, found in enumerate(image.boxes, start=1):
                 box = (found.box.x, found.box.y, found.box.width, found.box.height)
                 write_row(self._boxes, (*known, rank, *box, found.score))

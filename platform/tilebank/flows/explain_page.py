@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tilebank.flows.explain_figures import DetectionFound
 from tilebank.flows.explain_summary import DrawnExam, ExplainSummary
 from tilebank.flows.page import render_figures
 
@@ -16,7 +17,9 @@ def render_explanation(
     summary: ExplainSummary, drawn: "Mapping[str, Figure]", *, exams: Sequence[DrawnExam] = ()
 ) -> str:
     """The page. exams: those whose pictures lie beside it; without them no id of an exam stands in it."""
-    figures = summary.figures
-    rates = figures.detection.config.rates if figures.detection else ()
-    cells = [row.as_cells(rates) for row in figures.rows]
-    return render_figures(TEMPLATE, {"page": summary, "figures": figures, "cells": cells, "exams": exams}, drawn)
+    values = {"page": summary, "figures": summary.figures, "rows_of": _rows_of, "exams": exams}
+    return render_figures(TEMPLATE, values, drawn)
+
+
+def _rows_of(found: DetectionFound) -> list[dict[str, str]]:
+    return [row.as_cells(found.evaluation.config.rates) for row in found.rows]

@@ -48,8 +48,7 @@ def record_explanation(
         "report.html": render_explanation(summary, drawn),
         "summary.json": json.dumps(summary.as_dict(), indent=2, sort_keys=True),
     }
-    if summary.figures.detection:
-        documents["detection.txt"] = summary.figures.table() + "\n"
+    documents |= {f"{found.name}detection.txt": found.table() + "\n" for found in summary.figures.detection}
     with tracker.run(f"explain {summary.head}", params=params, tags=tags) as run_id:
         tracker.log_results(run_id, metrics=summary.figures.as_metrics(), figures=drawn, documents=documents)
         costs = {f"encode_scale_{each.scale:g}": each.wall_s for each in summary.scales if each.encoded}

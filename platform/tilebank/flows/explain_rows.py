@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from tilebank.flows.explain_config import ExplainConfig
 from tilebank.flows.explain_scales import MapScale
@@ -106,7 +105,7 @@ def _values(head: Head, bags: BagBatch, config: ExplainConfig) -> NDArray[np.flo
     """What is shown of each tile: (Nt,)."""
     if config.map == "attention":
         return np.asarray(attend_tiles(head, bags)[0])
-    return np.asarray(expit(evidence_of_tiles(head, bags)[:, 0]))
+    return evidence_of_tiles(head, bags)[:, 0]
 
 
 def _tiles_of(
@@ -131,7 +130,7 @@ def _tiles_of(
         rows = slice(int(places.offsets[place]), int(places.offsets[place + 1]))
         if rows.start == rows.stop:
             continue
-        unit = weights[breast_id] / (values[rows].max() or 1.0) if config.map == "attention" else 1.0
+        unit = weights[breast_id] * (rows.stop - rows.start) if config.map == "attention" else 1.0
         images, own = places.image_ids[rows], values[rows]
         for image_id in dict.fromkeys(images):
             chosen = images == image_id

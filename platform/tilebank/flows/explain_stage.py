@@ -5,16 +5,20 @@ image is read in the process that can die; neither needs torch. Files travel as 
 """
 
 import pickle
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from tilebank.errors import ImageError
 from tilebank.flows.explain_pictures import draw_exam
 from tilebank.flows.explained import ExamTiles, ExplainedExam, ExplainedImage
+from tilebank.flows.finished import file_name
 from tilebank.flows.isolation import Limits, isolated
 from tilebank.flows.map_image import MappedImage, MapRecipe, map_image
 from tilebank.flows.one_image import Expected, fetch
-from tilebank.terms import ManifestRow
+from tilebank.imaging.dicom_marks import MarkAuthor, mark_image
+from tilebank.terms import ManifestRow, ScoredBox
 
 
 def explain_exams(batch: pa.Table, *, recipe: MapRecipe, limits: Limits) -> pa.Table:
@@ -25,16 +29,34 @@ def explain_exams(batch: pa.Table, *, recipe: MapRecipe, limits: Limits) -> pa.T
 
 def explain_exam(exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> ExplainedExam:
     """Map every image that has tiles; draw what is asked for."""
-    images, mapped = [], {}
+    images: list[ExplainedImage] = []
+    mapped: dict[str, MappedImage] = {}
+    marks: dict[str, bytes] = {}
     for row in exam.images:
+        known = ExplainedImage(row.image_id, row.breast_id, row.view)
         try:
             mapped[row.image_id] = one = _map(row, exam, recipe=recipe, limits=limits)
-            said = {name: getattr(one, name) for name in ("shape", "boxes", "peak", "spacing_mm")}
-            images.append(ExplainedImage(row.image_id, row.breast_id, row.view, **said))
         except ImageError as error:
-            images.append(ExplainedImage(row.image_id, row.breast_id, row.view, failure=str(error)))
+            images.append(replace(known, failure=str(error)))
+            continue
+        known = replace(known, **{name: getattr(one, name) for name in ("shape", "boxes", "peak", "spacing_mm")})
+        try:
+            marks |= _marks(row, one.boxes[: recipe.boxes_drawn], exam.drawing.marks, limits=limits)
+        except ImageError as error:
+            known = replace(known, no_marks=str(error))
+        images.append(known)
     files = draw_exam(exam, mapped, shown=recipe.boxes_drawn, step_px=recipe.step_px)
-    return ExplainedExam(exam.exam_id, tuple(images), files)
+    return ExplainedExam(exam.exam_id, tuple(images), files | marks)
+
+
+def _marks(
+    row: ManifestRow, boxes: Sequence[ScoredBox], author: MarkAuthor | None, *, limits: Limits
+) -> dict[str, bytes]:
+    """The image's boxes as a DICOM object, by the name of its file; nothing where there is none, or nobody asks."""
+    if author is None or not boxes:
+        return {}
+    content = isolated(limits).call(mark_image, fetch(row.uri), boxes, author=author)
+    return {f"dicom/{file_name(row.image_id)}.dcm": content}
 
 
 def _map(row: ManifestRow, exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> MappedImage:

@@ -16,8 +16,8 @@ from tilebank.flows.predict_summary import NAMED, NOT_FOR_CARE
 
 SHOWN = 8  # breasts that are shown one by one
 BOX_SCORES = {
-    "attention": "the breast's score times the map at its highest place, where 1 is the breast's most looked-at tile",
-    "evidence": "the score that the breast would have with the tiles there alone, at the box's highest place",
+    "attention": "the breast's score times how many times its even share of the attention the highest place has",
+    "evidence": "the logit that the breast would have with one of the tiles there alone, at its highest place",
 }
 WHERE = "a map says where the head looked, not where disease is; attention is shared out within a breast"
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tilebank.flows.map_image import TileValues
+from tilebank.imaging.dicom_marks import MarkAuthor
 from tilebank.terms import Finding, Laterality, ManifestRow, ScoredBox
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is made of an exam beside boxes. dicom: marks as DICOM objects; maps: arrays to keep."""
+    """What is made of an exam beside boxes. marks: who signs boxes as DICOM objects, None for none; maps: arrays."""
 
     pictures: bool
-    dicom: bool
+    marks: MarkAuthor | None
     maps: bool
 
 
@@ -51,7 +52,10 @@ class ExamTiles:
 
 @dataclass(frozen=True)
 class ExplainedImage:
-    """What is known of one image's map: its boxes in source pixels, its highest place; or why there is none."""
+    """What is known of one image's map: its boxes in source pixels, its highest place; or why there is none.
+
+    no_marks: why its boxes are no DICOM object, where that was asked for.
+    """
 
     image_id: str
     breast_id: str
@@ -61,6 +65,7 @@ class ExplainedImage:
     peak: tuple[int, int] | None = None
     spacing_mm: tuple[float, float] | None = None
     failure: str = ""
+    no_marks: str = ""
 
 
 @dataclass(frozen=True, eq=False)
