@@ -1,6 +1,8 @@
 # Everything installs itself: `make demo` and `make test` need nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
+# A process a core, of one thread each: threads that wait for each other's core take many times as long.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15
 INSTALLED := .venv/.installed
 
 .PHONY: help venv demo test test-fast test-s3 chaos lint format bench clean
@@ -21,11 +23,11 @@ demo: venv      ## phantoms, extraction, a search of 36 heads: the whole road on
 	$(BIN)/python jobs/extract.py --dataset phantom --encoder texture
 	$(BIN)/python jobs/tune_head.py --dataset phantom --encoder texture --task malignancy --trials 36
 
-test: lint      ## lint, then every test
-	$(BIN)/python -m pytest
+test: lint      ## lint, then every test, in as many processes as there are cores
+	$(PYTEST)
 
 test-fast: venv ## tests that start no Ray and run no whole job
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-s3: venv   ## the tests of object storage on a real Ceph gateway (Debian 12; fetches 70 MB once)
 	infra/ceph_rgw.sh start

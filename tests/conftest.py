@@ -1,5 +1,6 @@
 """What several tests stand on: real DICOM bytes, the real mammograms, and a small phantom study."""
 
+import os
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +9,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -35,9 +37,14 @@ def real_mammograms() -> Path:
 
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty patients at 512 x 384: small enough to be quick, many enough to be split."""
-    root = tmp_path_factory.mktemp("phantom")
-    write_phantoms(str(root), PhantomConfig(patients=30, rows=512, columns=384, max_exams=1), processes=2)
+    """Thirty patients at 512 x 384: small enough to be quick, many enough to be split. Written once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "phantom"
+    done = root.with_suffix(".done")
+    with FileLock(root.with_suffix(".lock")):
+        if not done.exists():
+            write_phantoms(str(root), PhantomConfig(patients=30, rows=512, columns=384, max_exams=1), processes=2)
+            done.touch()
     return root
 
 

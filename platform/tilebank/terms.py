@@ -136,7 +136,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScoredBox:
-    """A box that a map suggests: source pixels, and a score that orders boxes, the higher the surer."""
+    """A place that was pointed at, in source pixels, and how strongly; scores compare within one way of making them."""
 
     box: TileBox
     score: float

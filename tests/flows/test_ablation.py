@@ -1,5 +1,6 @@
 """Several heads searched one after the other: which, and the table of their champions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.flows.conftest import MakeSettings
 from tilebank.errors import ConfigError
 from tilebank.flows.ablation import AblationSummary, tune_heads
 from tilebank.flows.extract import extract
+from tilebank.mil.heads import HEADS
 
 
 def test_the_published_ablation_is_eleven_different_heads(settings_for: MakeSettings) -> None:
@@ -27,6 +29,26 @@ def test_the_ablation_differs_from_the_published_protocol_in_its_heads_alone() -
     folder = Path(__file__).parents[2] / "conf" / "searches"
     ablation, seeds = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("ablation", "seeds"))
     assert {key for key in seeds if ablation[key] != seeds[key]} == {"heads"}
+
+
+def test_heads_and_transformers_are_one_of_each_architecture_by_one_recipe_but_for_its_length(
+    settings_for: MakeSettings,
+) -> None:
+    heads, transformers = settings_for(search="heads"), settings_for(search="transformers")
+    searched = [head.name for part in (heads, transformers) for head in part.heads.values()]
+    assert sorted(searched) == sorted(HEADS)
+    shorter = replace(heads.search.fit, max_epochs=12, patience=12)
+    assert replace(heads.search, name="transformers", heads=tuple(transformers.heads), fit=shorter) == (
+        transformers.search
+    )
+
+
+def test_the_ablation_of_the_anchor_differs_in_the_anchor_alone(settings_for: MakeSettings) -> None:
+    held, free = (settings_for(head=name).head for name in ("asmil", "asmil_free"))
+    assert replace(held, anchor=None) == free
+    free, held_too = (settings_for(head=name).head for name in ("abmil", "abmil_anchored"))
+    assert replace(held_too, anchor=None) == free
+    assert held_too.anchor == held.anchor
 
 
 def test_an_unknown_head_of_the_list_is_named_before_any_work(settings_for: MakeSettings) -> None:

@@ -113,14 +113,9 @@ def test_an_extraction_is_held_against_all_other_ways(settings_for: MakeSettings
     assert ratios["a / c"].reference == RAY
     if PROC.is_dir():
         kinds = {variant for what, variant in rows if what == "extract, peak memory"}
-        assert {
-            "driver",
-            "reading worker",
-            "its child, which decodes",
-            "encoder worker",
-            "GCS",
-            "raylet, with the object store",
-        } <= kinds
+        # A reading worker has its title for the milliseconds of a small image: that one is seen is chance.
+        always = {"driver", "its child, which decodes", "encoder worker", "GCS", "raylet, with the object store"}
+        assert always <= kinds
         assert [variant for what, variant in rows if what == "extract, driver's memory"][-1] == "at the end"
     moved = rows["extract, object store", "blocks from readers to encoders"]
     assert 1 < moved.ratio < 1.2

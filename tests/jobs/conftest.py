@@ -1,6 +1,7 @@
 """Jobs as a user starts them: real commands with a home of their own, every process of which is ended by its id."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -32,6 +33,9 @@ class Finished:
     status: int
     out: str
     err: str
+
+
+RunHere = Callable[..., Finished]
 
 
 class Command:
@@ -163,6 +167,30 @@ def user(tmp_path: Path) -> Iterator[User]:
     user = user_at(tmp_path / "home")
     yield user
     user.leave()
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> RunHere:
+    """`run_here(home, job, *flags)`: a job's script in this process: an interpreter costs seconds. Not for Ray.
+
+    env: what this user's environment says besides.
+    """
+
+    def run(home: Path, job: str, *flags: object, env: Mapping[str, str] | None = None) -> Finished:
+        user = user_at(home, **env or {})
+        for name in os.environ.keys() - user.env.keys():
+            monkeypatch.delenv(name)
+        for name, value in user.env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *map(str, flags)])
+        monkeypatch.chdir(CHECKOUT)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+        out, err = capfd.readouterr()
+        return Finished(int(ended.value.code or 0), out, err)
+
+    return run
 
 
 @dataclass(frozen=True)

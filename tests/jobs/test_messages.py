@@ -3,13 +3,12 @@
 import json
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tests.conftest import CHECKOUT
-from tests.jobs.conftest import IMAGES, Finished, User, read_rows, user_at
+from tests.jobs.conftest import IMAGES, RunHere, User, read_rows
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +82,7 @@ MISTAKES = {
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
+    "folder to explain without a head": Mistake("explain --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "jobs/tune_head.py")),
     "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
@@ -102,41 +102,36 @@ MISTAKES = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finished]:
-    """Every mistake made, and every job asked for help; two at a time, each by a user of its own."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the mistakes are about: an empty folder, a file in the way, settings with a misspelt key."""
     tmp = tmp_path_factory.mktemp("mistakes")
     (tmp / "hollow").mkdir()
     (tmp / "file").write_text("in the way")
     platform = shutil.copytree(CHECKOUT / "conf", tmp / "conf") / "platform.yaml"
     platform.write_text(platform.read_text().replace("commit_images", "comit_images"))
-
-    def fill(text: str) -> str:
-        return text.format(tmp=tmp, phantom=phantom_root)
-
-    def make(number: int, mistake: Mistake) -> Finished:
-        user = user_at(tmp / f"home-{number}", **{name: fill(text) for name, text in mistake.env.items()})
-        finished = user.run_job(*fill(mistake.words).split())
-        user.leave()
-        return Finished(finished.status, finished.out, finished.err.replace(str(tmp), "{tmp}"))
-
-    cases = MISTAKES | {job: Mistake(f"{job} --help", 0, ()) for job in JOBS}
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(cases, pool.map(make, range(len(cases)), cases.values()), strict=True))
+    return tmp
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_answered_by_one_message(outcomes: dict[str, Finished], name: str) -> None:
-    finished, mistake = outcomes[name], MISTAKES[name]
-    assert "Traceback" not in finished.err, finished.err
+def test_a_mistake_is_answered_by_one_message(
+    name: str, run_here: RunHere, folder: Path, phantom_root: Path, tmp_path: Path
+) -> None:
+    def fill(text: str) -> str:
+        return text.format(tmp=folder, phantom=phantom_root)
+
+    mistake = MISTAKES[name]
+    job, *flags = mistake.words.split()
+    env = {name: fill(text) for name, text in mistake.env.items()}
+    finished = run_here(tmp_path / "home", job, *map(fill, flags), env=env)
     assert finished.status == mistake.status, finished.err
-    _, message = finished.err.split(f"{mistake.words.split()[0]}.py: ")
+    _, message = finished.err.split(f"{job}.py: ")
     for part in mistake.says:
-        assert part in message
+        assert fill(part) in message
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_help_names_the_shared_flags_and_gives_an_example(outcomes: dict[str, Finished], job: str) -> None:
-    finished = outcomes[job]
+def test_help_names_the_shared_flags_and_gives_an_example(job: str, run_here: RunHere, tmp_path: Path) -> None:
+    finished = run_here(tmp_path / "home", job, "--help", env={})
     assert (finished.status, finished.err) == (0, "")
     before, examples = finished.out.split("examples:")
     missing = [flag for flag in FLAGS if f"--{flag} " not in before]

@@ -8,7 +8,7 @@ import pytest
 from tests.store.conftest import LICENCE
 
 from tilebank.errors import StoreError
-from tilebank.store.predictions import read_predictions
+from tilebank.store.predictions import answer_columns, read_predictions
 from tilebank.store.tables import Store
 
 
@@ -61,3 +61,8 @@ def test_a_broken_table_is_named(tmp_path: Path) -> None:
         manifest.write_bytes(b"torn")
     with pytest.raises(StoreError, match="cannot read table predictions--study--texture"):
         read_predictions(store_uri, dataset="study", encoder="texture", run_id="r1")
+
+
+def test_one_answer_is_the_score_and_several_are_scores() -> None:
+    assert answer_columns([0.25]) == {"score": 0.25, "scores": None}
+    assert answer_columns((0.25, 0.75)) == {"score": None, "scores": [0.25, 0.75]}

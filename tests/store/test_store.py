@@ -240,3 +240,12 @@ def test_a_tile_whose_box_is_not_known_has_a_box_of_no_width(store: Store, table
     places = reader(store).read_tile_places(["E1_L"])
     assert places.boxes.tolist() == [[0, 0, 0, 0]] * 2
     assert places.offsets.tolist() == [0, 2]
+
+
+def test_instances_are_counted_by_breast_in_the_order_asked_for(store: Store, table: Instances) -> None:
+    table.commit(image_rows("i1", "E1_L", tiles=2))
+    table.commit(image_rows("i2", "E1_L", tiles=3))
+    table.commit(image_rows("i3", "E1_R", tiles=0))
+    table.commit(image_rows("i4", "E2_L", tiles=5, fingerprint="f2"))
+    counts = reader(store).count_instances(["E1_R", "E1_L", "E2_L"])
+    assert {kind.value: count.tolist() for kind, count in counts.items()} == {"view": [1, 2, 0], "tile": [0, 5, 0]}

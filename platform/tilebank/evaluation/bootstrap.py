@@ -72,6 +72,19 @@ def interval_of(values: Floats, *, patients: int, level: float = 0.95) -> Interv
     return Interval(float(low), float(high), level, values.size, int(np.isnan(values).sum()))
 
 
+def rate_interval_of(rate: float, values: Floats, *, patients: int, level: float = 0.95) -> Interval:
+    """The interval of a rate from its replicates (R,); an exact one where the rate itself is 0 or 1.
+
+    There it is the Clopper & Pearson interval (Biometrika 26:404, 1934) with the number of patients as the number of
+    trials, which takes all breasts of a patient for one.
+    """
+    interval = interval_of(values, patients=patients, level=level)
+    if rate not in (0.0, 1.0):
+        return interval
+    share = float(((1 - level) / 2) ** (1 / patients))  # beta quantile where all trials went one way
+    return replace(interval, low=share, high=1.0) if rate else replace(interval, low=0.0, high=1 - share)
+
+
 def tails_of(level: float, *, patients: int) -> tuple[float, float]:
     """The shares of replicates below the low and below the high end. One patient's end where the replicates end."""
     if not 0 < level < 1:
@@ -130,16 +143,15 @@ def rate_intervals(
 ) -> RateIntervals:
     """Intervals of sensitivity, specificity and balanced accuracy at a threshold that was fixed elsewhere.
 
-    A sensitivity or specificity of exactly 0 or 1 gets the Clopper & Pearson interval (Biometrika 26:404, 1934) with
-    the number of patients as the number of trials, which takes all breasts of a patient for one; the balanced accuracy
-    then follows from both intervals by squares (Zou & Donner, Statistics in Medicine 27:1693, 2008).
+    Where a sensitivity or specificity of exactly 0 or 1 has its exact interval, the balanced accuracy follows from both
+    intervals by squares (Zou & Donner, Statistics in Medicine 27:1693, 2008).
     """
     point = operating_point(scores, labels, threshold=threshold)
     rates = rate_replicates(scores, labels, patients, threshold=threshold, replicates=replicates, seed=seed)  # (2, R)
     ill, well = _patients_of_each(positives_of(scores, labels), patients)
     found = RateIntervals(
-        _at_an_end(point.sensitivity, interval_of(rates[0], patients=ill, level=level), patients=ill),
-        _at_an_end(point.specificity, interval_of(rates[1], patients=well, level=level), patients=well),
+        rate_interval_of(point.sensitivity, rates[0], patients=ill, level=level),
+        rate_interval_of(point.specificity, rates[1], patients=well, level=level),
         interval_of(rates.mean(axis=0), patients=min(ill, well), level=level),
     )
     if {point.sensitivity, point.specificity} & {0.0, 1.0}:
@@ -162,13 +174,6 @@ def roc_band(
     shares = tails_of(level, patients=patients_of_rarer(scores, labels, patients))
     low, high = np.quantile(np.asarray(curves), shares, axis=0)  # (F,), (F,)
     return RocBand(rates, low, high)
-
-
-def _at_an_end(rate: float, interval: Interval, *, patients: int) -> Interval:
-    if rate not in (0.0, 1.0):
-        return interval
-    share = float(((1 - interval.level) / 2) ** (1 / patients))  # beta quantile where all trials went one way
-    return replace(interval, low=share, high=1.0) if rate else replace(interval, low=0.0, high=1 - share)
 
 
 def _by_squares(point: OperatingPoint, found: RateIntervals) -> Interval:

@@ -1,26 +1,22 @@
 """Replicates of a statistic by resampling patients, all of a patient's breasts together. Makes no interval of them.
 
 Breasts of one patient are not independent, so the patient is the unit that is drawn (Rutter, Academic Radiology 7:413,
-2000). Draws follow the sorted patient ids: replicate i of one seed holds the same patients for every statistic, every
-head and every order of rows, so replicates of two heads can be subtracted. A replicate in which a statistic is not
-defined (one class alone has no ROC) is a NaN.
+2000); see `draws`. A replicate in which a statistic is not defined (one class alone has no ROC) is a NaN.
 
 Shapes: R replicates (r of them at a time), P patients, B breasts, K distinct scores.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.errors import DatasetError
+from tilebank.evaluation.draws import Patients, draw_counts
 from tilebank.evaluation.metrics import Labels, Scores, positives_of
 
 Statistic: TypeAlias = Callable[[Scores, Labels], float]
 Floats: TypeAlias = NDArray[np.float64]
-_CELLS_AT_ONCE = 1_000_000  # replicates x breasts held at a time: 8 MB an array
 
 
 def statistic_replicates(
@@ -83,10 +79,10 @@ def roc_replicates(
 
 def sum_replicates(columns: Floats, patients: Sequence[str], *, replicates: int, seed: int) -> Floats:
     """Sums of columns (B, C) over the breasts drawn: (R, C). A mean or a rate is a ratio of two of them."""
-    drawn = _Patients.of(patients, len(columns))
+    drawn = Patients.of(patients, len(columns))
     of_patient = np.zeros((drawn.count, columns.shape[1]))
     np.add.at(of_patient, drawn.place, columns)
-    counts = _counts(drawn.count, len(columns), replicates, seed)
+    counts = draw_counts(drawn.count, len(columns), replicates, seed)
     return np.concatenate([chunk.astype(np.float64) @ of_patient for chunk in counts])
 
 
@@ -102,39 +98,11 @@ def rate_replicates(
     return np.asarray(_ratio(sums[:, [0, 2]], of_class).T)
 
 
-@dataclass(frozen=True, eq=False)
-class _Patients:
-    place: NDArray[np.intp]  # (B,) 0..P-1 by sorted id
-    count: int
-
-    @classmethod
-    def of(cls, patients: Sequence[str], breasts: int) -> "_Patients":
-        if len(patients) != breasts:
-            raise DatasetError(f"{len(patients)} patient ids for {breasts} scores; pass the patient of every breast")
-        names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
-        if names.size < 2:
-            raise DatasetError("one patient can not be resampled; an interval needs two or more")
-        return cls(place, int(names.size))
-
-
 def _weights(patients: Sequence[str], breasts: int, replicates: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """How often each breast stands in each replicate: (r, B) at a time, R in all."""
-    drawn = _Patients.of(patients, breasts)
-    for counts in _counts(drawn.count, breasts, replicates, seed):
+    drawn = Patients.of(patients, breasts)
+    for counts in draw_counts(drawn.count, breasts, replicates, seed):
         yield counts[:, drawn.place]
-
-
-def _counts(patients: int, breasts: int, replicates: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each patient was drawn: (r, P) at a time. The size of a piece changes no draw."""
-    if replicates < 1:
-        raise DatasetError(f"{replicates} replicates give no interval; ask for 1000 or more")
-    rng = np.random.default_rng(seed)
-    at_once = max(1, _CELLS_AT_ONCE // breasts)
-    for start in range(0, replicates, at_once):
-        rows = min(at_once, replicates - start)
-        drawn = rng.integers(0, patients, size=(rows, patients))  # (r, P) patients, with replacement
-        drawn += np.arange(rows)[:, None] * patients  # own bins for every replicate: one bincount for all
-        yield np.bincount(drawn.ravel(), minlength=rows * patients).reshape(rows, patients)
 
 
 def _both_classes(weights: NDArray[np.int64], positive: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ from tilebank.flows.card import HeadCard
 from tilebank.flows.made_elsewhere import stored_fingerprint
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.mil.heads import Head, load_head
-from tilebank.tracking import CHAMPION, fetch_head
+from tilebank.tracking.fetching import fetch_head
+from tilebank.tracking.registry import CHAMPION, registered_name
 
 VERSION = re.compile(r"[^/]+/\d+")  # a registered name and version, as against a path
 FIRST_TASK = "malignancy"
@@ -87,6 +88,8 @@ def _open_head(wanted: str, *, tracking: str) -> _Opened:
 def _assert_usable(opened: _Opened, settings: Settings) -> None:
     if opened.head.trials != 1:
         raise HeadError(f"head {opened.name} is a pack of {opened.head.trials}; select one of them, then save it")
+    if settings.dataset.made_elsewhere:
+        return  # how long such vectors are is known to their table alone; a head reads none of another length
     if opened.head.dim != settings.encoder.dim:
         raise HeadError(
             f"head {opened.name} reads vectors of {opened.head.dim} numbers, the encoder {settings.encoder.name} gives"
@@ -96,7 +99,7 @@ def _assert_usable(opened: _Opened, settings: Settings) -> None:
 
 def _champion_of(choices: Choices, *, task: str) -> str:
     named = _named(choices, Choices())
-    return f"{named.dataset}--{task or FIRST_TASK}--{named.encoder}"
+    return registered_name(named.dataset, task=task or FIRST_TASK, encoder=named.encoder)
 
 
 def _named(choices: Choices, defaults: Choices) -> Choices:

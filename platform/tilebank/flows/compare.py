@@ -21,7 +21,7 @@ from tilebank.flows.compare_summary import ComparedHead, ComparisonSummary, Head
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import EvaluationConfig, Settings
 from tilebank.terms import Split
-from tilebank.tracking import Tracker
+from tilebank.tracking.runs import Tracker, experiment_name
 
 KIND = "comparison"  # the tag of a run that is no search
 
@@ -121,7 +121,8 @@ def _notes(searches: Sequence[FoundSearch], ground: CommonGround, *, older: int)
 
 def _record(summary: ComparisonSummary, settings: Settings, *, out: Path) -> ComparisonSummary:
     """Leave it in `out`, and in the experiment of its searches."""
-    tracker = Tracker(settings.tracking, experiment=f"{summary.dataset}--{summary.task}", artifacts=settings.artifacts)
+    experiment = experiment_name(summary.dataset, task=summary.task)
+    tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
     tags = {"kind": KIND, "dataset": summary.dataset, "task": summary.task, "code_revision": code_revision()}
     params = {"reference": summary.reference, "replicates": settings.evaluation.replicates}
     with tracker.run("compare", params=params, tags=tags | settings.licence) as run_id:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tilebank.errors import ConfigError
 from tilebank.evaluation.forest import ForestLine, heads_figure
-from tilebank.flows.compare_summary import SPENT, ComparisonSummary, as_p
+from tilebank.flows.compare_summary import MOVED, SPENT, ComparisonSummary, as_figure, as_p
 from tilebank.flows.page import render_figures
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw_comparison(summary: ComparisonSummary) -> "Figure":
 
 def render_comparison(summary: ComparisonSummary, figure: "Figure") -> dict[str, str]:
     """File name -> text: `compare.html`, `compare.csv`, `compare.json`."""
-    values = {"page": summary, "spent": SPENT, "as_p": as_p}
+    values = {"page": summary, "spent": SPENT, "moved": MOVED, "as_p": as_p, "as_figure": as_figure}
     return {
         f"{NAME}.html": render_figures(TEMPLATE, values, {NAME: figure}),
         f"{NAME}.csv": _as_csv(summary),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, TrackingError
 from tilebank.flows.settings import Settings
-from tilebank.tracking import RecordedRun, find_runs
+from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.runs import experiment_name
 
 YES_NO = "threshold_at_sens"  # a figure that searches of yes-no tasks alone record
 SHORT = 8  # characters by which people tell a run or a fingerprint
@@ -49,7 +50,7 @@ def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[lis
     task is unknown or no yes-no question.
     """
     task_named(task)
-    experiment = f"{settings.dataset.name}--{task}"
+    experiment = experiment_name(settings.dataset.name, task=task)
     every = find_runs(settings.tracking, experiment, tags={"shuffled_labels": "false"})
     if not every:
         raise TrackingError(

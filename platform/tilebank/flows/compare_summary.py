@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from tilebank.evaluation.paired import Comparison
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.scored import Counts
-from tilebank.tracking import RecordedRun
+from tilebank.flows.steadiness import OF_SEARCH
+from tilebank.tracking.history import RecordedRun
 
 SPENT = (
     "Every look at a test split spends some of it: the more heads are compared on it, the more the best of them owes to"
     " chance. Choose by validation AUC, and confirm the choice on patients that no row has seen."
+)
+MOVED = (
+    "Attention JS: the Jensen-Shannon divergence of the attention on a validation breast from that of an epoch ago,"
+    " mean over the later half of the epochs, median over the trials; it compares heads that were fitted by one recipe"
 )
 TAGS = ("encoder", "head", "fingerprint", "table_version", "split_scheme", "code_revision")
 
@@ -39,11 +44,22 @@ class ComparedHead:
         """How many heads it was chosen from."""
         return int(self.run.metrics["trials"])
 
+    @property
+    def fit_s(self) -> float:
+        """Seconds that fitting all of them took; NaN where the record does not say."""
+        return self.run.metrics.get("fit_s", math.nan)
+
+    @property
+    def attention_js(self) -> float:
+        """How far attention moved from epoch to epoch, see flows/steadiness.py; NaN for a head without any."""
+        return self.run.metrics.get(OF_SEARCH, math.nan)
+
     def as_dict(self) -> dict[str, object]:
         """JSON values: what it is, its figures, and how far it lies from the reference."""
         made_by = {"name": self.name, "run_id": self.run.run_id, "trials": self.trials}
         made_by |= {tag: self.run.tags[tag] for tag in TAGS}
-        return made_by | _known(self.evaluation.as_metrics()) | _known(_differences(self.difference))
+        searched = {"fit_s": self.fit_s, OF_SEARCH: self.attention_js}
+        return made_by | _known(searched) | _known(self.evaluation.as_metrics()) | _known(_differences(self.difference))
 
 
 @dataclass(frozen=True)
@@ -59,11 +75,6 @@ class ComparisonSummary:
     folder: str
     wall_s: float
     run_id: str = ""
-
-    @property
-    def failed(self) -> bool:
-        """A comparison that failed has raised."""
-        return False
 
     @property
     def counts(self) -> Counts:
@@ -98,13 +109,15 @@ class ComparisonSummary:
         """Markdown: a row a head, its figures with their intervals."""
         wanted = self.heads[0].evaluation.sensitivity_wanted
         rows = [
-            f"| encoder/head | trials | validation AUC | test AUC | AUPRC | Spec@Sens={wanted:g} | bACC |",
-            "|---|---|---|---|---|---|---|",
+            f"| encoder/head | trials | validation AUC | test AUC | AUPRC | Spec@Sens={wanted:g} | bACC | fit, s |"
+            " attention JS |",
+            "|---" * 9 + "|",
         ]
         for head in self.heads:
             found = head.evaluation
             figures = (found.auc, found.auprc, found.specificity, found.balanced_accuracy)
             cells = [f"`{head.name}`", str(head.trials), f"{found.val_auc:.3f}", *(each.as_text() for each in figures)]
+            cells += [as_figure(head.fit_s, ".0f"), as_figure(head.attention_js, ".1e")]
             rows.append(f"| {' | '.join(cells)} |")
         return "\n".join(rows)
 
@@ -135,6 +148,7 @@ class ComparisonSummary:
                 "",
                 f"{interval.level:.0%} intervals and p from {interval.replicates} patient replicates, the same for all"
                 " heads; thresholds were chosen on validation; DeLong's test takes breasts as independent",
+                MOVED,
                 *self.notes,
                 SPENT,
                 f"time: {self.wall_s:.1f} s",
@@ -143,11 +157,14 @@ class ComparisonSummary:
         )
 
 
+def as_figure(value: float, form: str) -> str:
+    """A number for people; one that is not known is a dash."""
+    return "–" if math.isnan(value) else format(value, form)
+
+
 def as_p(value: float) -> str:
     """A p-value for people; one that is not defined is a dash."""
-    if math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else as_figure(value, ".3f")
 
 
 def _differences(difference: HeadDifference | None) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from tilebank.datasets.study import Manifest
 from tilebank.flows.command import aligned
 from tilebank.flows.extract_plan import FILTER, ExtractionPlan, plan_of
 from tilebank.flows.settings import Settings
@@ -76,10 +77,13 @@ class ExtractionSummary:
         return aligned([*rows, *where])
 
 
-def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool = False) -> ExtractionSummary:
+def extract(
+    settings: Settings, *, limit: int | None = None, retry_failed: bool = False, manifest: Manifest | None = None
+) -> ExtractionSummary:
     """Encode and store what is missing, under the table's lease.
 
-    Raises TilebankError before any work when something is wrong with the whole, or another extraction holds the table.
+    manifest: the dataset's, or a part of it, where the caller has read it; it is read here without one. Raises
+    TilebankError before any work when something is wrong with the whole, or another extraction holds the table.
     """
     began = time.perf_counter()
     store, dataset, encoder = Store(settings.store), settings.dataset.name, settings.encoder
@@ -90,7 +94,9 @@ def extract(settings: Settings, *, limit: int | None = None, retry_failed: bool 
         table = store.open_instances(
             dataset, encoder.name, dim=encoder.dim, licence=settings.licence, guard=lease.assert_held
         )
-        plan = plan_of(settings, table, limit=limit, retry_failed=retry_failed)
+        plan = plan_of(
+            settings, table, manifest=manifest or read_manifest(settings), limit=limit, retry_failed=retry_failed
+        )
         tally, failures = _encode_and_commit(settings, table, plan)
     return ExtractionSummary(
         plan=plan,

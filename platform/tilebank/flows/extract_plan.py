@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tilebank.datasets.intake import IntakeConfig, lets_in
+from tilebank.datasets.study import Manifest
 from tilebank.flows.command import aligned
 from tilebank.flows.estimate import Estimate, estimate
 from tilebank.flows.settings import Settings
@@ -32,11 +33,6 @@ class ExtractionPlan:
     filtered: tuple[FailureRow, ...]
     failures_to_retry: frozenset[str]
     estimate: Estimate | None = None
-
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
 
     def as_dict(self) -> dict[str, object]:
         """JSON values; rows as counts."""
@@ -68,13 +64,14 @@ def plan_extraction(settings: Settings, *, limit: int | None = None, retry_faile
     limit: take no more than this many pending images, in manifest order. retry_failed: failed images are pending too.
     """
     table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
-    plan = plan_of(settings, table, limit=limit, retry_failed=retry_failed)
+    plan = plan_of(settings, table, manifest=read_manifest(settings), limit=limit, retry_failed=retry_failed)
     return replace(plan, estimate=estimate(settings, plan.pending))
 
 
-def plan_of(settings: Settings, table: Instances | None, *, limit: int | None, retry_failed: bool) -> ExtractionPlan:
+def plan_of(
+    settings: Settings, table: Instances | None, *, manifest: Manifest, limit: int | None, retry_failed: bool
+) -> ExtractionPlan:
     """The plan against an open table, or none yet."""
-    manifest = read_manifest(settings)
     fingerprint = settings.fingerprint
     done = table.done_images(fingerprint) if table else set()
     recorded = table.failed_images(fingerprint) if table else {}

@@ -23,7 +23,8 @@ from tilebank.mil.heads import Head, save_head
 from tilebank.mil.published import import_published, read_checkpoint
 from tilebank.mil.stream import StreamPooling
 from tilebank.mil.tile_attention import why_no_attention
-from tilebank.tracking import Tracker
+from tilebank.tracking.registry import register_head
+from tilebank.tracking.runs import Tracker, experiment_name
 
 THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known here"
 
@@ -49,11 +50,6 @@ class ImportSummary:
     dim: int
     attention: bool
     registered: str
-
-    @property
-    def failed(self) -> bool:
-        """An import that failed has raised."""
-        return False
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
@@ -130,13 +126,13 @@ def _write(head: Head, card: HeadCard, folder: Path) -> None:
 
 def _register(settings: Settings, card: HeadCard, head: Head, *, folder: Path, name: str) -> str:
     """A run of its own, apart from the searches of this task, with the head as a version of `name`."""
-    experiment = f"{card.dataset}--{card.task}--{DECLARED}"
+    experiment = f"{experiment_name(card.dataset, task=card.task)}--{DECLARED}"
     tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
     said = {key: text for key, text in card.as_metadata().items() if key != "vectors"}
     with tracker.run(f"{DECLARED}--{name}", params={"source": card.source}, tags=said) as run_id:
         example = np.zeros((1, head.dim), np.float16)
         model = served_model(head, folder, views=example, tiles=example)
-        return tracker.register_head(run_id, name, model, val_auc=None).as_text()
+        return register_head(settings.tracking, model, name=name, run_id=run_id, val_auc=None).as_text()
 
 
 def _source_of(checkpoint: Path) -> str:

@@ -1,12 +1,10 @@
-"""What differs for vectors that were made elsewhere: their fingerprint is declared, and views are missing."""
+"""What differs for vectors that were made elsewhere: their fingerprint is declared, with where they come from."""
 
 import json
 from collections.abc import Mapping, Sequence
 
 from tilebank.errors import ConfigError, StoreError
 from tilebank.flows.settings import Settings
-from tilebank.mil.bags import BagBatch
-from tilebank.mil.heads import build_head
 from tilebank.store.tables import Store
 
 
@@ -27,29 +25,6 @@ def stored_fingerprint(settings: Settings) -> str:
             f" are never mixed; choose one with --set dataset.fingerprint=...: {'; '.join(map(_described, rows))}"
         )
     return asked
-
-
-def assert_head_reads(bags: BagBatch, settings: Settings) -> None:
-    """Raise ConfigError for a head that would see nothing: one of views alone, of bags that hold tiles alone.
-
-    Raises StoreError where some breasts have views or tiles that the head reads and others have none of that kind: an
-    image is stored with its view and its tiles, so that table is not whole.
-    """
-    head = build_head(settings.head, dim=bags.dim, seeds=[0])
-    read = head.relevant(bags)
-    for kind, offsets in (("view", read.view_offsets), ("tile", read.tile_offsets)):
-        without = [bags.breast_ids[place] for place in (offsets.diff() == 0).nonzero().flatten().tolist()]
-        if 0 < len(without) < len(bags):
-            raise StoreError(
-                f"{len(without)} of {len(bags)} breasts have no {kind}, such as {', '.join(without[:3])}; see what is"
-                f" missing with: python jobs/store.py verify --dataset {settings.dataset.name} --encoder"
-                f" {settings.encoder.name}; then drop the fingerprint and extract again"
-            )
-    if not read.rows.any():
-        raise ConfigError(
-            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its bags hold"
-            f" {len(bags.view_features)} views and {len(bags.tile_features)} tiles; choose another with --head"
-        )
 
 
 def read_imports(settings: Settings) -> list[dict[str, str]]:

@@ -4,30 +4,26 @@ One of the doors to the test split: it scores whoever is there and computes no f
 as any dataset is, into a store that is gone afterwards, and scored like any other.
 """
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.chosen_head import ChosenHead
-from tilebank.flows.extract import extract
+from tilebank.flows.exams import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
 from tilebank.flows.predict_files import PredictionPaths, write_about, write_refused, write_scores
 from tilebank.flows.predict_rows import BreastScore, Scoring, score_breasts
 from tilebank.flows.predict_summary import PredictSummary, ScoreTally
 from tilebank.flows.settings import Settings
 from tilebank.flows.study import open_reader
-from tilebank.flows.validate_rows import relative_uri
 from tilebank.mil.serving import score_columns
 from tilebank.mil.tile_attention import why_no_attention
+from tilebank.store.predictions import answer_columns
 from tilebank.store.reader import Reader, StoredBreast
 from tilebank.store.tables import Store
-from tilebank.terms import FailureRow
 
 
 @dataclass(frozen=True)
@@ -56,15 +52,14 @@ def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
     are not there, and nothing to score.
     """
     began = time.perf_counter()
-    if request.from_folder and request.exams:
-        raise ConfigError("--exam picks stored exams; to score one exam of a folder, name its own folder with --folder")
+    assert_one_source(request.exams, from_folder=request.from_folder)
     paths = PredictionPaths.of(request.out)
     if request.keeps_rows:
         Store(chosen.settings.store).assert_writable()
-    with _vectors(chosen, request) as settings:
+    with vectors_of(chosen, from_folder=request.from_folder) as settings:
         reader = open_reader(settings)
-        breasts = _wanted(reader.read_breasts(), request.exams)
-        refused = None if request.exams else _refused(settings, reader)
+        breasts = pick_breasts(reader.read_breasts(), request.exams)
+        refused = None if request.exams else images_refused(settings, fingerprint=reader.fingerprint)
         tally, no_tiles = _score(chosen, settings, request, reader=reader, breasts=breasts, paths=paths)
     write_refused(paths, refused)
     summary = PredictSummary(
@@ -86,21 +81,6 @@ def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
     return summary
 
 
-@contextmanager
-def _vectors(chosen: ChosenHead, request: PredictRequest) -> Iterator[Settings]:
-    """Settings whose store holds the vectors; those of a folder are made now, and go with the block."""
-    if not request.from_folder:
-        yield chosen.settings
-        return
-    with tempfile.TemporaryDirectory(prefix="tilebank-predict-") as store:
-        settings = chosen.settings.model_copy(update={"store": store})
-        extracted = extract(settings)
-        if not extracted.views:
-            why = "; ".join(f"{count} x {reason}" for reason, count in sorted(extracted.failures.items()))
-            raise DatasetError(f"no image below {settings.dataset.root} can be scored: {why}")
-        yield settings
-
-
 def _score(
     chosen: ChosenHead,
     settings: Settings,
@@ -113,7 +93,7 @@ def _score(
     """Write a row a breast; what was counted on the way, and why there are no top tiles."""
     no_tiles = why_no_attention(chosen.head)
     top_tiles = 0 if no_tiles else request.top_tiles
-    scoring = Scoring(chosen.head, chosen.card.threshold, splits=_splits(chosen, settings), top_tiles=top_tiles)
+    scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits_known(chosen, settings), top_tiles=top_tiles)
     rows = _with_bar(score_breasts(reader, breasts, scoring), total=len(breasts))
     tally, kept = ScoreTally(), []
     for row in write_scores(paths, rows, columns=score_columns(chosen.head.outputs)):
@@ -126,33 +106,6 @@ def _score(
     return tally, no_tiles
 
 
-def _wanted(breasts: Sequence[StoredBreast], exams: Sequence[str]) -> list[StoredBreast]:
-    """The breasts of these exams, or all. Raises StoreError where there are none, or naming exams without one."""
-    if not breasts:
-        raise StoreError("of the stored images none is asked for; let them in with dataset.intake")
-    if missing := sorted(set(exams) - {breast.exam_id for breast in breasts}):
-        raise StoreError(
-            f"no view is stored of {len(missing)} of the exams, such as {', '.join(missing[:3])}; exam ids look like"
-            f" {breasts[0].exam_id} here; extract the dataset again, or score the exam's folder with --folder"
-        )
-    return [breast for breast in breasts if not exams or breast.exam_id in exams]
-
-
-def _splits(chosen: ChosenHead, settings: Settings) -> dict[str, str]:
-    """patient_id -> split of the search that made the head; nobody's where it never saw this dataset."""
-    if settings.dataset.name != chosen.card.dataset or not chosen.card.split_scheme:
-        return {}
-    store = Store(settings.store)
-    return store.read_splits(settings.dataset.name, task=chosen.card.task, scheme=chosen.card.split_scheme)
-
-
-def _refused(settings: Settings, reader: Reader) -> list[FailureRow]:
-    """The images that were not used, each file named from the dataset's root on."""
-    table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
-    failures = table.read_failures(reader.fingerprint) if table else []
-    return [replace(row, uri=relative_uri(row.uri, root=settings.dataset.root)) for row in failures]
-
-
 def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> dict[str, object]:
     """A row of the predictions table. It holds no label: nothing is measured here."""
     return {
@@ -162,8 +115,7 @@ def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> di
         "task": chosen.card.task,
         "split": row.split,
         "label": None,
-        "score": row.scores[0] if len(row.scores) == 1 else None,
-        "scores": list(row.scores) if len(row.scores) > 1 else None,
+        **answer_columns(row.scores),
         "head": chosen.name,
         "run_id": f"predict--{chosen.key}",
         "fingerprint": fingerprint,

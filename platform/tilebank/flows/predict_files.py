@@ -5,21 +5,16 @@
 is never half of it.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from tilebank.errors import ConfigError
-from tilebank.flows.cells import csv_cell
 from tilebank.flows.command import assert_writable
+from tilebank.flows.finished import finished, write_row
 from tilebank.flows.predict_rows import BreastScore
 from tilebank.terms import FailureRow
-
-UNFINISHED = ".part"
 
 
 @dataclass(frozen=True)
@@ -54,17 +49,17 @@ def write_scores(
 
     columns: what the scores stand in.
     """
-    with _finished(paths.scores) as scores, _finished(paths.tiles) as tiles:
+    with finished(paths.scores) as scores, finished(paths.tiles) as tiles:
         ids = ("patient_id", "exam_id", "breast_id", "laterality", "split")
-        _write(scores, (*ids, *columns, "at_or_above_threshold", "views", "flag"))
-        _write(tiles, ("breast_id", "rank", "image_id", "view", "x", "y", "width", "height", "attention"))
+        write_row(scores, (*ids, *columns, "at_or_above_threshold", "views", "flag"))
+        write_row(tiles, ("breast_id", "rank", "image_id", "view", "x", "y", "width", "height", "attention"))
         for row in rows:
             decision = "" if row.at_or_above is None else int(row.at_or_above)
             who = [getattr(row, name) for name in ids]
-            _write(scores, (*who, *row.scores, decision, " ".join(row.views), row.flag))
+            write_row(scores, (*who, *row.scores, decision, " ".join(row.views), row.flag))
             for rank, tile in enumerate(row.tiles, start=1):
                 box = (tile.box.x, tile.box.y, tile.box.width, tile.box.height)
-                _write(tiles, (row.breast_id, rank, tile.image_id, tile.view, *box, tile.attention))
+                write_row(tiles, (row.breast_id, rank, tile.image_id, tile.view, *box, tile.attention))
             yield row
 
 
@@ -73,29 +68,13 @@ def write_refused(paths: PredictionPaths, refused: Sequence[FailureRow] | None) 
     if refused is None:
         paths.refused.unlink(missing_ok=True)
         return
-    with _finished(paths.refused) as stream:
-        _write(stream, ("image_id", "file", "stage", "error_class", "reason"))
+    with finished(paths.refused) as stream:
+        write_row(stream, ("image_id", "file", "stage", "error_class", "reason"))
         for row in refused:
-            _write(stream, (row.image_id, row.uri, row.stage, row.error_class, row.reason))
+            write_row(stream, (row.image_id, row.uri, row.stage, row.error_class, row.reason))
 
 
 def write_about(paths: PredictionPaths, said: Mapping[str, object]) -> None:
     """What is to be known of the scores, as JSON."""
-    with _finished(paths.about) as stream:
+    with finished(paths.about) as stream:
         stream.write(json.dumps(said, indent=2, sort_keys=True) + "\n")
-
-
-def _write(stream: TextIO, cells: Sequence[object]) -> None:
-    csv.writer(stream).writerow([csv_cell(cell) for cell in cells])
-
-
-@contextmanager
-def _finished(path: Path) -> Iterator[TextIO]:
-    """A file that takes its name when it is whole, and leaves nothing where it never is."""
-    part = path.with_name(path.name + UNFINISHED)
-    try:
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            yield stream
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

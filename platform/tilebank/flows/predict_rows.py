@@ -4,7 +4,7 @@ Knows no files and no registry. Vectors are read as they are needed, so memory d
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class BreastScore:
     at_or_above: bool | None
     views: tuple[str, ...]
     flag: str
-    tiles: tuple[TopTile, ...]
+    tiles: tuple[TopTile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,36 @@ class Scoring:
 
 def score_breasts(reader: Reader, breasts: Sequence[StoredBreast], scoring: Scoring) -> Iterator[BreastScore]:
     """One score a breast, in the order given."""
-    views: dict[str, set[str]] = {}
-    for view in reader.read_views():
-        views.setdefault(view.breast_id, set()).add(view.view)
+    views = views_stored(reader)
     for start in range(0, len(breasts), AT_ONCE):
         some = breasts[start : start + AT_ONCE]
         bags = BagBatch.from_arrays(**vars(reader.read_bags([breast.breast_id for breast in some])))
-        scores = score_bags(scoring.head, bags)[0].reshape(len(some), -1)  # (B, C), C = 1 for yes or no
         tiles = _top_tiles(reader, bags, scoring)
-        for breast, answers, looked_at in zip(some, scores.tolist(), tiles, strict=True):
-            yield _score_of(breast, answers, scoring, views=views.get(breast.breast_id, set()), tiles=looked_at)
+        for row, looked_at in zip(score_read(some, bags, scoring, views=views), tiles, strict=True):
+            yield replace(row, tiles=looked_at)
 
 
-def _score_of(
-    breast: StoredBreast, answers: Sequence[float], scoring: Scoring, *, views: set[str], tiles: tuple[TopTile, ...]
-) -> BreastScore:
-    missing = [view for view in STANDARD_VIEWS if view not in views]
+def score_read(
+    breasts: Sequence[StoredBreast], bags: BagBatch, scoring: Scoring, *, views: Mapping[str, set[str]]
+) -> list[BreastScore]:
+    """One score a breast whose vectors are read, without its tiles. views: as `views_stored` gives them."""
+    scores = score_bags(scoring.head, bags)[0].reshape(len(breasts), -1)  # (B, C), C = 1 for yes or no
+    return [
+        _score_of(breast, answers, scoring, views=views.get(breast.breast_id, set()))
+        for breast, answers in zip(breasts, scores.tolist(), strict=True)
+    ]
+
+
+def views_stored(reader: Reader) -> dict[str, set[str]]:
+    """breast_id -> the views that are stored of it."""
+    views: dict[str, set[str]] = {}
+    for view in reader.read_views():
+        views.setdefault(view.breast_id, set()).add(view.view)
+    return views
+
+
+def _score_of(breast: StoredBreast, answers: Sequence[float], scoring: Scoring, *, views: set[str]) -> BreastScore:
+    missing = [view for view in STANDARD_VIEWS if views and view not in views]  # a slide has none, and misses none
     return BreastScore(
         patient_id=breast.patient_id,
         exam_id=breast.exam_id,
@@ -87,7 +101,6 @@ def _score_of(
         at_or_above=_is_at_or_above(answers, scoring.threshold),
         views=tuple(sorted(views)),
         flag=f"misses {' and '.join(missing)}" if missing else "",
-        tiles=tiles,
     )
 
 

@@ -23,11 +23,13 @@ from tilebank.flows.evaluate import AnyEvaluation, ScoredSplits
 from tilebank.flows.revision import code_revision
 from tilebank.flows.settings import Settings
 from tilebank.flows.space import HEAD, SearchConfig
+from tilebank.flows.steadiness import late_attention_js, median_attention_js
 from tilebank.mil.fit import FittedHead
 from tilebank.mil.heads import Head, save_head
 from tilebank.mil.serving import score_columns
 from tilebank.store.reader import BagArrays
-from tilebank.tracking import ServedModel, Tracker, TrialRecord
+from tilebank.tracking.registry import ServedModel
+from tilebank.tracking.runs import Tracker, TrialRecord
 
 SERVING = "tilebank.mil.serving"
 SERVING_NEEDS = ("numpy", "pandas", "safetensors", "torch")
@@ -59,11 +61,6 @@ class SearchSummary:
     tracking: str
     times: dict[str, float]
     wall_s: float
-
-    @property
-    def failed(self) -> bool:
-        """A search that failed has raised."""
-        return False
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
@@ -155,7 +152,8 @@ def trial_record(fitted: FittedHead) -> TrialRecord:
     return TrialRecord(
         name=f"seed {fitted.trial.seed}",
         params=asdict(fitted.trial) | _head_params(fitted) | plan,
-        metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)},
+        metrics={"best_val_auc": fitted.best_val_auc, "best_epoch": float(fitted.best_epoch)}
+        | late_attention_js(fitted.curves),
         curves=fitted.curves,
         epochs=fitted.epochs,
     )
@@ -223,6 +221,7 @@ def log_search(
         summary.run_id,
         metrics=scored.evaluation.as_metrics()
         | page.spread.as_metrics()
+        | median_attention_js([each.curves for each in fitted])
         | {"champion_seed": float(summary.champion_seed)},
         figures=figures,
         documents={

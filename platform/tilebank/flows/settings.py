@@ -17,6 +17,7 @@ from tilebank.encoders.spec import EncoderConfig, foreign_encoder
 from tilebank.errors import ConfigError
 from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of
+from tilebank.flows.explain_config import ExplainConfig
 from tilebank.flows.space import SearchConfig, assert_architectures
 from tilebank.imaging.breast import MASK_VERSION, MaskConfig
 from tilebank.imaging.dicom import READER_VERSION
@@ -87,6 +88,7 @@ class Settings(BaseModel):
     extraction: ExtractionConfig
     splits: SplitConfig
     evaluation: EvaluationConfig
+    explain: ExplainConfig
     dataset: DatasetConfig
     encoder: EncoderConfig
     head_name: str

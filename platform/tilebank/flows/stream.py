@@ -99,6 +99,24 @@ def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterato
         yield row
 
 
+def map_rows(
+    settings: Settings, rows: Sequence[bytes], function: Callable[[pa.Table], pa.Table], *, name: str
+) -> Iterator[dict[str, Any]]:
+    """Each of `rows`, as a table of one row with the column `name`, through a stage that reads images."""
+    connect_ray()
+    config = settings.extraction
+    blocks = [pa.table({name: pa.array([row], type=pa.large_binary())}) for row in rows]
+    mapped = ray.data.from_arrow(blocks).map_batches(
+        function,
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+        num_cpus=config.read_cpus,
+        memory=config.read_memory_mb * 1e6,
+    )
+    yield from _rows(mapped)
+
+
 def _encoder_gpus(config: ExtractionConfig) -> float:
     return min(1, cluster_gpus()) if config.encoder_gpus < 0 else config.encoder_gpus
 

@@ -12,54 +12,32 @@ from typing import Literal
 
 from torch import Tensor
 
-from tilebank.errors import HeadError
 from tilebank.mil.anchor import Anchor, AnchorConfig
-from tilebank.mil.attention import Scorer, pool_by_attention
-from tilebank.mil.chance import STILL, Draws
-from tilebank.mil.layers import StackedLinear, generators_of
-from tilebank.mil.one_bag import OneBagConfig, OneBagHead
+from tilebank.mil.attention_head import AttentionConfig, AttentionHead
+from tilebank.mil.chance import Draws
+from tilebank.mil.layers import generators_of
 from tilebank.mil.outputs import BINARY, Outputs
-from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, PreparedBags
-from tilebank.mil.ragged import Rows
+from tilebank.mil.passes import Criterion, Losses, PreparedBags
 from tilebank.mil.segments import segment_log_softmax
 
 
 @dataclass(frozen=True)
-class AbmilConfig(OneBagConfig):
+class AbmilConfig(AttentionConfig):
     """`hidden` and `attention`: widths of h and of V; `gated`: whether U multiplies; `anchor`: null, or as of ASMIL."""
 
     name: Literal["abmil"] = "abmil"
     gated: bool = True
-    hidden: int = 128
-    attention: int = 64
     anchor: AnchorConfig | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.hidden < 1 or self.attention < 1:
-            raise HeadError(
-                f"head {self.name}: widths hidden={self.hidden}, attention={self.attention} must be positive"
-            )
 
-
-class Abmil(OneBagHead):
+class Abmil(AttentionHead):
     """T attention heads."""
 
     config: AbmilConfig
 
     def __init__(self, config: AbmilConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
-        super().__init__(config, dim=dim, outputs=outputs)
-        generators = generators_of(seeds)  # drawn from in this order: projection, attention, classifier
-        self.scorer = Scorer(
-            dim, config.hidden, config.attention, gated=config.gated, instances=config.instances, generators=generators
-        )
-        self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
+        super().__init__(config, dim=dim, gated=config.gated, generators=generators_of(seeds), outputs=outputs)
         self.anchor = None if config.anchor is None else Anchor(self.scorer, config.anchor)
-
-    @property
-    def pooled_width(self) -> int:
-        """C."""
-        return self.config.hidden
 
     @property
     def row_numbers(self) -> int:
@@ -67,17 +45,11 @@ class Abmil(OneBagHead):
         widths = 6 * self.config.hidden + (8 if self.config.gated else 4) * self.config.attention
         return widths if self.anchor is None else widths * 3 // 2
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """Logits and attention."""
-        rows = self.rows(bags)
-        h, scores = self.scorer(rows)
-        return self._pool(h, scores, rows, draws)
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """The breasts', and the pull of the anchor if there is one."""
         rows = self.rows(bags)
         h, scores = self.scorer(rows)
-        examples = criterion(self._pool(h, scores, rows, draws).logits, labels)
+        examples = criterion(self.pool(h, scores, rows, draws=draws).logits, labels)
         if self.anchor is None:
             return Losses(examples)
         return Losses(examples, self.anchor.pull(self.scorer, segment_log_softmax(scores, rows.segments), rows))
@@ -86,8 +58,3 @@ class Abmil(OneBagHead):
         """The anchor follows."""
         if self.anchor is not None:
             self.anchor.follow(self.scorer)
-
-    def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
-        pooled, weights = pool_by_attention(h, scores, rows.segments)
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
-        return HeadPass(logits, Attention(weights, rows))

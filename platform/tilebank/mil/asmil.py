@@ -140,7 +140,7 @@ class Asmil(OneBagHead):
             asked = asked.masked_fill(~kept.unsqueeze(1), -torch.inf)
         weights = torch.softmax(asked, dim=2)
         pooled = self.cls_values(torch.einsum("tkqb,tqbc->tkbc", weights, outputs)).squeeze(1).mT  # (T, C, B)
-        answers = self.classifier(pooled if draws.keep is None else pooled * draws.keep)
+        answers = self.classifier(draws.thin(pooled))
         return _Seen(log_weights, weights.mean(dim=1), self.as_logits(answers))
 
     def _kept(self, draws: Draws) -> Tensor | None:

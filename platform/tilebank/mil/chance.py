@@ -29,6 +29,12 @@ class Draws:
             None if self.noise is None else self.noise[:, :, start:stop],
         )
 
+    def thin(self, pooled: Tensor, *, owner: Tensor | None = None) -> Tensor:
+        """`pooled` (T, P, B) after dropout; with the breast of each instance in `owner` (N,), instances (T, P, N)."""
+        if self.keep is None:
+            return pooled
+        return pooled * (self.keep if owner is None else self.keep[:, :, owner])
+
 
 STILL = Draws()  # a head in use: nothing is left to chance
 

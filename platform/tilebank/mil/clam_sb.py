@@ -20,24 +20,20 @@ from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
 from tilebank.errors import HeadError
-from tilebank.mil.attention import Scorer, pool_by_attention
-from tilebank.mil.chance import STILL, Draws
+from tilebank.mil.attention_head import AttentionConfig, AttentionHead
+from tilebank.mil.chance import Draws
 from tilebank.mil.layers import StackedLinear, generators_of
-from tilebank.mil.one_bag import OneBagConfig, OneBagHead
 from tilebank.mil.order import segment_ranks
 from tilebank.mil.outputs import BINARY, Outputs
-from tilebank.mil.passes import Attention, Criterion, HeadPass, Losses, PreparedBags
-from tilebank.mil.ragged import Rows
+from tilebank.mil.passes import Criterion, Losses, PreparedBags
 from tilebank.mil.segments import Segments, segment_sum
 
 
 @dataclass(frozen=True)
-class ClamSbConfig(OneBagConfig):
+class ClamSbConfig(AttentionConfig):
     """`sampled`: k; `instance_weight`: share of the instances in the loss; `margin`: 1 for the smooth SVM."""
 
     name: Literal["clam_sb"] = "clam_sb"
-    hidden: int = 128
-    attention: int = 64
     sampled: int = 8
     instance_weight: float = 0.3
     margin: float = 1.0
@@ -45,11 +41,8 @@ class ClamSbConfig(OneBagConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.hidden, self.attention, self.sampled) < 1:
-            raise HeadError(
-                f"head {self.name}: hidden={self.hidden}, attention={self.attention} and sampled={self.sampled} must be"
-                " positive"
-            )
+        if self.sampled < 1:
+            raise HeadError(f"head {self.name}: sampled={self.sampled} must be positive")
         if not 0 <= self.instance_weight < 1 or self.margin < 0:
             raise HeadError(
                 f"head {self.name}: instance_weight {self.instance_weight} must be from 0 up to but not 1,"
@@ -57,50 +50,30 @@ class ClamSbConfig(OneBagConfig):
             )
 
 
-class ClamSb(OneBagHead):
+class ClamSb(AttentionHead):
     """T attention heads with classifiers of instances."""
 
     config: ClamSbConfig
 
     def __init__(self, config: ClamSbConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
-        super().__init__(config, dim=dim, outputs=outputs)
         generators = generators_of(seeds)  # drawn from in this order: scorer, classifier, classifiers of instances
-        self.scorer = Scorer(
-            dim, config.hidden, config.attention, gated=True, instances=config.instances, generators=generators
-        )
-        self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
+        super().__init__(config, dim=dim, gated=True, generators=generators, outputs=outputs)
         classes = 2 if outputs.kind == "binary" else outputs.count
         self.evidence = StackedLinear(config.hidden, classes, generators=generators)
-
-    @property
-    def pooled_width(self) -> int:
-        """C."""
-        return self.config.hidden
 
     @property
     def row_numbers(self) -> int:
         """h, h weighed, the attention's branches, each class's evidence and its two terms, with their gradients."""
         return 6 * self.config.hidden + 8 * self.config.attention + 12 * max(2, self.outputs.count)
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """Logits and attention."""
-        rows = self.rows(bags)
-        h, scores = self.scorer(rows)
-        return self._pool(h, scores, rows, draws)
-
     def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
         """The breasts', and that of their instances of most and least attention."""
         rows = self.rows(bags)
         h, scores = self.scorer(rows)
-        examples = criterion(self._pool(h, scores, rows, draws).logits, labels)
+        examples = criterion(self.pool(h, scores, rows, draws=draws).logits, labels)
         of_instances = self._of_instances(self.evidence(h), scores, self._classes(labels), rows.segments)
         weight = self.config.instance_weight
         return Losses((1 - weight) * examples, weight * of_instances)
-
-    def _pool(self, h: Tensor, scores: Tensor, rows: Rows, draws: Draws) -> HeadPass:
-        pooled, weights = pool_by_attention(h, scores, rows.segments)
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
-        return HeadPass(logits, Attention(weights, rows))
 
     def _of_instances(self, evidence: Tensor, scores: Tensor, classes: Tensor, segments: Segments) -> Tensor:
         """(T, K, N), (T, N), and which classes a breast has (K, B) as 0 and 1 -> (T, B)."""

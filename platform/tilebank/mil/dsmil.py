@@ -100,5 +100,5 @@ class Dsmil(OneBagHead):
         weights = segment_softmax(segment_apply(directions, h, segments), segments)  # (T, O, N)
         pooled = segment_matmul(weights, h, segments)  # (T, O, B, C)
         pooled = pooled.transpose(2, 3).reshape(self.trials, -1, len(segments.lengths))  # (T, O x C, B)
-        bag = self.bag(pooled if draws.keep is None else pooled * draws.keep)
+        bag = self.bag(draws.thin(pooled))
         return _Streams(segment_sum(is_highest * scores, segments), bag, weights)

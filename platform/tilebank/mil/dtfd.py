@@ -121,7 +121,7 @@ class Dtfd(OneBagHead):
         of_groups = self._of_groups(distilled, is_filled)  # (T, B, G, K)
         by_bag = distilled.view(*distilled.shape[:2], len(is_filled), -1)  # (T, C, B, G x K)
         bags = torch.einsum("tcbk,tbk->tcb", by_bag, of_groups.flatten(2))
-        second = self.as_logits(self.second(bags if draws.keep is None else bags * draws.keep))
+        second = self.as_logits(self.second(draws.thin(bags)))
         share = of_groups.flatten(1, 2)[:, groups.owner].mT * choice  # (T, K, N)
         return _Tiers(first, second, is_filled, torch.empty_like(weights).scatter_(1, dealt, share.sum(dim=1)))
 

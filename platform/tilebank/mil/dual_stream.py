@@ -127,7 +127,7 @@ class DualStream(Head):
         """Logits of every instance by itself, where instances are fitted: (T, N) or (T, N, O)."""
         ((stream, rows),) = self._streams(bags)
         z = stream.project(rows)  # (T, C, N)
-        return self.as_logits(self.classifier(z if draws.keep is None else z * draws.keep[:, :, rows.segments.owner]))
+        return self.as_logits(self.classifier(draws.thin(z, owner=rows.segments.owner)))
 
     def count_examples(self, bags: BagBatch) -> int:
         """Breasts, or where instances are fitted, views or tiles."""
@@ -141,7 +141,7 @@ class DualStream(Head):
 
     def _answer(self, seen: Sequence[SeenStream], draws: Draws) -> Tensor:
         pooled = torch.cat([each.pooled for each in seen], dim=1)  # (T, P, B)
-        return self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        return self.as_logits(self.classifier(draws.thin(pooled)))
 
     def _pooled_logits(self, bags: PreparedBags) -> Tensor:
         """Mean or max over each breast of its instances' logits; a breast without any has the bias alone."""

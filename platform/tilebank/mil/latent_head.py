@@ -77,5 +77,5 @@ class LatentHead(OneBagHead, ABC):
             h = block(h, rows.segments)
         pooled, weights = self.pooling.latents_ask(self.seed, h, rows.segments)  # (T, C, 1, B), (T, K, 1, N)
         pooled = pooled.squeeze(2)
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        logits = self.as_logits(self.classifier(draws.thin(pooled)))
         return HeadPass(logits, Attention(weights.mean(dim=(1, 2)), rows))

@@ -63,8 +63,8 @@ class MaxHead(OneBagHead):
         z = self.projection(rows)  # (T, C, N)
         if self.config.level == "embedding":
             pooled = segment_max(z, rows.segments)  # (T, C, B)
-            return HeadPass(self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep)))
-        kept = z if draws.keep is None else z * draws.keep[:, :, rows.segments.owner]
+            return HeadPass(self.as_logits(self.classifier(draws.thin(pooled))))
+        kept = draws.thin(z, owner=rows.segments.owner)
         bias = self.classifier.bias.unsqueeze(2)  # (T, O, 1)
         own = self.classifier(kept) - bias  # (T, O, N)
         return HeadPass(self.as_logits(segment_max(own, rows.segments) + bias))

@@ -62,4 +62,4 @@ class MeanHead(OneBagHead):
             pooled = segment_mean(rows.read().T, rows.segments).expand(self.trials, -1, -1)  # (T, D, B)
         else:
             pooled = segment_mean(self.projection(rows), rows.segments)  # (T, C, B)
-        return HeadPass(self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep)))
+        return HeadPass(self.as_logits(self.classifier(draws.thin(pooled))))

@@ -94,7 +94,7 @@ class Transmil(OneBagHead):
             seen, paid = self._see(h[:, :, tokens].permute(0, 2, 3, 1))
             pooled = pooled.index_copy(2, places, seen)
             weights.index_add_(1, tokens.flatten(), (paid / paid.sum(dim=2, keepdim=True)).flatten(1))
-        logits = self.as_logits(self.classifier(pooled if draws.keep is None else pooled * draws.keep))
+        logits = self.as_logits(self.classifier(draws.thin(pooled)))
         return HeadPass(logits, Attention(weights, rows))
 
     def _see(self, x: Tensor) -> tuple[Tensor, Tensor]:

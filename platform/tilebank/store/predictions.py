@@ -1,5 +1,6 @@
-"""Read predictions back, one run at a time: what its champion said of each breast. Knows no heads and no figures."""
+"""Predictions, one run at a time: how an answer stands in its row, and reading back. Knows no heads and no figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,13 @@ class Predicted:
     patient_ids: tuple[str, ...]
     labels: NDArray[np.int64]
     scores: NDArray[np.floating[Any]]
+
+
+def answer_columns(scores: Sequence[float]) -> dict[str, object]:
+    """The columns of a breast's answer: `score` holds a single one, `scores` those of classes or labels."""
+    if len(scores) == 1:
+        return {"score": scores[0], "scores": None}
+    return {"score": None, "scores": list(scores)}
 
 
 def read_predictions(store_uri: str, *, dataset: str, encoder: str, run_id: str) -> dict[str, Predicted]:

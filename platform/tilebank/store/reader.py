@@ -164,6 +164,17 @@ class Reader:
             breast_ids=tuple(breast_ids),
         )
 
+    def count_instances(self, breast_ids: Sequence[str]) -> dict[InstanceKind, NDArray[np.int64]]:
+        """How many views and tiles these breasts have, (B,) each, in the order given."""
+        wanted = pa.array(breast_ids, pa.string())
+        rows = self._table.to_table(columns=["breast_id", "kind"], filter=self._clause + self._among(breast_ids))
+        counts = {}
+        for kind in InstanceKind:
+            of_kind = rows.filter(pc.equal(rows["kind"], kind.value))["breast_id"]
+            place = pc.index_in(of_kind, value_set=wanted).drop_null().to_numpy()
+            counts[kind] = np.bincount(place, minlength=len(breast_ids)).astype(np.int64)
+        return counts
+
     def read_tile_places(self, breast_ids: Sequence[str]) -> TilePlaces:
         """Where the tiles of these breasts lie, in the order in which `read_bags` gives their vectors."""
         rows = self._rows(self._clause + self._among(breast_ids), breast_ids, also=("view", "width", "height"))

@@ -1,30 +1,18 @@
-"""The record of a search that is killed and asked for again: one run, every trial once, one version of its head."""
+"""The record of a search that is killed and asked for again: one run, every trial once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 
-import tilebank
-from tilebank.mil.dual_stream import DualStreamConfig
-from tilebank.mil.heads import build_head, save_head
-from tilebank.tracking import ServedModel, Tracker, TrialRecord
+from tilebank.tracking.runs import Tracker, TrialRecord
 
 TRIALS = [
     TrialRecord(f"seed {seed}", {"seed": seed}, {"best_val_auc": 0.5}, {"val_auc": np.array([0.4, 0.5])}, 2)
     for seed in range(3)
 ]
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tracker, mlflow.MlflowClient]:
-    """An empty record and a look at it that is not ours."""
-    home = tmp_path_factory.mktemp("record")
-    uri = f"sqlite:///{home}/mlflow.db"
-    return Tracker(uri, experiment="study--task", artifacts=f"{home}/artifacts"), mlflow.MlflowClient(uri)
 
 
 @contextmanager
@@ -96,21 +84,3 @@ def test_trials_that_are_logged_already_are_not_logged_again(record: tuple[Track
     assert {child.info.run_id for child in found} == set(ids)
     assert whole.info.run_id in ids
     assert half.info.run_id not in ids
-
-
-def test_a_head_that_is_registered_already_is_not_registered_again(
-    record: tuple[Tracker, mlflow.MlflowClient], tmp_path: Path
-) -> None:
-    tracker, client = record
-    save_head(build_head(DualStreamConfig(), dim=2, seeds=[0]), tmp_path)
-    code = Path(tilebank.__file__).parent
-    model = ServedModel(tmp_path, "tilebank.mil.serving", code, [], ["view", "tile"], np.ones((2, 2)))
-    with attempt(tracker, "f") as first:
-        found = [tracker.register_head(first, "head", model, val_auc=0.8, promote="better") for _ in range(2)]
-    assert found[0].champion
-    assert found[1].champion
-    assert [str(each.version) for each in client.search_model_versions("name = 'head'")] == [found[0].version]
-    with attempt(tracker, "g") as second:
-        worse = tracker.register_head(second, "head", model, val_auc=0.7, promote="better")
-    assert (worse.champion, worse.standing_auc) == (False, 0.8)
-    assert client.get_model_version_by_alias("head", "champion").run_id == first

@@ -1,0 +1,55 @@
+"""Show where a head looks: a map on every image, boxes, pictures, and whether the map drives the score.
+
+RESEARCH SOFTWARE, NOT A MEDICAL DEVICE: a map says where a head looked, not where disease is.
+
+The head is chosen as for predict.py, and scores are the same. For the map, images are cut anew in overlapped tiles and
+encoded (once: the vectors are kept in the store; those of a folder are not). Below --out: explain.html (read this
+first), breasts.csv, boxes.csv (source pixels), not_mapped.csv, figures/ and pages/ an exam.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tilebank.flows.chosen_head import choose_head
+from tilebank.flows.command import Summary, choices_of, job_parser, run_job
+from tilebank.flows.explain import ExplainRequest, explain
+from tilebank.flows.settings import Choices
+
+EXAMPLES = """examples:
+  python jobs/explain.py --dataset phantom --task mass --split test           the champion on its test exams
+  python jobs/explain.py --dataset phantom --task mass --exam PH-0001-2       one stored exam
+  python jobs/explain.py --head phantom--mass--texture --folder ~/dicoms/exam   files, no store needed
+  python jobs/explain.py --task mass --split test --map evidence --scales 1,0.5  another map; a finer one beside it
+"""
+
+
+def flow(args: argparse.Namespace) -> Summary:
+    pairs = [f"explain.map={args.map}"] * bool(args.map) + [f"explain.scales=[{args.scales}]"] * bool(args.scales)
+    choices = replace(choices_of(args), head=Choices().head, set=(*pairs, *args.set))
+    chosen = choose_head(choices, head=args.head, task=args.task, folder=args.folder)
+    exams = tuple(args.exam)
+    request = ExplainRequest(args.out, bool(args.folder), exams, args.split, args.dicom, args.keep_maps, args.boxes)
+    return explain(chosen, request)
+
+
+def main() -> int:
+    parser = job_parser(__doc__, examples=EXAMPLES)
+    for flag, what in (("dataset", "which study"), ("encoder", "which frozen encoder"), ("task", "which question")):
+        parser.add_argument(f"--{flag}", default="", metavar="NAME", help=f"{what} (default: that of the head)")
+    parser.add_argument("--head", default="", metavar="HEAD", help="as for predict.py (default: the champion)")
+    parser.add_argument("--folder", default="", metavar="URI", help="DICOMs to explain, in place of what is stored")
+    parser.add_argument("--exam", action="append", default=[], metavar="ID", help="a stored exam; may be given often")
+    parser.add_argument("--split", default="", choices=["train", "val", "test"], help="of the head's search alone")
+    parser.add_argument("--map", default="", choices=["attention", "evidence"], help="what is shown of a tile")
+    parser.add_argument("--scales", default="", metavar="S,S", help="tile sizes, shares of the encoder's (default 1)")
+    parser.add_argument("--boxes", action="store_true", help="fail where the dataset has no annotated boxes")
+    parser.add_argument("--keep-maps", action="store_true", help="write the maps as arrays too")
+    parser.add_argument("--dicom", action="store_true", help="write boxes as DICOM; they name the patient")
+    parser.add_argument("--out", type=Path, default=Path("explained"), metavar="DIR", help="(default ./explained)")
+    return run_job(parser, flow, show=print)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""What the views and what the tiles add to a breast's logit: the head with both, less the head without one of them.
+
+Knows the contract, no particular head. Where a head adds a term of each stream, as the dual-stream head does, this is
+that term. Elsewhere the two need not come to the logit together: what they do jointly is in neither, or in both.
+B breast, C answer (1 for yes or no).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilebank.mil.bags import BagBatch
+from tilebank.mil.contract import Head
+from tilebank.mil.variants import logits_of
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """Logits of each breast, and what is lost of them without its views or without its tiles: all (B, C)."""
+
+    logits: NDArray[np.float64]
+    of_views: NDArray[np.float64]
+    of_tiles: NDArray[np.float64]
+
+
+def contributions_of(head: Head, bags: BagBatch) -> Contributions:
+    """Of the first head of a pack. A stream that the head does not read contributes 0."""
+    logits = logits_of(head, bags)
+    return Contributions(
+        logits=logits,
+        of_views=logits - logits_of(head, bags.without(views=True, tiles=False)),
+        of_tiles=logits - logits_of(head, bags.without(views=False, tiles=True)),
+    )
