@@ -80,6 +80,19 @@ def test_the_highest_place_and_the_first_box_lie_where_the_tiles_say_on_both_sid
         assert 0.2 < image.boxes[0].score <= 0.5, "the breast's score times the map's height"
 
 
+@pytest.mark.parametrize(("shrinkage", "stays"), [(0.0, False), (0.5, True)])
+def test_shrinkage_keeps_a_peak_near_the_chest_wall_in_its_place(tmp_path: Path, shrinkage: float, stays: bool) -> None:
+    row, place = image_row(tmp_path, "L"), (80, 350)
+    tiles = tiles_around(*place, right=False)
+    beyond = place - tiles.boxes[:, :2]  # the place, from each tile's corner
+    holds = ((beyond >= 0) & (beyond < TILE_PX)).all(axis=1).astype(float)
+    exam = exam_of(row, tiles={row.image_id: (replace(tiles, values=holds, unit=0.5),)})
+    (image,) = explain_exam(exam, recipe=replace(RECIPE, shrinkage=shrinkage), limits=Limits()).images
+    assert image.peak is not None
+    assert (abs(image.peak[0] - place[0]) <= TILE_PX // 4) == stays
+    assert abs(image.peak[1] - place[1]) <= TILE_PX // 4
+
+
 def test_a_broken_file_costs_its_own_map_alone(tmp_path: Path) -> None:
     rows = image_row(tmp_path, "L"), image_row(tmp_path, "R")
     Path(rows[0].uri).write_bytes(b"no image")

@@ -11,19 +11,20 @@ from tilebank.evaluation.map_boxes import BoxConfig
 class ExplainConfig:
     """Maps, boxes and what is drawn. Raises ConfigError.
 
-    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the logit that the head would
-    give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile sizes as
-    shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard deviation of a
-    Gaussian, in strides of the tiles. boxes: how they are taken from a map. draws: random orders that attention is
-    compared with. exams_drawn: of a dataset, the first of them; all where single exams, or a folder, are asked for.
-    boxes_drawn: of each image, the highest. picture_px: most height of a view in the pictures. map_step_px: source
-    pixels that one value of a kept map stands for.
+    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the logit that the head
+    would give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile
+    sizes as shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard
+    deviation of a Gaussian, in strides of the tiles. shrinkage: see `MapConfig`. boxes: how they are taken from a
+    map. draws: random orders that attention is compared with. exams_drawn: of a dataset, the first of them; all where
+    single exams, or a folder, are asked for. boxes_drawn: of each image, the highest. picture_px: most height of a
+    view in the pictures. map_step_px: source pixels that one value of a kept map stands for.
     """
 
     map: Literal["attention", "evidence"] = "attention"
     overlap: float = 0.75
     scales: tuple[float, ...] = (1.0,)
     smoothing: float = 0.5
+    shrinkage: float = 0.0
     boxes: BoxConfig = field(default_factory=BoxConfig)
     draws: int = 5
     seed: int = 0
@@ -37,7 +38,9 @@ class ExplainConfig:
             raise ConfigError(f"explain.overlap is {self.overlap}; it lies in [0, 1)")
         if not self.scales or min(self.scales) <= 0 or len(set(self.scales)) != len(self.scales):
             raise ConfigError(f"explain.scales are {self.scales}; give one or more different numbers above 0")
-        if self.smoothing < 0 or self.draws < 1 or self.exams_drawn < 0:
-            raise ConfigError("explain.smoothing and exams_drawn are not below 0, explain.draws is at least 1")
+        if min(self.smoothing, self.shrinkage, self.exams_drawn) < 0 or self.draws < 1:
+            raise ConfigError(
+                "explain.smoothing, shrinkage and exams_drawn are not below 0, explain.draws is at least 1"
+            )
         if min(self.picture_px, self.map_step_px) < 1:
             raise ConfigError("explain.picture_px and map_step_px are at least 1")

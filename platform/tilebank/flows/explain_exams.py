@@ -44,7 +44,14 @@ def explained_exams(
 ) -> Iterator[tuple[list[LookedAt], ExplainedExam]]:
     """Each exam as it comes out of the stage, with what the head says of it; in any order."""
     config = settings.explain
-    recipe = MapRecipe(recipe_of(settings), config.boxes, config.boxes_drawn, config.picture_px, config.map_step_px)
+    recipe = MapRecipe(
+        image=recipe_of(settings),
+        boxes=config.boxes,
+        boxes_drawn=config.boxes_drawn,
+        picture_px=config.picture_px,
+        step_px=config.map_step_px,
+        shrinkage=config.shrinkage,
+    )
     stage = partial(explain_exams, recipe=recipe, limits=limits_of(settings))
     images: dict[str, list[ManifestRow]] = {}
     for row in wish.images:

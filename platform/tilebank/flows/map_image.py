@@ -42,6 +42,7 @@ class MapRecipe:
     boxes_drawn: int
     picture_px: int
     step_px: int
+    shrinkage: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def map_image(
     mammogram = read_mammogram(content, reader=recipe.image.reader, mask=recipe.image.mask)
     breast = mammogram.breast
     raw = [
-        assemble_map(each.boxes, each.values, breast=breast, config=MapConfig(smoothing_px=each.smoothing_px))
+        assemble_map(each.boxes, each.values, breast=breast, config=MapConfig(each.smoothing_px, recipe.shrinkage))
         for each in scales
     ]
     heights = np.mean([np.float32(each.unit) * one for each, one in zip(scales, raw, strict=True)], axis=0)
