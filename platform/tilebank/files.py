@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -96,6 +97,14 @@ def remove_folder(uri: str) -> None:
     """Remove a folder and all below it. Raises OSError."""
     filesystem, path = _open(uri)
     filesystem.delete_dir(path)
+
+
+def last_written(root: str) -> datetime | None:
+    """When the youngest file below the folder `root` was written; None where there is no file. Raises OSError."""
+    filesystem, path = _open(root)
+    chosen = fs.FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True)
+    found = _patiently(lambda: filesystem.get_file_info(chosen), root)
+    return max((info.mtime for info in found if info.type == fs.FileType.File), default=None)
 
 
 @dataclass(frozen=True)

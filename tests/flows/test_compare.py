@@ -3,115 +3,32 @@
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 from tests.flows.conftest import MakeSettings
+from tests.flows.recorded_searches import Recorded, record, settings_at, split_of
 
-from tilebank.errors import ConfigError, DatasetError, StoreError, TrackingError
+from tilebank.errors import ConfigError
 from tilebank.evaluation.paired import compare_scores, holm_p_values
-from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
 from tilebank.flows.compare import compare_searches
 from tilebank.flows.compare_runs import Wanted
 from tilebank.flows.compare_summary import MOVED, SPENT, ComparisonSummary, as_p
 from tilebank.flows.extract import extract
 from tilebank.flows.record import SearchSummary, tags_of
-from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.settings import Settings
 from tilebank.flows.steadiness import OF_SEARCH
 from tilebank.flows.tune import tune_head
-from tilebank.store.tables import Store
-from tilebank.tracking.runs import Tracker, TrialRecord
+from tilebank.tracking.runs import Tracker
 
-PATIENTS = 40  # of each split, with two breasts each
 FIGURES = {"auc": "test_auc", "auprc": "test_auprc", "specificity": "test_spec_at_sens"}
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A search as it stands in record and store, and what its scores come to."""
-
-    run_id: str
-    val: Scored
-    test: Scored
-    evaluation: Evaluation
-
-
-def split_of(name: str, *, gap: float, seed: int) -> Scored:
-    """Scores of which positives are higher by `gap` standard deviations; labels and ids go by `name` alone."""
-    rng = np.random.default_rng(seed)
-    labels = (np.arange(2 * PATIENTS) % 3 == 0).astype(np.int64)
-    scores = 1 / (1 + np.exp(-(gap * labels + rng.normal(size=labels.size)))).astype(np.float32)
-    patients = tuple(f"secret-{name}{place // 2:02d}" for place in range(labels.size))
-    return Scored(scores, labels, patients, tuple(f"{who}_{'LR'[i % 2]}" for i, who in enumerate(patients)))
-
-
-def kept(scored: Scored, places: Sequence[int]) -> Scored:
-    """Some of its breasts, in the order given."""
-    of = list(places)
-    patients, breasts = (tuple(ids[place] for place in of) for ids in (scored.patients, scored.breast_ids))
-    return Scored(scored.scores[of], scored.labels[of], patients, breasts)
-
-
-def as_rows(scored: Scored, split: str, run_id: str, *, settings: Settings, task: str) -> list[dict[str, object]]:
-    """What a search leaves in the store."""
-    common = {"task": task, "split": split, "head": settings.head_name, "run_id": run_id, "fingerprint": "f"}
-    return [
-        common
-        | {"breast_id": breast, "exam_id": breast[:-2], "patient_id": patient, "label": int(label), "score": score}
-        for breast, patient, label, score in zip(
-            scored.breast_ids, scored.patients, scored.labels, scored.scores.tolist(), strict=True
-        )
-    ]
-
-
-def record(
-    settings: Settings,
-    val: Scored | None,
-    test: Scored,
-    *,
-    task: str = "malignancy",
-    fingerprint: str = "f" * 16,
-    searched: Mapping[str, float] | None = None,
-) -> Recorded:
-    """Leave a search in record and store, as a search does, its one trial included; `val` None: it lost its rows.
-
-    searched: further metrics of the search.
-    """
-    tracker = Tracker(settings.tracking, experiment=f"phantom--{task}", artifacts=settings.artifacts)
-    tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=3)
-    evaluation = evaluate(val or split_of("v", gap=1, seed=0), test, replicates=200, seed=0)
-    with tracker.run("search", params={}, tags=tags) as run_id:
-        tracker.log_trials(run_id, [TrialRecord("seed 0", {}, {"best_val_auc": 0.99}, {}, 1)], tags=tags)
-        metrics = evaluation.as_metrics() | {"trials": 1.0} | dict(searched or {})
-        tracker.log_results(run_id, metrics=metrics, figures={}, documents={})
-        parts = {"test": test} | ({"val": val} if val else {})
-        rows = [
-            row for split, part in parts.items() for row in as_rows(part, split, run_id, settings=settings, task=task)
-        ]
-        Store(settings.store).write_predictions("phantom", settings.encoder.name, rows, licence=settings.licence)
-    return Recorded(run_id, val or test, test, evaluation)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compared")
-
-
-def settings_at(home: Path, encoder: str = "texture", head: str = "dual_stream", *pairs: str) -> Settings:
-    return load_settings(
-        Choices(
-            encoder=encoder,
-            head=head,
-            store=str(home / "store"),
-            tracking=f"sqlite:///{home}/mlflow.db",
-            set=(f"artifacts={home}/artifacts", "evaluation.replicates=200", *pairs),
-        )
-    )
 
 
 @pytest.fixture(scope="module")
@@ -296,71 +213,6 @@ def test_searches_are_chosen_by_head_by_run_or_all_with_names_that_differ(
         names(Wanted(head="tiles_only"))
     with pytest.raises(ConfigError, match="no finished search has a run id that starts with 'nothing'"):
         names(Wanted(runs=("nothing",)))
-
-
-def test_breasts_that_one_search_did_not_score_are_left_out_for_all_and_counted(home: Path) -> None:
-    settings, views = settings_at(home), settings_at(home, "texture", "views_only", "splits.seed=5")
-    val, test = split_of("v", gap=2, seed=0), split_of("t", gap=2, seed=1)
-    shown = list(range(7, 2 * PATIENTS))
-    fewer = kept(split_of("t", gap=1, seed=2), shown[::-1])
-    record(settings, val, test, task="mass")
-    record(views, kept(split_of("v", gap=1, seed=3), range(60)), fewer, task="mass")
-    found = compare_searches(settings, task="mass", wanted=Wanted(), out=home / "mass")
-    assert found.counts.breasts == len(shown)
-    assert found.heads[0].evaluation == evaluate(val, kept(test, shown), replicates=200, seed=0)
-    notes = " ".join(found.notes)
-    assert "test breasts that only some of the searches scored are left out: 7" in notes
-    assert "patients were split in 2 ways (val=0.1 test=0.2 seed=0; val=0.1 test=0.2 seed=5)" in notes
-    assert "the searches' validation breasts are not the same" in notes
-    assert "<b>Mind:</b> test breasts that only some" in (home / "mass" / "compare.html").read_text()
-
-
-def test_other_labels_and_too_little_in_common_are_refused(home: Path) -> None:
-    settings, views = settings_at(home), settings_at(home, head="views_only")
-    val, test = split_of("v", gap=2, seed=0), split_of("t", gap=2, seed=1)
-    first = record(settings, val, test, task="calcification")
-    swapped = replace(test, labels=np.roll(test.labels, 1))
-    second = record(views, val, swapped, task="calcification")
-    with pytest.raises(DatasetError, match=r"saw other labels or patients for \d+ breasts") as caught:
-        compare_searches(settings, task="calcification", wanted=Wanted(), out=home / "swapped")
-    assert first.run_id in str(caught.value)
-    assert second.run_id in str(caught.value)
-    record(views, val, split_of("u", gap=1, seed=1), task="calcification")
-    with pytest.raises(DatasetError, match="0 test breasts are common to all 2 searches, 0 of them positive"):
-        compare_searches(settings, task="calcification", wanted=Wanted(), out=home / "apart")
-
-
-def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
-    settings, views = settings_at(home), settings_at(home, head="views_only")
-    val, test = split_of("v", gap=2, seed=0), split_of("t", gap=2, seed=1)
-    with pytest.raises(TrackingError, match="no finished search of cancer on phantom; .*jobs/tune_head.py"):
-        compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "none")
-    record(settings, val, test, task="cancer")
-    with pytest.raises(TrackingError, match="one search alone is there to compare: dual_stream on texture"):
-        compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "none")
-    assert not (home / "none").exists()
-    lost = record(views, None, test, task="cancer")
-    with pytest.raises(StoreError, match=f"holds no val predictions of texture/views_only .run {lost.run_id}"):
-        compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "lost")
-    with pytest.raises(ConfigError, match="unknown task 'cancr'"):
-        compare_searches(settings, task="cancr", wanted=Wanted(), out=home / "none")
-    nowhere = settings.model_copy(update={"tracking": f"sqlite:///{tmp_path}/none.db"})
-    with pytest.raises(TrackingError, match="no finished search"):
-        compare_searches(nowhere, task="malignancy", wanted=Wanted(), out=home / "none")
-    assert not list(tmp_path.iterdir()), "looking makes no database"
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match="--out"):
-        compare_searches(settings, task="malignancy", wanted=Wanted(), out=tmp_path / "file" / "out")
-
-
-def test_a_task_of_several_classes_is_refused(home: Path) -> None:
-    settings = settings_at(home)
-    tracker = Tracker(settings.tracking, experiment="phantom--density", artifacts=settings.artifacts)
-    tags = tags_of(settings, task="density", fingerprint="f" * 16, table_version=3)
-    with tracker.run("search", params={}, tags=tags) as run_id:
-        tracker.log_results(run_id, metrics={"val_auc": 0.9}, figures={}, documents={})
-    with pytest.raises(ConfigError, match="density is answered by several classes or labels"):
-        compare_searches(settings, task="density", wanted=Wanted(), out=home / "none")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
+from tilebank.flows import tune as tune_flow
 from tilebank.flows.chosen_head import choose_head
 from tilebank.flows.extract import extract
 from tilebank.flows.packs import SearchFolder
@@ -23,10 +24,10 @@ from tilebank.flows.record import SearchSummary
 from tilebank.flows.search import choose_champion, search_heads
 from tilebank.flows.settings import Choices, Settings, load_settings
 from tilebank.flows.space import Dimension
-from tilebank.flows.study import open_study
+from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
 from tilebank.flows.tune import forget_search, tune_head, tune_resumably
+from tilebank.mil.fit import FittedHead
 from tilebank.terms import Split
-from tilebank.tracking.fetching import load_champion
 
 TRIALS = 6
 
@@ -191,7 +192,6 @@ def test_the_registered_head_holds_no_pickle(searched: tuple[Settings, SearchSum
     card = json.loads(next(folder.rglob("head.json")).read_text())
     assert card["metadata"]["fingerprint"] == settings.fingerprint
     assert card["metadata"]["licence"] == "CC0-1.0"
-    assert load_champion(settings.tracking, "phantom--malignancy--texture") is not None
     assert version.run_id == summary.run_id
 
 
@@ -250,6 +250,28 @@ def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Setting
     assert summary.registered == ""
     assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
     assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
+
+
+def test_the_test_split_is_read_once_the_champion_is_chosen(
+    searched: tuple[Settings, SearchSummary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = searched
+    steps: list[str] = []
+    read, choose = LabelledStudy.read, tune_flow.choose_champion
+
+    def note_read(study: LabelledStudy, split: Split) -> LabelledBags:
+        steps.append(split.value)
+        return read(study, split)
+
+    def note_choice(fitted: list[FittedHead]) -> int:
+        steps.append("champion")
+        return choose(fitted)
+
+    monkeypatch.setattr(LabelledStudy, "read", note_read)
+    monkeypatch.setattr(tune_flow, "choose_champion", note_choice)
+    search = replace(settings.search, trials=1, shuffle_labels=True)
+    tune_head(settings.model_copy(update={"search": search}), task="malignancy")
+    assert steps == ["train", "val", "champion", "test"]
 
 
 def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:

@@ -20,7 +20,6 @@ from tilebank.flows.settings import Settings
 from tilebank.flows.tune import tune_head
 from tilebank.store.schema import instances_schema
 from tilebank.store.tables import Store
-from tilebank.tracking.fetching import load_champion
 
 PATIENTS = 96
 KINDS = ("view", "tile", "tile")
@@ -81,7 +80,8 @@ def served(settings: Settings, task: str, breasts: list[str]) -> pd.DataFrame:
     instances = table.select(["breast_id", "kind", "vector"]).to_pandas()
     instances = instances[instances["breast_id"].isin(breasts)]
     instances["vector"] = [vector.astype(float).tolist() for vector in instances["vector"]]
-    answer = load_champion(settings.tracking, f"folder--{task}--texture").predict(instances)
+    mlflow.set_tracking_uri(settings.tracking)
+    answer = mlflow.pyfunc.load_model(f"models:/folder--{task}--texture@champion").predict(instances)
     return answer.set_index("breast_id").loc[breasts]
 
 

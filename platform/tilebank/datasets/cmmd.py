@@ -8,8 +8,8 @@ owner's split.
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.folder import taken_once, told_apart, unplaced_id
-from tilebank.datasets.intake import assert_asked_for, place_image
+from tilebank.datasets.folder import placed_by_header, taken_once, told_apart, unplaced_id
+from tilebank.datasets.intake import assert_asked_for
 from tilebank.datasets.layout import find_table, list_dicoms, refused, stands
 from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
 from tilebank.datasets.tables import given, read_table
@@ -84,25 +84,9 @@ class Cmmd:
             if not header.sop_instance_uid or not header.patient_id:
                 reason = "the header has no SOP Instance UID or no Patient ID: fetch the file again"
                 raise ImageError("identify", reason, "MissingId")
-            placement = place_image(header)
+            return placed_by_header(found, dataset=self.config.name, exam_id=header.patient_id)
         except ImageError as error:
             return refused(image_id, found.uri, error)
-        return ManifestRow(
-            dataset=self.config.name,
-            patient_id=header.patient_id,
-            exam_id=header.patient_id,
-            breast_id=breast_id_of(header.patient_id, placement.laterality),
-            image_id=image_id,
-            laterality=placement.laterality,
-            view=placement.view,
-            uri=found.uri,
-            image_kind=header.kind,
-            special=header.special,
-            laterality_from=placement.laterality_from,
-            view_from=placement.view_from,
-            manufacturer=header.manufacturer,
-            sop_instance_uid=header.sop_instance_uid,
-        )
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, str]:

@@ -73,25 +73,30 @@ class Folder:
         try:
             assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             exam_id = _exam_of(header, exam_key=self.config.exam_key)
-            placement = place_image(header)
+            return placed_by_header(image, dataset=self.config.name, exam_id=exam_id)
         except ImageError as error:
             return refused(header.sop_instance_uid or unplaced_id(self.config.root, image.uri), image.uri, error)
-        return ManifestRow(
-            dataset=self.config.name,
-            patient_id=header.patient_id,
-            exam_id=exam_id,
-            breast_id=breast_id_of(exam_id, placement.laterality),
-            image_id=header.sop_instance_uid,
-            laterality=placement.laterality,
-            view=placement.view,
-            uri=image.uri,
-            image_kind=header.kind,
-            special=header.special,
-            laterality_from=placement.laterality_from,
-            view_from=placement.view_from,
-            manufacturer=header.manufacturer,
-            sop_instance_uid=header.sop_instance_uid,
-        )
+
+
+def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> ManifestRow:
+    """The row of an image whose header says all but the exam. Raises ImageError, as `place_image` does."""
+    header, placement = image.header, place_image(image.header)
+    return ManifestRow(
+        dataset=dataset,
+        patient_id=header.patient_id,
+        exam_id=exam_id,
+        breast_id=breast_id_of(exam_id, placement.laterality),
+        image_id=header.sop_instance_uid,
+        laterality=placement.laterality,
+        view=placement.view,
+        uri=image.uri,
+        image_kind=header.kind,
+        special=header.special,
+        laterality_from=placement.laterality_from,
+        view_from=placement.view_from,
+        manufacturer=header.manufacturer,
+        sop_instance_uid=header.sop_instance_uid,
+    )
 
 
 def unplaced_id(root: str, uri: str) -> str:

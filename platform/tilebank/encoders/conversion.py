@@ -32,11 +32,6 @@ class Converted:
     tensors: int
     projection_dim: int
 
-    @property
-    def failed(self) -> bool:
-        """Never: what cannot be converted raises."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)

@@ -19,11 +19,6 @@ class AblationSummary:
     heads: dict[str, HeadConfig]
     searches: tuple[SearchSummary, ...]
 
-    @property
-    def failed(self) -> bool:
-        """A search that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return {"searches": [search.as_dict() for search in self.searches], "table": self.as_table()}

@@ -46,11 +46,6 @@ class BenchSummary:
     part_s: dict[str, float]
     machine: dict[str, str | int | float]
 
-    @property
-    def failed(self) -> bool:
-        """A measurement that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)

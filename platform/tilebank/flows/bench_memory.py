@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilebank.flows.bench_measure import BenchRow, compared, counted
+from tilebank.flows.bench_watch import looking
 
 PROC = Path("/proc")
 LOOK_S = 0.5  # some milliseconds of work each
@@ -97,21 +98,15 @@ class MemoryWatch:
 def watched_memory() -> Iterator[MemoryWatch]:
     """Meanwhile look at this process and its descendants."""
     watch = MemoryWatch()
-    ended = threading.Event()
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         while True:
             watch.add(samples_now(os.getpid()), when_s=time.perf_counter())
             if ended.wait(LOOK_S):
                 return
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with looking(look):
         yield watch
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def samples_now(root: int) -> list[MemorySample]:

@@ -14,6 +14,7 @@ from tilebank.flows.bench_loops import Course
 from tilebank.flows.bench_measure import BenchRow, compared, counted
 from tilebank.flows.bench_memory import MemoryWatch, watched_memory
 from tilebank.flows.bench_study import spread
+from tilebank.flows.bench_watch import looking
 from tilebank.flows.extract import extract
 from tilebank.flows.runtime import cluster_gpus
 from tilebank.flows.settings import Settings
@@ -97,10 +98,9 @@ def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
 def _watched(settings: Settings) -> Iterator[list[tuple[float, int]]]:
     """Meanwhile look at the store now and then; the list receives when, and how many images are in it."""
     seen: list[tuple[float, int]] = []
-    ended = threading.Event()
     fingerprint = settings.fingerprint
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         took_s = 0.0
         while not ended.wait(max(LOOK_S, 10 * took_s)):
             began_s = time.perf_counter()
@@ -108,13 +108,8 @@ def _watched(settings: Settings) -> Iterator[list[tuple[float, int]]]:
                 seen.append((time.perf_counter(), count))
             took_s = time.perf_counter() - began_s
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with looking(look):
         yield seen
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def _count_stored(settings: Settings, fingerprint: str) -> int:

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tilebank.config import known_names
 from tilebank.errors import ConfigError, TilebankError
@@ -18,12 +18,7 @@ INTERRUPTED = 130
 
 
 class Summary(Protocol):
-    """What a flow returns: figures for a program, lines for a person."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether the job reached its end without doing what it was for."""
-        ...
+    """What a flow returns: figures for a program, lines for a person. A flow that failed has raised, unless MayFail."""
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
@@ -31,6 +26,16 @@ class Summary(Protocol):
 
     def as_text(self) -> str:
         """A few aligned lines."""
+        ...
+
+
+@runtime_checkable
+class MayFail(Protocol):
+    """A summary of work that can come to its end in vain."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job reached its end without doing what it was for."""
         ...
 
 
@@ -125,7 +130,7 @@ def run_job(
     show(summary.as_text())
     if args.json:
         args.json.write_text(json.dumps(summary.as_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return FAILED if summary.failed else 0
+    return FAILED if isinstance(summary, MayFail) and summary.failed else 0
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:

@@ -77,11 +77,6 @@ class ComparisonSummary:
     run_id: str = ""
 
     @property
-    def failed(self) -> bool:
-        """A comparison that failed has raised."""
-        return False
-
-    @property
     def counts(self) -> Counts:
         """The test breasts that all rows share."""
         return self.heads[0].evaluation.test_counts

@@ -53,11 +53,6 @@ class ExportSummary:
     instances: int
     wall_s: float
 
-    @property
-    def failed(self) -> bool:
-        """An export that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return vars(self) | {"card": self.card.as_attributes()}

@@ -34,11 +34,6 @@ class ExtractionPlan:
     failures_to_retry: frozenset[str]
     estimate: Estimate | None = None
 
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values; rows as counts."""
         counts = {name: len(getattr(self, name)) for name in ("pending", "refused", "filtered", "failures_to_retry")}

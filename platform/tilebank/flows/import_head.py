@@ -51,11 +51,6 @@ class ImportSummary:
     attention: bool
     registered: str
 
-    @property
-    def failed(self) -> bool:
-        """An import that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)

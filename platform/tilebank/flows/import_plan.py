@@ -51,11 +51,6 @@ class ImportPlan:
     failures_as: str
     owned_by_table: bool
 
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values; slides as counts."""
         left_out = {"pending": len(self.pending), "failures": dict(self.reasons), "tiles": self.tiles}

@@ -8,7 +8,15 @@ from tilebank.errors import ConfigError
 from tilebank.flows.command import aligned
 from tilebank.flows.settings import Settings
 from tilebank.store.inventory import StoredTable, list_tables
-from tilebank.store.maintenance import Target, Upkeep, clean_tables, compact_tables, drop_fingerprint, index_tables
+from tilebank.store.maintenance import (
+    KEPT_FOR,
+    Target,
+    Upkeep,
+    clean_tables,
+    compact_tables,
+    drop_fingerprint,
+    index_tables,
+)
 from tilebank.store.verify import Verified, verify_instances
 
 
@@ -29,11 +37,6 @@ class Inventory:
 
     store: str
     tables: Sequence[StoredTable]
-
-    @property
-    def failed(self) -> bool:
-        """A look cannot fail."""
-        return False
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
@@ -74,7 +77,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Deeds:
-    """What was done to the tables, or would be."""
+    """What was done to the tables and searches, or would be."""
 
     action: str
     upkeep: Sequence[Upkeep]
@@ -106,18 +109,19 @@ def maintain(settings: Settings, request: Request) -> Inventory | Verdict | Deed
         return Verdict(verify_instances(settings.store, dataset, encoder=encoder.name, unit_norm=unit, views=views))
     asked = request.action == "drop" and not request.yes and not request.plan
     target = Target(settings.store, dataset, encoder.name, plan=request.plan or asked)
-    return Deeds(request.action, _upkeep(target, request), asked)
+    return Deeds(request.action, _upkeep(settings, target, request), asked)
 
 
-def _upkeep(target: Target, request: Request) -> list[Upkeep]:
+def _upkeep(settings: Settings, target: Target, request: Request) -> list[Upkeep]:
     if request.action == "compact":
         return compact_tables(target)
     if request.action == "index":
         return index_tables(target)
     if request.action == "clean":
-        return (
-            clean_tables(target) if request.older_than is None else clean_tables(target, older_than=request.older_than)
-        )
+        from tilebank.flows.abandoned import clean_searches  # seconds of imports that other actions need not pay
+
+        age = KEPT_FOR if request.older_than is None else request.older_than
+        return [*clean_tables(target, older_than=age), *clean_searches(settings, older_than=age, plan=target.plan)]
     if not request.fingerprint:
         raise ConfigError("drop needs --fingerprint F; `list` says which there are")
     return drop_fingerprint(target, request.fingerprint)
@@ -129,7 +133,7 @@ ACTIONS: Mapping[str, str] = {
     "compact": "put many small fragments into few",
     "index": "make the indices anew",
     "drop": "delete all vectors and failures under --fingerprint",
-    "clean": "remove old versions, and files that no version names",
+    "clean": "remove old versions, files that no version names, and what unfinished searches have left",
 }
 
 

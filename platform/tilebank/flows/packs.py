@@ -13,12 +13,13 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from tilebank.errors import HeadError
-from tilebank.files import exists, join_uri, read_bytes, remove_folder, write_bytes
+from tilebank.files import exists, join_uri, last_written, read_bytes, remove_folder, write_bytes
 from tilebank.fingerprint import fingerprint_of
 from tilebank.flows.sampling import Candidate
 from tilebank.mil.fit import FittedHead, TrialConfig
@@ -95,9 +96,15 @@ class SearchFolder:
         except (OSError, zipfile.BadZipFile) as error:
             raise HeadError(f"cannot read the finished pack {uri}: {error}; remove it and search again") from error
 
+    @property
+    def last_written(self) -> datetime | None:
+        """When an attempt last wrote here, its lease included; None where nothing is left."""
+        return last_written(self.uri)
+
     def remove(self) -> None:
-        """The search has ended in full: nothing will be asked for again."""
-        remove_folder(self.uri)
+        """The search has ended in full, or was given up: nothing will be asked for again."""
+        if exists(self.uri):
+            remove_folder(self.uri)
 
     def _round(self, number: int) -> str:
         return join_uri(self.uri, f"round-{number:03d}.json")

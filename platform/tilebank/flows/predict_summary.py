@@ -63,11 +63,6 @@ class PredictSummary:
     wall_s: float
 
     @property
-    def failed(self) -> bool:
-        """A prediction that failed has raised."""
-        return False
-
-    @property
     def threshold(self) -> str:
         """The threshold and what it means."""
         if self.card.thresholds:

@@ -62,11 +62,6 @@ class SearchSummary:
     times: dict[str, float]
     wall_s: float
 
-    @property
-    def failed(self) -> bool:
-        """A search that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self) | {"evaluation": self.evaluation.as_metrics()}

@@ -1,32 +1,30 @@
 """A head search from vectors to champion: labels, splits, packs, one evaluation, the record. Encodes nothing.
 
 A search that was killed, at whatever point, goes on when it is asked for again: the same settings, vectors, labels,
-splits and code of the heads (`_key_of`). Finished packs are not fitted again, the record goes on with the same run, and
-the champion is that of an undisturbed search; on a CPU, bit for bit.
+splits and code of the heads (attempt.py). Finished packs are not fitted again, the record goes on with the same run,
+and the champion is that of an undisturbed search; on a CPU, bit for bit.
 """
 
-from dataclasses import replace
-from importlib.metadata import version as version_of
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tilebank.datasets.labels import task_named
-from tilebank.files import join_uri
-from tilebank.fingerprint import fingerprint_of
 from tilebank.flows.answers import assert_weights
+from tilebank.flows.attempt import LEASE, Attempt, attempt_at, folder_of
 from tilebank.flows.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.groups import group_breasts
 from tilebank.flows.head_input import assert_head_reads
-from tilebank.flows.packs import SearchFolder
-from tilebank.flows.record import SearchSummary, champion_files, drawn_of, log_search, params_of, tags_of, trial_record
-from tilebank.flows.revision import sources_of
+from tilebank.flows.record import SearchSummary, champion_files, drawn_of, log_search, params_of, trial_record
 from tilebank.flows.runtime import connect_ray
-from tilebank.flows.search import choose_champion, search_heads
+from tilebank.flows.search import Searched, choose_champion, search_heads
 from tilebank.flows.settings import Settings
 from tilebank.flows.stopwatch import Stopwatch
 from tilebank.flows.study import LabelledBags, LabelledStudy, open_study
+from tilebank.mil.fit import FittedHead
 from tilebank.store.lease import hold_lease
 from tilebank.store.predictions import answer_columns
+from tilebank.store.reader import BagArrays
 from tilebank.store.tables import Store
 from tilebank.terms import Split
 from tilebank.tracking.registry import register_head, registered_name
@@ -46,119 +44,84 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
 
 def forget_search(settings: Settings, summary: SearchSummary) -> None:
     """Remove what a search of `tune_resumably` has left: asked for again, it begins anew."""
-    _folder(settings, summary.search).remove()
+    folder_of(settings, summary.search).remove()
 
 
 def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
     """`tune_head`, but its packs stay among the artifacts until `forget_search`: called again, it takes them."""
     watch = Stopwatch("start", "read", "fit", "evaluate", "log")
-    store = Store(settings.store)
-    store.assert_writable()
+    Store(settings.store).assert_writable()
     assert_weights(task_named(task), positive_weights=settings.search.positive_weights)
     with watch.part("read"):
         study = open_study(settings, task=task)
         assert_head_reads(study, settings)
-    key = _key_of(settings, study, task=task)
-    what = f"the search {key} ({settings.dataset.name}, {task}, {settings.head_name} on {settings.encoder.name})"
-    with hold_lease(_folder(settings, key).uri, "search", what=what):
-        return _tune(settings, study, store, task=task, key=key, watch=watch)
+    attempt = attempt_at(settings, study, task=task)
+    with hold_lease(attempt.folder.uri, LEASE, what=attempt.as_text()):
+        return _tune(attempt, watch=watch)
 
 
-def _tune(
-    settings: Settings, study: LabelledStudy, store: Store, *, task: str, key: str, watch: Stopwatch
-) -> SearchSummary:
-    dataset, encoder = settings.dataset.name, settings.encoder.name
-    fingerprint = study.reader.fingerprint
-    tags = tags_of(settings, task=task, fingerprint=fingerprint, table_version=study.reader.version)
-    folder = _folder(settings, key)
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """What was fitted, the place of the champion among it, and how that scores. example: bags of the train split."""
+
+    searched: Searched
+    place: int
+    scored: ScoredSplits
+    example: BagArrays
+
+    @property
+    def champion(self) -> FittedHead:
+        return self.searched.fitted[self.place]
+
+
+def _tune(attempt: Attempt, *, watch: Stopwatch) -> SearchSummary:
+    settings, tags = attempt.settings, attempt.tags
     with watch.part("log"):
-        experiment = experiment_name(dataset, task=task)
+        experiment = experiment_name(settings.dataset.name, task=attempt.task)
         tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
 
-    run_name = f"{'shuffled--' * settings.search.shuffle_labels}{encoder}--{settings.head_name}"
-    with tracker.run(run_name, params=params_of(settings), tags=tags, search=key, again=folder.started) as run_id:
-        with watch.part("start"):
-            connect_ray()
-        with watch.part("read"):
-            train, val, test = (study.read(split) for split in (Split.TRAIN, Split.VAL, Split.TEST))
-            groups = _test_groups(study)
-        if settings.search.shuffle_labels:
-            train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
-        with watch.part("fit"):
-            searched = search_heads(settings, train=train, val=val, folder=folder)
-        fitted, champion = searched.fitted, choose_champion(searched.fitted)
-        with watch.part("evaluate"):
-            scored = evaluate_champion(
-                fitted[champion].head,
-                answers=study.task.answers,
-                val=(val, study.rows[Split.VAL]),
-                test=(test, study.rows[Split.TEST]),
-                groups=groups,
-                config=settings.evaluation,
-            )
+    again, params = attempt.folder.started, params_of(settings)
+    with tracker.run(attempt.run_name, params=params, tags=tags, search=attempt.key, again=again) as run_id:
+        outcome = _search(attempt, watch=watch)
+        fitted = outcome.searched.fitted
         with watch.part("log"):
             tracker.log_trials(run_id, [trial_record(each) for each in fitted], tags=tags)
-            registered = ""
-            if not settings.search.shuffle_labels:
-                predictions = _predictions(scored, settings, task=task, run_id=run_id, fingerprint=fingerprint)
-                store.write_predictions(dataset, encoder, predictions, licence=settings.licence)
-                with champion_files(
-                    fitted[champion], scored, settings, task=task, fingerprint=fingerprint, example=train.bags
-                ) as model:
-                    registered = register_head(
-                        settings.tracking,
-                        model,
-                        name=registered_name(dataset, task=task, encoder=encoder),
-                        run_id=run_id,
-                        val_auc=scored.evaluation.val_auc,
-                        promote=settings.search.promote,
-                    ).as_text()
-        summary = SearchSummary(
-            dataset=dataset,
-            task=task,
-            encoder=encoder,
-            head=settings.head_name,
-            fingerprint=fingerprint,
-            table_version=study.reader.version,
-            val_aucs=tuple(each.best_val_auc for each in fitted),
-            champion_seed=fitted[champion].trial.seed,
-            drawn=drawn_of(fitted[champion], settings.search),
-            taken=searched.taken,
-            search=key,
-            evaluation=scored.evaluation,
-            subgroups=scored.subgroups,
-            registered=registered,
-            run_id=run_id,
-            tracking=settings.tracking,
-            times=watch.parts,
-            wall_s=watch.all_s,
-        )
+            registered = "" if settings.search.shuffle_labels else _keep(attempt, outcome, run_id=run_id)
+        summary = _summarise(attempt, outcome, registered=registered, run_id=run_id, watch=watch)
         with watch.part("log"):
-            log_search(tracker, summary, settings, fitted=fitted, champion=champion, scored=scored, tags=tags)
+            log_search(
+                tracker, summary, settings, fitted=fitted, champion=outcome.place, scored=outcome.scored, tags=tags
+            )
         summary = replace(summary, times=watch.parts, wall_s=watch.all_s)
         tracker.log_summary(run_id, summary.as_text(), seconds=summary.times | {"wall": summary.wall_s})
     return summary
 
 
-def _key_of(settings: Settings, study: LabelledStudy, *, task: str) -> str:
-    """Which search it is: the hash of everything that shapes a fitted head or is said of its run, and of where."""
-    return fingerprint_of(
-        {
-            "of": [settings.dataset.name, task, settings.encoder.name],
-            "vectors": [study.reader.fingerprint, study.reader.version],
-            "rows": {
-                split.value: [(row.breast_id, row.label) for row in study.rows[split]]
-                for split in (Split.TRAIN, Split.VAL)
-            },
-            "params": params_of(settings),
-            "code": [sources_of("mil"), *(version_of(package) for package in ("numpy", "optuna", "torch"))],
-            "kept": [settings.store, settings.tracking, settings.artifacts],
-        }
-    )
-
-
-def _folder(settings: Settings, key: str) -> SearchFolder:
-    return SearchFolder(join_uri(settings.artifacts, "search", key))
+def _search(attempt: Attempt, *, watch: Stopwatch) -> _Outcome:
+    """Fit on train, choose on validation, and only then read test, to score the champion on it."""
+    settings, study = attempt.settings, attempt.study
+    with watch.part("start"):
+        connect_ray()
+    with watch.part("read"):
+        train, val = (study.read(split) for split in (Split.TRAIN, Split.VAL))
+    if settings.search.shuffle_labels:
+        train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
+    with watch.part("fit"):
+        searched = search_heads(settings, train=train, val=val, folder=attempt.folder)
+    place = choose_champion(searched.fitted)
+    with watch.part("read"):
+        test = study.read(Split.TEST)
+        groups = _test_groups(study)
+    with watch.part("evaluate"):
+        scored = evaluate_champion(
+            searched.fitted[place].head,
+            answers=study.task.answers,
+            val=(val, study.rows[Split.VAL]),
+            test=(test, study.rows[Split.TEST]),
+            groups=groups,
+            config=settings.evaluation,
+        )
+    return _Outcome(searched, place, scored, train.bags)
 
 
 def _test_groups(study: LabelledStudy) -> dict[str, tuple[str, ...]]:
@@ -170,22 +133,63 @@ def _shuffled(part: LabelledBags, *, seed: int) -> LabelledBags:
     return replace(part, labels=np.random.default_rng(seed).permutation(part.labels))
 
 
-def _predictions(
-    scored: ScoredSplits, settings: Settings, *, task: str, run_id: str, fingerprint: str
-) -> list[dict[str, object]]:
+def _keep(attempt: Attempt, outcome: _Outcome, *, run_id: str) -> str:
+    """Store the champion's predictions and register it; where it stands then, for people."""
+    settings, task, scored = attempt.settings, attempt.task, outcome.scored
+    dataset, encoder, fingerprint = settings.dataset.name, settings.encoder.name, attempt.study.reader.fingerprint
+    predictions = _predictions(attempt, scored, run_id=run_id)
+    Store(settings.store).write_predictions(dataset, encoder, predictions, licence=settings.licence)
+    with champion_files(
+        outcome.champion, scored, settings, task=task, fingerprint=fingerprint, example=outcome.example
+    ) as model:
+        return register_head(
+            settings.tracking,
+            model,
+            name=registered_name(dataset, task=task, encoder=encoder),
+            run_id=run_id,
+            val_auc=scored.evaluation.val_auc,
+            promote=settings.search.promote,
+        ).as_text()
+
+
+def _predictions(attempt: Attempt, scored: ScoredSplits, *, run_id: str) -> list[dict[str, object]]:
     return [
         {
             "breast_id": row.breast_id,
             "exam_id": row.exam_id,
             "patient_id": row.patient_id,
-            "task": task,
+            "task": attempt.task,
             "split": split.value,
             "label": row.label,
             **answer_columns(score.reshape(-1).tolist()),
-            "head": settings.head_name,
+            "head": attempt.settings.head_name,
             "run_id": run_id,
-            "fingerprint": fingerprint,
+            "fingerprint": attempt.study.reader.fingerprint,
         }
         for split, rows, scores in scored.by_split()
         for row, score in zip(rows, scores, strict=True)
     ]
+
+
+def _summarise(attempt: Attempt, outcome: _Outcome, *, registered: str, run_id: str, watch: Stopwatch) -> SearchSummary:
+    settings = attempt.settings
+    return SearchSummary(
+        dataset=settings.dataset.name,
+        task=attempt.task,
+        encoder=settings.encoder.name,
+        head=settings.head_name,
+        fingerprint=attempt.study.reader.fingerprint,
+        table_version=attempt.study.reader.version,
+        val_aucs=tuple(each.best_val_auc for each in outcome.searched.fitted),
+        champion_seed=outcome.champion.trial.seed,
+        drawn=drawn_of(outcome.champion, settings.search),
+        taken=outcome.searched.taken,
+        search=attempt.key,
+        evaluation=outcome.scored.evaluation,
+        subgroups=outcome.scored.subgroups,
+        registered=registered,
+        run_id=run_id,
+        tracking=settings.tracking,
+        times=watch.parts,
+        wall_s=watch.all_s,
+    )

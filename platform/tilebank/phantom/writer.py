@@ -44,11 +44,6 @@ class PhantomSummary:
     images: int
     written: bool
 
-    @property
-    def failed(self) -> bool:
-        """A writer that failed has raised."""
-        return False
-
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self)

@@ -57,12 +57,3 @@ def _find_version(client: Any, wanted: str, *, uri: str) -> Any:
             f" {name}/VERSION or {name}@ALIAS"
         )
     return client.get_model_version(name, chosen)
-
-
-def load_champion(uri: str, name: str) -> Any:
-    """The head that `name@champion` points to, as a pyfunc: `.predict(instances)`. Raises TrackingError."""
-    with errors_told(f"{uri} has no champion for {name}", advice="search one with jobs/tune_head.py"):
-        import mlflow
-
-        open_client(uri)
-        return mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SEARCH = "search"  # the tag of a parent run: which search it is, the same for every attempt at it
 MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # which of its two faces the UI shows
 _BATCH = 1000  # metrics in one log_batch: MLflow's own limit
-_MOST_RUNS = 50_000  # that one question is answered with: MLflow's own limit
+MOST_RUNS = 50_000  # that one question is answered with: MLflow's own limit
 
 
 def experiment_name(dataset: str, *, task: str) -> str:
@@ -121,7 +121,7 @@ class Tracker:
     def _find(self, question: str) -> list[Any]:
         """Runs of the experiment, the latest first."""
         order = ["attributes.start_time DESC"]
-        return list(self._client.search_runs([self._experiment], question, max_results=_MOST_RUNS, order_by=order))
+        return list(self._client.search_runs([self._experiment], question, max_results=MOST_RUNS, order_by=order))
 
     def _create(
         self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None
