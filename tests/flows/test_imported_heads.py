@@ -34,7 +34,7 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Choices:
         root=str(root),
         store=str(home / "store"),
         tracking=f"sqlite:///{home}/mlflow.db",
-        set=(*said, "splits.val=0.2", "search.fit.max_epochs=40"),
+        set=(*said, "splits.val=0.2", "search.fit.max_epochs=25"),
     )
     exchange(load_settings(choices), Request("import", source="trident"))
     return choices
