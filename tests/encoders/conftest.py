@@ -105,7 +105,7 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, EncoderConfig
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("rows")
 

@@ -93,7 +93,7 @@ def test_stored_exams_are_mapped_scored_as_predict_scores_them_and_encoded_once(
     for row in rows:
         assert float(row["score"]) == pytest.approx(scores[row["breast_id"]], abs=1e-6)
         bias = float(row["logit"]) - float(row["of_views"]) - float(row["of_tiles"])
-        assert bias == pytest.approx(float(chosen.head.classifier.bias), abs=1e-5), "streams and bias make the logit"
+        assert bias == pytest.approx(chosen.head.classifier.bias.item(), abs=1e-5), "streams and bias make the logit"
 
     shapes = {row.image_id: (512, 384) for row in stored.manifest.images}
     for row in read_csv(tmp_path / "out" / "boxes.csv"):

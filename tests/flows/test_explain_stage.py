@@ -111,6 +111,13 @@ def test_an_image_without_tiles_says_why_where_it_is_known(tmp_path: Path) -> No
     assert done.files == {}
 
 
+def test_tiles_of_another_image_cost_the_map_and_not_the_run(tmp_path: Path) -> None:
+    row = image_row(tmp_path, "L")
+    outside = TileValues(np.asarray([[450, 0, 40, 40]], np.int32), np.ones(1), unit=1.0, smoothing_px=0)
+    done = explain_exam(exam_of(row, tiles={row.image_id: (outside,)}), recipe=RECIPE, limits=Limits())
+    assert "its stored tiles do not lie on it" in done.images[0].failure
+
+
 def test_kept_maps_are_means_over_blocks_of_the_source(tmp_path: Path) -> None:
     row = image_row(tmp_path, "L")
     done = explain_exam(exam_of(row), recipe=RECIPE, limits=Limits())

@@ -7,6 +7,7 @@ import torch
 from tilebank.mil import variants
 from tilebank.mil.contributions import contributions_of
 from tilebank.mil.dual_stream import DualStreamConfig
+from tilebank.mil.faithfulness import score_curves
 from tilebank.mil.heads import HEADS, build_head
 from tilebank.mil.variants import Variant, evidence_of_tiles, logits_of, logits_of_variants
 
@@ -38,10 +39,16 @@ def test_of_the_dual_stream_the_contributions_are_its_terms_and_come_to_the_logi
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
-def test_every_head_tells_finite_contributions(name, make_bags):
-    found = contributions_of(build_head(HEADS[name].config(), dim=6, seeds=[0]), make_bags(seed=3))
+def test_every_head_tells_finite_contributions_evidence_and_curves(name, make_bags):
+    head, bags = build_head(HEADS[name].config(), dim=6, seeds=[0]), make_bags(seed=3, breasts=6)
+    found = contributions_of(head, bags)
     assert np.isfinite(np.stack([found.logits, found.of_views, found.of_tiles])).all()
     assert np.abs(found.of_tiles).max() > 0
+    evidence = evidence_of_tiles(head, bags)
+    assert evidence.shape == (len(bags.tile_features), 1)
+    assert np.isfinite(evidence).all()
+    curves = score_curves(head, bags, evidence[:, 0], draws=1, seed=0)
+    assert np.isfinite([list(vars(each).values()) for each in curves.values()]).all()
 
 
 def test_a_stream_that_is_not_read_adds_nothing(make_bags):

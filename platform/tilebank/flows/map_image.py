@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tilebank.errors import ImageError
 from tilebank.evaluation.map_boxes import BoxConfig, find_boxes, find_peak
 from tilebank.flows.one_image import Expected, ImageRecipe, place_expected
-from tilebank.imaging.attention_map import Map, MapConfig, assemble_map, normalise_map
+from tilebank.imaging.attention_map import Map, MapConfig, Mask, assemble_map, normalise_map
 from tilebank.imaging.dicom import read_header
 from tilebank.imaging.map_layers import MapLayers, cut_layers
 from tilebank.imaging.reader import read_mammogram
@@ -76,10 +77,7 @@ def map_image(
     place_expected(read_header(BytesIO(content)), expected, intake=recipe.image.intake)
     mammogram = read_mammogram(content, reader=recipe.image.reader, mask=recipe.image.mask)
     breast = mammogram.breast
-    raw = [
-        assemble_map(each.boxes, each.values, breast=breast, config=MapConfig(each.smoothing_px, recipe.shrinkage))
-        for each in scales
-    ]
+    raw = [_assembled(each, breast, shrinkage=recipe.shrinkage) for each in scales]
     heights = np.mean([np.float32(each.unit) * one for each, one in zip(scales, raw, strict=True)], axis=0)
     boxes = find_boxes(heights, breast, recipe.boxes)
     unit = normalise_map(heights, breast)
@@ -93,6 +91,14 @@ def map_image(
         raw=tuple(_block_means(one, recipe.step_px) for one in raw),
         unit=_block_means(unit, recipe.step_px),
     )
+
+
+def _assembled(tiles: TileValues, breast: Mask, *, shrinkage: float) -> Map:
+    config = MapConfig(tiles.smoothing_px, shrinkage)
+    try:
+        return assemble_map(tiles.boxes, tiles.values, breast=breast, config=config)
+    except ValueError as error:  # the file is no longer the one that was tiled
+        raise ImageError("tile", f"its stored tiles do not lie on it: {error}", "OtherImage") from error
 
 
 def _block_means(plane: Map, step: int) -> Map:
