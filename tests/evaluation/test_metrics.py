@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -90,18 +88,6 @@ def test_scores_and_labels_that_do_not_belong_together_raise(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         roc_auc(scores, labels)
-
-
-def test_auc_of_a_pack_is_much_faster_than_trial_by_trial() -> None:
-    scores, labels = tied_scores(36, 2000, seed=1)
-    roc_auc(scores, labels)
-    start = time.perf_counter()
-    roc_auc(scores, labels)
-    packed = time.perf_counter() - start
-    start = time.perf_counter()
-    for row in scores:
-        sklearn_metrics.roc_auc_score(labels, row)
-    assert packed < (time.perf_counter() - start) / 3
 
 
 def test_roc_points_equal_sklearn() -> None:

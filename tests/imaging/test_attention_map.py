@@ -1,14 +1,12 @@
-"""Maps of tile values: overlaps, edges, the mask, cells of mirrored tiles, smoothing, scales."""
-
-import time
+"""Maps of tile values: overlaps, edges, the mask, smoothing, peaks near the wall."""
 
 import numpy as np
 import pytest
 from tests.conftest import half_disc
 
-from tilebank.imaging.attention_map import MapConfig, assemble_map, combine_maps, normalise_map
+from tilebank.imaging.attention_map import MapConfig, assemble_map, normalise_map
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.tiling import TilingConfig, cut_tiles, plan_tiles
+from tilebank.imaging.tiling import TilingConfig, plan_tiles
 
 EVERYWHERE = np.ones((60, 50), np.bool_)
 
@@ -44,35 +42,6 @@ def test_overlapping_tiles_are_averaged_and_clipped_at_the_edges(seed: int) -> N
     np.testing.assert_allclose(raw[covered], expected[covered], rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(raw[~breast], 0)
     np.testing.assert_array_equal(raw[breast & ~covered], raw[covered].min())
-
-
-def test_cells_of_a_mirrored_tile_come_back_to_their_place() -> None:
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 4096, (64, 64)).astype(np.uint16)
-    breast = np.ones((64, 64), np.bool_)
-    plan = plan_tiles(breast, TilingConfig(), size_px=32)
-    boxes = np.array([[t.box.x, t.box.y, t.box.width, t.box.height] for t in plan], np.int32)
-    maps = {}
-    for flip in (False, True):
-        tiles = cut_tiles(pixels, [tile.box for tile in plan], size_px=32, flip=flip)
-        cells = tiles.reshape(len(plan), 4, 8, 4, 8).mean(
-            axis=(2, 4)
-        )  # (n, 4, 4): what a network makes of 8 x 8 pixels
-        maps[flip] = assemble_map(boxes, cells, breast=breast, flipped=flip)
-    np.testing.assert_array_equal(maps[True], maps[False])
-    blocks = pixels.reshape(8, 8, 8, 8).mean(axis=(1, 3))
-    np.testing.assert_allclose(maps[False], np.kron(blocks, np.ones((8, 8))), rtol=1e-6)
-
-
-def test_cells_that_do_not_divide_a_tile_leave_no_gap() -> None:
-    cells = np.arange(1.0, 10).reshape(1, 3, 3)
-    raw = assemble_map(np.array([[5, 7, 20, 20]]), cells, breast=EVERYWHERE)
-    inside = raw[7:27, 5:25]
-    assert set(np.unique(inside)) == set(range(1, 10))
-    assert (inside[:, 0] == inside[:, 5]).all()
-    assert inside[0, 0] == 1
-    assert inside[0, -1] == 3
-    assert inside[-1, 0] == 7
 
 
 def test_a_constant_map_says_nothing() -> None:
@@ -143,20 +112,6 @@ def test_shrinkage_leaves_a_peak_near_the_chest_wall_in_its_place(x: int) -> Non
     assert away[0.0] > 64, "the plain mean moves it to the edge"
 
 
-def test_maps_of_two_tile_sizes_agree_where_both_do() -> None:
-    fine, coarse = np.zeros((2, 60, 50), np.float32)
-    fine[10:20, 10:20] = 0.001  # raw attention of many tiles is small
-    fine[40:50, 30:40] = 0.001
-    coarse[0:30, 0:30] = 0.5
-    both = combine_maps([fine, coarse], EVERYWHERE)
-    assert both.max() == 1
-    assert (both[10:20, 10:20] == 1).all()
-    np.testing.assert_allclose(both[40:50, 30:40], 0.5)
-    np.testing.assert_allclose(
-        combine_maps([fine, coarse], EVERYWHERE, weights=[1, 0]), normalise_map(fine, EVERYWHERE)
-    )
-
-
 def test_what_does_not_fit_is_refused() -> None:
     box = np.array([[0, 0, 10, 10]])
     with pytest.raises(ValueError, match="boxes"):
@@ -169,17 +124,3 @@ def test_what_does_not_fit_is_refused() -> None:
         MapConfig(smoothing_px=-1)
     with pytest.raises(ValueError, match="shrinkage"):
         MapConfig(shrinkage=np.inf)
-    with pytest.raises(ValueError, match="weights"):
-        combine_maps([np.zeros((60, 50), np.float32)], EVERYWHERE, weights=[0.0])
-    with pytest.raises(ValueError, match="0 maps"):
-        combine_maps([], EVERYWHERE)
-
-
-def test_two_thousand_tiles_on_a_full_image_take_no_time() -> None:
-    rng = np.random.default_rng(0)
-    boxes = boxes_of(rng, 2000, rows=3328, columns=2560, size_px=512)
-    breast = np.ones((3328, 2560), np.bool_)
-    began = time.process_time()
-    raw = assemble_map(boxes, rng.random(2000), breast=breast)
-    assert time.process_time() - began < 5, "0.4 s when this was written: a loop over tiles or pixels takes far longer"
-    assert raw.shape == breast.shape
