@@ -58,7 +58,8 @@ def write_scores(
             who = [getattr(row, name) for name in ids]
             write_row(scores, (*who, *row.scores, decision, " ".join(row.views), row.flag))
             for rank, tile in enumerate(row.tiles, start=1):
-                box = (tile.box.x, tile.box.y, tile.box.width, tile.box.height)
+                side = (tile.box.width, tile.box.height) if tile.box.width else ("", "")  # not known, made elsewhere
+                box = (tile.box.x, tile.box.y, *side)
                 write_row(tiles, (row.breast_id, rank, tile.image_id, tile.view, *box, tile.attention))
             yield row
 
