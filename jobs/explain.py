@@ -15,6 +15,7 @@ from pathlib import Path
 from tilebank.flows.chosen_head import choose_head
 from tilebank.flows.command import Summary, choices_of, job_parser, run_job
 from tilebank.flows.explain import ExplainRequest, explain
+from tilebank.flows.explain_config import MAPS
 from tilebank.flows.settings import Choices
 
 EXAMPLES = """examples:
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument("--folder", default="", metavar="URI", help="DICOMs to explain, in place of what is stored")
     parser.add_argument("--exam", action="append", default=[], metavar="ID", help="a stored exam; may be given often")
     parser.add_argument("--split", default="", choices=["train", "val", "test"], help="of the head's search alone")
-    parser.add_argument("--map", default="", choices=["attention", "evidence"], help="what is shown of a tile")
+    parser.add_argument("--map", default="", choices=MAPS, help="what is shown of a tile")
     parser.add_argument("--scales", default="", metavar="S,S", help="tile sizes, shares of the encoder's (default 1)")
     parser.add_argument("--boxes", action="store_true", help="fail where the dataset has no annotated boxes")
     parser.add_argument("--keep-maps", action="store_true", help="write the maps as arrays too")

@@ -1,10 +1,13 @@
 """Maps of tile values: overlaps, edges, the mask, smoothing, peaks near the wall."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy.stats import gmean, hmean, norm
 from tests.conftest import half_disc
 
-from tilebank.imaging.attention_map import MapConfig, assemble_map, normalise_map
+from tilebank.imaging.attention_map import MapConfig, Mean, assemble_map, normalise_map
 from tilebank.imaging.breast import MaskConfig, breast_mask
 from tilebank.imaging.tiling import TilingConfig, plan_tiles
 
@@ -44,6 +47,43 @@ def test_overlapping_tiles_are_averaged_and_clipped_at_the_edges(seed: int) -> N
     np.testing.assert_array_equal(raw[breast & ~covered], raw[covered].min())
 
 
+@pytest.mark.parametrize(("mean", "by_book"), [("geometric", gmean), ("harmonic", hmean)])
+def test_other_means_of_overlapping_tiles_are_those_of_the_book(mean: Mean, by_book: Callable[..., float]) -> None:
+    rng = np.random.default_rng(3)
+    boxes, values = boxes_of(rng, 30, rows=60, columns=50, size_px=24), rng.uniform(0.2, 5, 30)
+    raw = assemble_map(boxes, values, breast=EVERYWHERE, config=MapConfig(mean=mean))
+    x, y, width, height = boxes.T
+    for row, column in [(0, 0), (20, 20), (33, 41), (59, 49)]:
+        holds = (x <= column) & (column < x + width) & (y <= row) & (row < y + height)
+        if holds.any():
+            assert raw[row, column] == pytest.approx(by_book(values[holds]), rel=1e-6)
+
+
+def test_the_more_the_tiles_must_agree_the_narrower_a_small_lesion_s_peak() -> None:
+    breast = np.ones((1400, 1400), np.bool_)
+    plan = plan_tiles(breast, TilingConfig(overlap=0.75), size_px=256)
+    boxes = np.array([[t.box.x, t.box.y, t.box.width, t.box.height] for t in plan])
+    beyond = np.array([700, 710]) - boxes[:, :2]
+    values = np.where(((beyond >= 0) & (beyond < 256)).all(axis=1), 1.0, 0.02)
+    widths = []
+    for mean in ("arithmetic", "geometric", "harmonic"):
+        raw = assemble_map(boxes, values, breast=breast, config=MapConfig(mean=mean))
+        high = np.argwhere(raw > (raw.max() + np.median(raw)) / 2)
+        widths.append(int(np.ptp(high[:, 0])) + 1)
+        assert np.abs(high.mean(axis=0) - (710, 700)).max() <= 64, "a stride"
+    assert widths[0] >= 2 * widths[1]
+    assert widths[1] >= widths[2]
+    assert widths[2] <= 64, "where all sixteen tiles agree"
+
+
+def test_a_tile_of_nothing_does_not_empty_what_others_hold() -> None:
+    box = np.array([[0, 0, 50, 60], [0, 0, 50, 60]])
+    raw = assemble_map(box, np.array([0.0, 1.0]), breast=EVERYWHERE, config=MapConfig(mean="harmonic"))
+    assert 0 < raw[0, 0] < 0.01
+    against = assemble_map(box, np.array([-5.0, 1.0]), breast=EVERYWHERE, config=MapConfig(mean="harmonic"))
+    np.testing.assert_allclose(against, raw)
+
+
 def test_a_constant_map_says_nothing() -> None:
     boxes = boxes_of(np.random.default_rng(1), 40, rows=60, columns=50, size_px=40)
     raw = assemble_map(boxes, np.full(40, 0.1), breast=EVERYWHERE)
@@ -75,8 +115,6 @@ def test_smoothing_lets_no_background_bleed_in(smoothing_px: float) -> None:
 
 @pytest.mark.parametrize("smoothing_px", [2.0, 12.0, 40.0])
 def test_smoothing_spreads_a_step_as_a_gaussian_does(smoothing_px: float) -> None:
-    from scipy.stats import norm
-
     breast = np.ones((40, 800), np.bool_)
     halves = np.array([[0, 0, 400, 40], [400, 0, 400, 40]])
     raw = assemble_map(halves, np.array([0.0, 1.0]), breast=breast, config=MapConfig(smoothing_px))

@@ -1,11 +1,14 @@
 """What views and tiles add to a logit, and what a tile says by itself: against the head's own terms."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from tilebank.mil import variants
-from tilebank.mil.contributions import contributions_of
+from tilebank.mil.abmil import AbmilConfig
+from tilebank.mil.contributions import contributions_of, contributions_of_tiles
 from tilebank.mil.dual_stream import DualStreamConfig
 from tilebank.mil.faithfulness import score_curves
 from tilebank.mil.heads import HEADS, build_head
@@ -36,6 +39,16 @@ def test_of_the_dual_stream_the_contributions_are_its_terms_and_come_to_the_logi
     np.testing.assert_allclose(found.logits[:, 0], of_views + of_tiles + bias, atol=1e-6)
     assert np.abs(of_tiles).max() > 0.01
     assert (found.of_tiles[bags.tile_offsets.diff().numpy() == 0] == 0).all(), "no tiles add nothing"
+
+
+@pytest.mark.parametrize("config", [DualStreamConfig(), AbmilConfig(instances="tiles")])
+def test_where_the_answer_is_linear_in_what_is_pooled_the_tiles_contributions_come_to_the_stream_s(config, make_bags):
+    head, bags = build_head(config, dim=6, seeds=[4]), make_bags(seed=8)
+    found = contributions_of_tiles(head, bags)[:, 0]
+    offsets = bags.tile_offsets.tolist()
+    sums = [found[start:stop].sum() for start, stop in pairwise(offsets)]
+    np.testing.assert_allclose(sums, contributions_of(head, bags).of_tiles[:, 0], atol=1e-6)
+    assert np.abs(sums).max() > 0.01
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))

@@ -127,10 +127,13 @@ def _assert_can(chosen: ChosenHead, request: ExplainRequest) -> None:
     if request.from_folder and request.split:
         raise ConfigError("--split picks stored exams; a folder has no splits")
     assert_mappable(chosen.settings)
-    if chosen.settings.explain.map == "attention" and (why := why_no_attention(chosen.head)):
+    if chosen.settings.explain.map != "evidence" and (why := why_no_attention(chosen.head)):
         raise HeadError(f"{why}, or ask for what each tile says by itself, with --map evidence")
-    if chosen.settings.explain.map == "evidence" and chosen.head.outputs.kind != "binary":
-        raise HeadError(f"head {chosen.name} has several answers, and evidence is for one; take --map attention")
+    if chosen.settings.explain.map != "attention" and chosen.head.outputs.kind != "binary":
+        raise HeadError(
+            f"head {chosen.name} has several answers, and a map of {chosen.settings.explain.map} is for one; take --map"
+            " attention"
+        )
     if chosen.head.config.tiles_by == "none":
         raise HeadError(f"head {chosen.name} reads no tiles, so there is nothing to lay on an image; fit one that does")
     assert_folder(request.out)

@@ -1,30 +1,36 @@
 """How a head is asked where it looks: `explain` in conf/platform.yaml. Nothing here shapes a score."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from tilebank.errors import ConfigError
 from tilebank.evaluation.map_boxes import BoxConfig
+from tilebank.imaging.attention_map import Mean
+
+Shown = Literal["attention", "contribution", "evidence"]
+MAPS: tuple[str, ...] = get_args(Shown)
 
 
 @dataclass(frozen=True)
 class ExplainConfig:
     """Maps, boxes and what is drawn. Raises ConfigError.
 
-    map: what of a tile is shown. `attention` is its share of the breast's; `evidence` is the logit that the head
-    would give the breast with that tile alone. overlap: share of a tile's side that neighbours share. scales: tile
-    sizes as shares of the encoder's own, at native resolution; maps of several are averaged. smoothing: standard
-    deviation of a Gaussian, in strides of the tiles. shrinkage: see `MapConfig`. boxes: how they are taken from a
-    map. draws: random orders that attention is compared with. exams_drawn: of a dataset, the first of them; all where
-    single exams, or a folder, are asked for. boxes_drawn: of each image, the highest. picture_px: most height of a
-    view in the pictures. map_step_px: source pixels that one value of a kept map stands for.
+    map: what of a tile is shown. `attention` is its share of the breast's; `contribution` what it adds to the logit;
+    `evidence` is the logit that the head would give the breast with that tile alone. overlap: share of a tile's side
+    that neighbours share. scales: tile sizes as shares of the encoder's own, at native resolution; maps of several are
+    averaged. smoothing: standard deviation of a Gaussian, in strides of the tiles. shrinkage, mean: see `MapConfig`;
+    evidence, a logit already, has the arithmetic mean. boxes: how they are taken from a map. draws: random orders that
+    attention is compared with. exams_drawn: of a dataset, the first of them; all where single exams, or a folder, are
+    asked for. boxes_drawn: of each image, the highest. picture_px: most height of a view in the pictures. map_step_px:
+    source pixels that one value of a kept map stands for.
     """
 
-    map: Literal["attention", "evidence"] = "attention"
+    map: Shown = "attention"
     overlap: float = 0.75
     scales: tuple[float, ...] = (1.0,)
     smoothing: float = 0.5
-    shrinkage: float = 0.0
+    shrinkage: float = 0.5
+    mean: Mean = "geometric"
     boxes: BoxConfig = field(default_factory=BoxConfig)
     draws: int = 5
     seed: int = 0
@@ -44,3 +50,8 @@ class ExplainConfig:
             )
         if min(self.picture_px, self.map_step_px) < 1:
             raise ConfigError("explain.picture_px and map_step_px are at least 1")
+
+    @property
+    def mean_shown(self) -> Mean:
+        """Of what is shown of a tile."""
+        return "arithmetic" if self.map == "evidence" else self.mean

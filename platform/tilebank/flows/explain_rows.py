@@ -3,7 +3,7 @@
 Vectors are read for some exams at a time, so memory does not grow with the study.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,18 @@ from tilebank.flows.explain_scales import MapScale
 from tilebank.flows.map_image import TileValues
 from tilebank.flows.predict_rows import BreastScore, Scoring, score_read, views_stored
 from tilebank.mil.bags import BagBatch
-from tilebank.mil.contributions import contributions_of
+from tilebank.mil.contributions import contributions_of, contributions_of_tiles
 from tilebank.mil.faithfulness import BreastCurves, score_curves
 from tilebank.mil.heads import Head
 from tilebank.mil.tile_attention import attend_tiles
 from tilebank.mil.variants import evidence_of_tiles
 from tilebank.store.reader import Reader, StoredBreast
 
+SHOWN: dict[str, Callable[[Head, BagBatch], NDArray[np.float64]]] = {  # of each tile, (Nt,), by `ExplainConfig.map`
+    "attention": lambda head, bags: np.asarray(attend_tiles(head, bags)[0]),
+    "contribution": lambda head, bags: contributions_of_tiles(head, bags)[:, 0],
+    "evidence": lambda head, bags: evidence_of_tiles(head, bags)[:, 0],
+}
 EXAMS_AT_ONCE = 8  # some 30 breasts' worth of overlapped tiles: 70 MB of vectors of 1536 numbers
 
 
@@ -103,9 +108,7 @@ def _curves(head: Head, bags: BagBatch, config: ExplainConfig) -> dict[str, Brea
 
 def _values(head: Head, bags: BagBatch, config: ExplainConfig) -> NDArray[np.float64]:
     """What is shown of each tile: (Nt,)."""
-    if config.map == "attention":
-        return np.asarray(attend_tiles(head, bags)[0])
-    return evidence_of_tiles(head, bags)[:, 0]
+    return SHOWN[config.map](head, bags)
 
 
 def _tiles_of(
@@ -130,9 +133,11 @@ def _tiles_of(
         rows = slice(int(places.offsets[place]), int(places.offsets[place + 1]))
         if rows.start == rows.stop:
             continue
-        unit = weights[breast_id] * (rows.stop - rows.start) if config.map == "attention" else 1.0
+        even = 1.0 if config.map == "evidence" else float(rows.stop - rows.start)  # shares are of so many tiles
+        unit = even * (weights[breast_id] if config.map == "attention" else 1.0)
         images, own = places.image_ids[rows], values[rows]
         for image_id in dict.fromkeys(images):
             chosen = images == image_id
             smoothing = config.smoothing * scale.stride_px
-            yield breast_id, image_id, TileValues(places.boxes[rows][chosen], own[chosen], float(unit), smoothing)
+            boxes = places.boxes[rows][chosen]
+            yield breast_id, image_id, TileValues(boxes, own[chosen], unit, smoothing, config.mean_shown)

@@ -17,6 +17,7 @@ from tilebank.flows.predict_summary import NAMED, NOT_FOR_CARE
 SHOWN = 8  # breasts that are shown one by one
 BOX_SCORES = {
     "attention": "the breast's score times how many times its even share of the attention the highest place has",
+    "contribution": "what the tiles would add to the breast's logit if all were like those at its highest place",
     "evidence": "the logit that the breast would have with one of the tiles there alone, at its highest place",
 }
 WHERE = "a map says where the head looked, not where disease is; attention is shared out within a breast"

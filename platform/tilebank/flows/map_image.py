@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tilebank.errors import ImageError
 from tilebank.evaluation.map_boxes import BoxConfig, find_boxes, find_peak
 from tilebank.flows.one_image import Expected, ImageRecipe, place_expected
-from tilebank.imaging.attention_map import Map, MapConfig, Mask, assemble_map, normalise_map
+from tilebank.imaging.attention_map import Map, MapConfig, Mask, Mean, assemble_map, normalise_map
 from tilebank.imaging.dicom import read_header
 from tilebank.imaging.map_layers import MapLayers, cut_layers
 from tilebank.imaging.reader import read_mammogram
@@ -25,13 +25,15 @@ from tilebank.terms import ScoredBox, TileBox
 class TileValues:
     """The tiles of one image and size: boxes (n, 4) int32 in source pixels, raw values (n,).
 
-    unit: what turns a value into the height of the map that boxes are taken from; smoothing_px: of a Gaussian.
+    unit: what turns a value into the height of the map that boxes are taken from; smoothing_px: of a Gaussian; mean: of
+    the tiles that hold a pixel.
     """
 
     boxes: NDArray[np.int32]
     values: NDArray[np.float64]
     unit: float
     smoothing_px: float
+    mean: Mean = "arithmetic"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def map_image(
 
 
 def _assembled(tiles: TileValues, breast: Mask, *, shrinkage: float) -> Map:
-    config = MapConfig(tiles.smoothing_px, shrinkage)
+    config = MapConfig(tiles.smoothing_px, shrinkage, tiles.mean)
     try:
         return assemble_map(tiles.boxes, tiles.values, breast=breast, config=config)
     except ValueError as error:  # the file is no longer the one that was tiled

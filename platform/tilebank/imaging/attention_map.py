@@ -5,8 +5,9 @@ Raw values and those normalised to 0..1 are kept apart: the first can be compare
 more than where in this image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,12 +18,26 @@ Mask = NDArray[np.bool_]
 
 FINEST_SIGMA = 4.0  # a Gaussian is sampled at this many points to its deviation, or at every pixel
 FLAT = 1e-6  # a range below this share of the largest value is rounding: the map says nothing
+LEAST_SHARE = 1e-3  # of the mean tile's value: less counts as that much where a mean would follow the least tile alone
+
+Values = NDArray[np.float64]
+Mean = Literal["arithmetic", "geometric", "harmonic"]
+# What is averaged in place of a value, and the way back.
+MEANS: dict[Mean, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "arithmetic": (np.positive, np.positive),
+    "geometric": (np.log, np.exp),
+    "harmonic": (np.reciprocal, np.reciprocal),
+}
 
 
 @dataclass(frozen=True)
 class MapConfig:
     """How a map is drawn from tiles.
 
+    mean: of the tiles that hold a pixel. A lesion is in every tile that holds it, and a pixel beside it also in tiles
+    that miss it: the geometric mean, and more so the harmonic, asks all tiles to agree, and so is finer than a tile
+    where they overlap; the arithmetic one, as published, spreads each over its whole square. To the finer two
+    less than a thousandth of the mean tile's value is as good as nothing.
     smoothing_px: standard deviation of a Gaussian in source pixels; 0 is none.
     shrinkage: how far the mean of few tiles is drawn to the map's own, as if so many more said that: a share of the
     most tiles that hold a pixel. Near an edge few overlap, and what one tile holds is as strong there as where it lies:
@@ -31,6 +46,7 @@ class MapConfig:
 
     smoothing_px: float = 0.0
     shrinkage: float = 0.0
+    mean: Mean = "arithmetic"
 
     def __post_init__(self) -> None:
         for name, value in (("smoothing_px", self.smoothing_px), ("shrinkage", self.shrinkage)):
@@ -55,16 +71,18 @@ def assemble_map(
         raise ValueError(f"boxes {boxes.shape} and values {values.shape}: (n, 4) and (n,) are asked for")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} tile values are not finite")
-    sums, counts = (_add_boxes(boxes, weights, shape=breast.shape) for weights in (values, np.ones(len(boxes))))
+    forth, back = MEANS[config.mean]
+    each = forth(values if config.mean == "arithmetic" else _above_zero(values))
+    sums, counts = (_add_boxes(boxes, weights, shape=breast.shape) for weights in (each, np.ones(len(boxes))))
     covered = breast & (counts > 0.5)  # counts are whole
     if not covered.any():
         raise ValueError(f"none of {len(boxes)} boxes holds any of the breast: they belong to another image")
-    raw = np.zeros(breast.shape, dtype=np.float32)
-    np.divide(sums, counts, out=raw, where=covered, casting="same_kind")
+    sums, counts = sums[covered], counts[covered]
     if config.shrinkage:
-        more = config.shrinkage * float(counts[covered].max())
-        said = more * float(raw[covered].mean(dtype=np.float64))
-        np.divide(sums + said, counts + more, out=raw, where=covered, casting="same_kind")
+        more = config.shrinkage * float(counts.max())
+        sums, counts = sums + more * float((sums / counts).mean()), counts + more
+    raw = np.zeros(breast.shape, dtype=np.float32)
+    raw[covered] = back(sums / counts)
     if config.smoothing_px:
         raw = _smooth(raw, covered, sigma_px=config.smoothing_px)
     raw[breast & ~covered] = raw[covered].min()
@@ -78,6 +96,12 @@ def normalise_map(raw: Map, breast: Mask) -> Map:
         return np.zeros_like(raw)
     unit = np.clip((raw - np.float32(low)) / np.float32(high - low), 0, 1)
     return np.where(breast, unit, np.float32(0))
+
+
+def _above_zero(values: NDArray[np.floating[Any]]) -> Values:
+    """`values`, the least and all below 0 lifted: one tile of nothing does not empty all that it holds."""
+    least = max(LEAST_SHARE * float(values.clip(0).mean()), float(np.finfo(np.float32).tiny))
+    return np.asarray(np.maximum(values, least), dtype=np.float64)
 
 
 def _add_boxes(
