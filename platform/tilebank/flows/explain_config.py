@@ -30,7 +30,7 @@ class ExplainConfig:
     scales: tuple[float, ...] = (1.0,)
     smoothing: float = 0.5
     shrinkage: float = 0.5
-    mean: Mean = "geometric"
+    mean: Mean = "arithmetic"
     boxes: BoxConfig = field(default_factory=BoxConfig)
     draws: int = 5
     seed: int = 0
