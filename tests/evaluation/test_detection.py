@@ -147,7 +147,7 @@ def test_what_has_no_figure_is_named() -> None:
     "wrong",
     [
         {"iou": 0.0},
-        {"hit": "near"},
+        {"hit": "beside"},
         {"rates": ()},
         {"rates": (1.0, 0.5)},
         {"tolerance_px": -1},

@@ -14,9 +14,11 @@ from tilebank.terms import Finding, ScoredBox, TileBox
 ALL = Wanted()
 
 
-def image(truth: Sequence[TileBox], found: Sequence[tuple[TileBox, float]], category: str = "mass") -> ImageDetections:
+def image(
+    truth: Sequence[TileBox], found: Sequence[tuple[TileBox, float]], category: str = "mass", side: int = 100
+) -> ImageDetections:
     findings = tuple(Finding("a", (category,), box) for box in truth)
-    return ImageDetections("a", "p", 100, 100, findings, tuple(ScoredBox(box, score) for box, score in found))
+    return ImageDetections("a", "p", side, side, findings, tuple(ScoredBox(box, score) for box, score in found))
 
 
 def outcome(
@@ -93,6 +95,21 @@ def test_a_hit_by_centre_asks_for_no_overlap_and_takes_the_box_it_overlaps_most(
     assert by_centre([large], [(beside, 0.5)]) == ([-np.inf], [0.5])  # on the far edge is outside
     assert by_centre([small, large], [(wide, 0.5), (small, 0.4)]) == ([0.4, 0.5], [])
     assert outcome([image([small], [(wide, 0.5)])]) == ([-np.inf], [0.5])
+
+
+def test_a_hit_near_the_centre_reaches_half_a_diagonal_or_a_hundred_pixels() -> None:
+    small, large = (
+        TileBox(400, 400, 6, 6),
+        TileBox(400, 400, 300, 400),
+    )  # a diagonal of 500
+
+    def finds(truth: TileBox, x: float, y: float) -> bool:
+        mark = TileBox(int(x) - 20, int(y) - 30, 40, 60)
+        matches = match(overlaps_of([image([truth], [(mark, 0.5)], side=2000)], iou=0.25, hit="near"), ALL)
+        return bool(matches.box_scores[0] > -np.inf)
+
+    assert [finds(small, 403 + away, 403) for away in (0, 99, 100)] == [True, True, False]
+    assert [finds(large, 550, 600 + away) for away in (0, 249, 250)] == [True, True, False]
 
 
 def test_detections_on_boxes_of_another_category_or_size_are_ignored_however_many() -> None:

@@ -70,7 +70,7 @@ def test_a_large_box_around_a_small_lesion_hits_by_its_centre_and_not_by_its_ove
     figures, _ = measured(8, truth_of(8), box(0.9, 20, 120, 200, 200))  # centre (120, 220)
     metrics = figures.as_metrics()
     assert metrics["detection_ap"] == 0
-    assert metrics["centre_detection_ap"] == pytest.approx(1)
+    assert metrics["near_detection_ap"] == pytest.approx(1)
     assert metrics["detection_pointing"] == pytest.approx(1), "the peak (110, 210) lies in the box"
     exact, _ = measured(8, truth_of(8), box(0.9, 100, 200, 40, 40))
     assert exact.as_metrics()["detection_ap"] == pytest.approx(1)
@@ -102,17 +102,17 @@ def test_the_report_holds_all_figures_and_names_exams_only_where_their_pictures_
     summary = summary_of(figures, tally)
     drawn = figures.drawn(ordered_by="attention")
     assert set(drawn) == {
-        *("froc", "precision_recall", "centre_froc", "centre_precision_recall"),
+        *("froc", "precision_recall", "near_froc", "near_precision_recall"),
         *("faithfulness_positive", "faithfulness_negative"),
     }
     beside = render_explanation(summary, drawn, exams=tally.drawn)
     recorded = render_explanation(summary, drawn)
     for page in (beside, recorded):
         assert page.count("data:image/png;base64,") == len(drawn)
-        assert "centre in the box" in page
+        assert "centre near that of the box" in page
         assert "all were stored" in page
     assert 'href="figures/E0_L.png"' in beside
     assert "E0_L" not in recorded
     text = summary.as_text()
     assert "images without a map  2" in text.replace("   ", "  ")
-    assert summary.as_dict()["figures"]["centre_detection_ap"] == pytest.approx(1)
+    assert summary.as_dict()["figures"]["near_detection_ap"] == pytest.approx(1)

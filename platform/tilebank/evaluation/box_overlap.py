@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tilebank.terms import TileBox
 
 Corners: TypeAlias = NDArray[np.int64]
+REACH_PX = 100  # source pixels
 
 
 def corners_of(boxes: Iterable[TileBox]) -> Corners:
@@ -44,6 +45,17 @@ def centres_in(first: Corners, second: Corners) -> NDArray[np.bool_]:
     """Whether the centre of each first box lies in each second one: (N, M)."""
     twice = first[:, None, :2] + first[:, None, 2:]
     return np.asarray(((twice >= 2 * second[None, :, :2]) & (twice < 2 * second[None, :, 2:])).all(axis=2))
+
+
+def centres_near(first: Corners, second: Corners) -> NDArray[np.bool_]:
+    """Whether the centre of each first box lies near that of each second one: (N, M).
+
+    Less than half the second's diagonal away, or less than REACH_PX: the rule of the DBTex challenge (Konz et al., JAMA
+    Network Open 6(2):e230524, 2023).
+    """
+    twice = (first[:, None, :2] + first[:, None, 2:]) - (second[None, :, :2] + second[None, :, 2:])
+    diagonals = np.hypot(*(second[:, 2:] - second[:, :2]).T)  # (M,)
+    return np.asarray(np.hypot(twice[..., 0], twice[..., 1]) < np.maximum(diagonals, 2 * REACH_PX))
 
 
 def suppress(corners: Corners, *, iou: float) -> list[int]:

@@ -4,7 +4,8 @@ Detections are taken by score, highest first; each finds the annotated box that 
 hits, are wanted and not found yet (the greedy matching of COCO). What a hit is, is a choice:
 
 - `iou`: an intersection over union of `iou` or more. Where boxes are as wide as tiles, no small lesion is ever hit so;
-- `centre`: the detection's centre lies in the box, as for CAD marks (Ribli et al., Scientific Reports 8:4165, 2018).
+- `centre`: the detection's centre lies in the box, as for CAD marks (Ribli et al., Scientific Reports 8:4165, 2018);
+- `near`: the centres lie less than half the box's diagonal apart, or less than 100 pixels, as in the DBTex challenge.
 
 A box is found once: a second detection on it is a false positive. Detections of equal score are taken together, pairs
 of highest overlap first, and what still ties goes by coordinates, so that no figure depends on the order of the input.
@@ -24,13 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.box_overlap import centres_in, corners_of, iou_of
+from tilebank.evaluation.box_overlap import centres_in, centres_near, corners_of, iou_of
 from tilebank.evaluation.detection_images import ImageDetections, Wanted
 from tilebank.evaluation.resampling import Floats
 from tilebank.terms import TileBox
 
 Places: TypeAlias = NDArray[np.int64]
-Hit: TypeAlias = Literal["iou", "centre"]
+Hit: TypeAlias = Literal["iou", "centre", "near"]
+BY_CENTRE = {"centre": centres_in, "near": centres_near}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,8 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "io
         if found and image.findings:
             first, second = corners_of(one.box for one in found), corners_of(one.box for one in image.findings)
             shares = iou_of(first, second)
-            near = np.argwhere(centres_in(first, second) if hit == "centre" else shares >= iou)  # (n, 2)
+            hits = shares >= iou if hit == "iou" else BY_CENTRE[hit](first, second)
+            near = np.argwhere(hits)  # (n, 2)
             pairs.append(near + np.asarray([first_detection, first_box]))
             overlaps.append(shares[near[:, 0], near[:, 1]])
         first_detection += len(found)

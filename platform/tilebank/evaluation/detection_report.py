@@ -1,6 +1,7 @@
 """Figures of detections beside their intervals, and what they were measured by. Holds and prints; computes nothing."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -9,13 +10,15 @@ from tilebank.evaluation.detection_images import Wanted
 from tilebank.evaluation.detection_matching import Hit
 from tilebank.evaluation.scored import Estimate
 
+RULES: dict[Hit, str] = {"centre": "centre in the box", "near": "centre near that of the box"}
+
 
 @dataclass(frozen=True)
 class DetectionConfig:
     """What detection is measured by. Raises ConfigError.
 
-    hit: what finds a box, an overlap of `iou` or a centre in it; see `detection_matching`. iou: 0.25 is what the
-    published recipe takes; it has no part in a hit by centre.
+    hit: what finds a box, an overlap of `iou`, a centre in it or near its own; see `detection_matching`. iou: 0.25 is
+    what the published recipe takes; it has no part in the other two.
     rates: false positives an image at which sensitivity is told.
     tolerance_px: how far outside a box the map's maximum still points at it.
     threshold: detections of a lower score do not count for `found` and `false_positives`; choose it on validation
@@ -29,8 +32,8 @@ class DetectionConfig:
     threshold: float = -np.inf
 
     def __post_init__(self) -> None:
-        if self.hit not in ("iou", "centre"):
-            raise ConfigError(f"detection: hit {self.hit!r} is none that is known; pass iou or centre")
+        if self.hit not in get_args(Hit):
+            raise ConfigError(f"detection: hit {self.hit!r} is none that is known; pass {', '.join(get_args(Hit))}")
         if not 0 < self.iou <= 1 or self.tolerance_px < 0 or np.isnan(self.threshold):
             raise ConfigError(
                 f"detection: iou {self.iou} lies above 0 and up to 1, tolerance_px {self.tolerance_px} is 0 or more,"
@@ -42,7 +45,7 @@ class DetectionConfig:
     @property
     def rule(self) -> str:
         """What a hit is, in words."""
-        return f"IoU {self.iou:g}" if self.hit == "iou" else "centre in the box"
+        return RULES.get(self.hit, f"IoU {self.iou:g}")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ Holds boxes and curves of a whole study, which are small; knows no pixels and no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection import evaluate_detection
 from tilebank.evaluation.detection_images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection_matching import Hit
 from tilebank.evaluation.detection_plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection_report import DetectionConfig, DetectionEvaluation
 from tilebank.evaluation.detection_table import DetectionRow, table_text, tabulate_detection
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
-HITS: tuple[Literal["iou", "centre"], ...] = ("iou", "centre")  # what a hit is; boxes of tiles are seldom small ones
+HITS: tuple[Hit, ...] = ("iou", "near")  # what a hit is; boxes of tiles are seldom as small as a lesion
 GROUPS = {0: "negative", 1: "positive", None: "all"}
 CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
 
@@ -59,7 +60,7 @@ class ExplainFigures:
     images: tuple[ImageDetections, ...] = ()
 
     def as_metrics(self) -> dict[str, float]:
-        """Flat names for the record of runs: `detection_ap`, `centre_detection_ap`, ..."""
+        """Flat names for the record of runs: `detection_ap`, `near_detection_ap`, ..."""
         figures: dict[str, float] = {}
         for found in self.detection:
             figures |= {f"{found.name}{key}": value for key, value in found.evaluation.as_metrics().items()}
