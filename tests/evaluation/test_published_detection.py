@@ -10,7 +10,7 @@ from tilebank.evaluation.detection_curves import curves_of
 from tilebank.evaluation.detection_images import ImageDetections, Wanted
 from tilebank.evaluation.detection_matching import match, overlaps_of
 from tilebank.evaluation.froc import average_precisions
-from tilebank.evaluation.published_boxes import PublishedBoxConfig
+from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_find_boxes
 from tilebank.evaluation.published_detection import published_average_precision, published_image
 from tilebank.terms import Finding, ScoredBox, TileBox
 
@@ -113,7 +113,8 @@ def test_an_image_goes_to_the_recipes_grid_with_its_boxes_and_its_map() -> None:
     heights = np.exp(-((x - 120) ** 2 + (y - 170) ** 2) / (2 * 25.0**2))
     image = ImageDetections("a", "p", 400, 300, (near, outside), (), (120, 170), (0.1, 0.1))
     crop = TileBox(20, 20, 240, 340)
-    moved = published_image(image, heights, np.ones((400, 300), dtype=bool), PublishedBoxConfig(), crop=crop)
+    boxes = published_find_boxes(heights, np.ones((400, 300), dtype=bool), PublishedBoxConfig(), crop=crop)
+    moved = published_image(image, boxes, PublishedBoxConfig(), crop=crop)
     assert (moved.rows, moved.columns) == (1536, 1024)
     assert [one.box for one in moved.findings] == [TileBox(266, 536, 228, 269)]
     (found,) = moved.detections

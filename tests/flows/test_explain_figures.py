@@ -1,6 +1,7 @@
 """Figures of maps and the report on them: right where boxes are, said where they are not."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_a_large_box_around_a_small_lesion_hits_by_its_centre_and_not_by_its_ove
     assert metrics["detection_pointing"] == pytest.approx(1), "the peak (110, 210) lies in the box"
     exact, _ = measured(8, truth_of(8), box(0.9, 100, 200, 40, 40))
     assert exact.as_metrics()["detection_ap"] == pytest.approx(1)
+
+
+def test_the_published_figure_is_of_images_with_a_box_alone_on_its_own_grid() -> None:
+    on_grid = box(5.0, 114, 304, 46, 61)  # the mass at (100, 200), of 1000 x 800 on 1520 x 912
+    tally = FigureTally("mass", truth_of(4))
+    for place in range(4):
+        one = exam(place)
+        (image,) = one.images
+        tally.add([breast(place, gain=0.3)], replace(one, images=(replace(image, published=(on_grid,)),)))
+    figures = tally.measure(CONFIG)
+    assert figures.published == {"": pytest.approx(1), "small": pytest.approx(1)}
+    assert figures.as_metrics()["published_ap_small"] == pytest.approx(1)
+    assert any(name == "as published" and "all 1.000, small 1.000" in line for name, line in figures.as_lines())
 
 
 def test_positive_and_negative_breasts_are_told_apart_and_gaps_are_areas() -> None:

@@ -67,6 +67,19 @@ def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
     return replace(exam, **changes)
 
 
+def test_boxes_by_the_published_recipe_are_made_where_there_are_annotated_ones(tmp_path: Path) -> None:
+    left, right = image_row(tmp_path, "L"), image_row(tmp_path, "R")
+    findings = {left.image_id: (Finding(left.image_id, ("mass",), TileBox(100, 380, 40, 40)),), right.image_id: ()}
+    with_box, without = explain_exam(exam_of(left, right, findings=findings), recipe=RECIPE, limits=Limits()).images
+    assert without.published == ()
+    crop, (x, y) = with_box.crop, (120, 400)
+    assert crop is not None
+    on_grid = ((x - crop.x) * 912 / crop.width, (y - crop.y) * 1520 / crop.height)
+    box = with_box.published[0].box
+    assert box.x <= on_grid[0] < box.x + box.width
+    assert box.y <= on_grid[1] < box.y + box.height
+
+
 def test_the_highest_place_and_the_first_box_lie_where_the_tiles_say_on_both_sides(tmp_path: Path) -> None:
     exam = exam_of(image_row(tmp_path, "L"), image_row(tmp_path, "R"))
     left, right = explain_exam(exam, recipe=RECIPE, limits=Limits()).images

@@ -17,20 +17,19 @@ from numpy.typing import NDArray
 from tilebank.errors import DatasetError
 from tilebank.evaluation.box_overlap import Corners, areas_of, corners_of, iou_of
 from tilebank.evaluation.detection_images import ImageDetections
-from tilebank.evaluation.map_boxes import Map, Mask
-from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_find_boxes, published_grid_box
-from tilebank.terms import TileBox
+from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_grid_box
+from tilebank.terms import ScoredBox, TileBox
 
 PUBLISHED_SIZES = {"small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, np.inf)}  # px of its grid
 
 
 def published_image(
-    image: ImageDetections, heights: Map, breast: Mask, config: PublishedBoxConfig, *, crop: TileBox | None = None
+    image: ImageDetections, found: Sequence[ScoredBox], config: PublishedBoxConfig, *, crop: TileBox | None = None
 ) -> ImageDetections:
-    """The image on the recipe's grid: what is left there of its annotated boxes, and its map's boxes by the recipe.
+    """The image on the recipe's grid: what is left there of its annotated boxes, and `found` of `published_find_boxes`.
 
-    heights, breast: in source pixels; crop: the breast's bounding box, the whole image where not given. The peak and
-    the spacing are left behind: they are of source pixels.
+    crop: the breast's bounding box, the whole image where not given. The peak and the spacing are left behind: they are
+    of source pixels.
     """
     shape = image.rows, image.columns
     moved = [(one, published_grid_box(one.box, config, shape=shape, crop=crop)) for one in image.findings]
@@ -41,7 +40,7 @@ def published_image(
         rows,
         columns,
         tuple(replace(one, box=box) for one, box in moved if box),
-        tuple(published_find_boxes(heights, breast, config, crop=crop)),
+        tuple(found),
     )
 
 

@@ -3,7 +3,8 @@
 Holds boxes and curves of a whole study, which are small; knows no pixels and no vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from tilebank.evaluation.detection_plots import froc_figure, precision_recall_fi
 from tilebank.evaluation.detection_report import DetectionConfig, DetectionEvaluation
 from tilebank.evaluation.detection_table import DetectionRow, table_text, tabulate_detection
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
+from tilebank.evaluation.published_boxes import PublishedBoxConfig
+from tilebank.evaluation.published_detection import PUBLISHED_SIZES, published_average_precision, published_image
 from tilebank.flows.annotations import Annotations
 from tilebank.flows.explain_rows import LookedAt
 from tilebank.flows.explained import ExplainedExam
@@ -52,12 +55,16 @@ class DetectionFound:
 
 @dataclass(frozen=True, eq=False)
 class ExplainFigures:
-    """What was measured. detection: by each rule of a hit, empty without boxes; notes: why something was not."""
+    """What was measured. detection: by each rule of a hit, empty without boxes; notes: why something was not.
+
+    published: AP by the published recipe, by size (empty: all), where there are such boxes.
+    """
 
     detection: tuple[DetectionFound, ...]
     faithfulness: tuple[Faithfulness, ...]
     notes: tuple[str, ...]
     images: tuple[ImageDetections, ...] = ()
+    published: Mapping[str, float] = field(default_factory=dict)
 
     def as_metrics(self) -> dict[str, float]:
         """Flat names for the record of runs: `detection_ap`, `near_detection_ap`, ..."""
@@ -66,7 +73,7 @@ class ExplainFigures:
             figures |= {f"{found.name}{key}": value for key, value in found.evaluation.as_metrics().items()}
         for one in self.faithfulness:
             figures |= one.as_metrics()
-        return figures
+        return figures | {"_".join(filter(None, ("published_ap", size))): ap for size, ap in self.published.items()}
 
     def as_lines(self) -> list[tuple[str, str]]:
         """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
@@ -76,6 +83,9 @@ class ExplainFigures:
         for found in self.detection[-1:]:  # by overlap, boxes of tiles hit few lesions of any size
             told = f"a hit: {found.evaluation.config.rule}"
             lines += _block("by type and size", [told, *found.table().splitlines()])
+        if self.published:
+            sizes = ", ".join(f"{size or 'all'} {ap:.3f}" for size, ap in self.published.items())
+            lines.append(("as published", f"AP {sizes}; images with such a box alone, boxes ranked by the map's sum"))
         lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
         return lines + _block("to be known", self.notes)
 
@@ -103,6 +113,7 @@ class FigureTally:
     task: str
     truth: Annotations
     images: list[ImageDetections] = field(default_factory=list)
+    published: list[ImageDetections] = field(default_factory=list)  # on the published recipe's grid
     unmapped: int = 0
     curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
 
@@ -116,18 +127,20 @@ class FigureTally:
         self.unmapped += sum(bool(image.failure) for image in exam.images)
         for image in exam.images:
             if self.truth.findings and not image.failure:
-                self.images.append(
-                    ImageDetections(
-                        image_id=image.image_id,
-                        patient_id=patients[image.breast_id],
-                        rows=image.shape[0],
-                        columns=image.shape[1],
-                        findings=self.truth.findings.get(image.image_id, ()),
-                        detections=image.boxes,
-                        peak=image.peak,
-                        spacing_mm=image.spacing_mm,
-                    )
+                found = ImageDetections(
+                    image_id=image.image_id,
+                    patient_id=patients[image.breast_id],
+                    rows=image.shape[0],
+                    columns=image.shape[1],
+                    findings=self.truth.findings.get(image.image_id, ()),
+                    detections=image.boxes,
+                    peak=image.peak,
+                    spacing_mm=image.spacing_mm,
                 )
+                self.images.append(found)
+                if found.findings:
+                    on_grid = published_image(found, image.published, PublishedBoxConfig(), crop=image.crop)
+                    self.published.append(on_grid)
 
     def measure(self, config: EvaluationConfig) -> ExplainFigures:
         """All figures that there is enough for; the rest is said in notes."""
@@ -136,7 +149,15 @@ class FigureTally:
             notes.append(f"{self.unmapped} images without a map are in no figure of detection")
         detection = tuple(self._detect(config, notes))
         faithful = tuple(self._faithfulness(config, notes))
-        return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images))
+        return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images), self._published())
+
+    def _published(self) -> dict[str, float]:
+        found = {}
+        for size in ("", *PUBLISHED_SIZES):
+            with suppress(DatasetError):  # no annotated box of that size
+                category = CATEGORY.get(self.task, "")
+                found[size] = published_average_precision(self.published, category=category, size=size)
+        return found
 
     def _detect(self, config: EvaluationConfig, notes: list[str]) -> list[DetectionFound]:
         if not self.truth.findings:

@@ -20,6 +20,8 @@ from tilebank.flows.one_image import Expected, fetch
 from tilebank.imaging.dicom_marks import MarkAuthor, mark_image
 from tilebank.terms import ManifestRow, ScoredBox
 
+CARRIED = ("shape", "boxes", "peak", "spacing_mm", "crop", "published")  # from an image's map to what is known of it
+
 
 def explain_exams(batch: pa.Table, *, recipe: MapRecipe, limits: Limits) -> pa.Table:
     """exam -> explained."""
@@ -39,7 +41,7 @@ def explain_exam(exam: ExamTiles, *, recipe: MapRecipe, limits: Limits) -> Expla
         except ImageError as error:
             images.append(replace(known, failure=str(error)))
             continue
-        known = replace(known, **{name: getattr(one, name) for name in ("shape", "boxes", "peak", "spacing_mm")})
+        known = replace(known, **{name: getattr(one, name) for name in CARRIED})
         try:
             marks |= _marks(row, one.boxes[: recipe.boxes_drawn], exam.drawing.marks, limits=limits)
         except ImageError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tilebank.flows.map_image import TileValues
 from tilebank.imaging.dicom_marks import MarkAuthor
-from tilebank.terms import Finding, Laterality, ManifestRow, ScoredBox
+from tilebank.terms import Finding, Laterality, ManifestRow, ScoredBox, TileBox
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class ExamTiles:
 class ExplainedImage:
     """What is known of one image's map: its boxes in source pixels, its highest place; or why there is none.
 
-    no_marks: why its boxes are no DICOM object, where that was asked for.
+    crop, published: the breast's box, and where the image has annotated boxes those of its map by the published recipe,
+    on its grid; no_marks: why its boxes are no DICOM object, where that was asked for.
     """
 
     image_id: str
@@ -64,6 +65,8 @@ class ExplainedImage:
     boxes: tuple[ScoredBox, ...] = ()
     peak: tuple[int, int] | None = None
     spacing_mm: tuple[float, float] | None = None
+    crop: TileBox | None = None
+    published: tuple[ScoredBox, ...] = ()
     failure: str = ""
     no_marks: str = ""
 

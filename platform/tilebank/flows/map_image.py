@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
 from tilebank.evaluation.map_boxes import BoxConfig, find_boxes, find_peak
+from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_find_boxes
 from tilebank.flows.one_image import Expected, ImageRecipe, place_expected
 from tilebank.imaging.attention_map import Map, MapConfig, Mask, Mean, assemble_map, normalise_map
+from tilebank.imaging.breast import mask_box
 from tilebank.imaging.dicom import read_header
 from tilebank.imaging.map_layers import MapLayers, cut_layers
 from tilebank.imaging.reader import read_mammogram
@@ -53,15 +55,18 @@ class MappedImage:
     """One image with its map.
 
     shape: (rows, columns) of the source; boxes: in source pixels, the highest first; peak: x, y of the highest place;
-    spacing_mm: (row, column) at the detector, None where not known; layers: what a picture is made of; raw: values of
-    the tiles, (r, c) for each scale, and unit: of the whole map between 0 and 1, (r, c); both are means over `step_px`
-    source pixels each way.
+    spacing_mm: (row, column) at the detector, None where not known; crop: the breast's bounding box; published: boxes
+    by the published recipe, on its grid, where the image has annotated ones; layers: what a picture is made of; raw:
+    values of the tiles, (r, c) for each scale, and unit: of the whole map between 0 and 1, (r, c); both are means over
+    `step_px` source pixels each way.
     """
 
     shape: tuple[int, int]
     boxes: tuple[ScoredBox, ...]
     peak: tuple[int, int] | None
     spacing_mm: tuple[float, float] | None
+    crop: TileBox
+    published: tuple[ScoredBox, ...]
     layers: MapLayers
     raw: tuple[Map, ...]
     unit: Map
@@ -83,12 +88,16 @@ def map_image(
     heights = np.mean([np.float32(each.unit) * one for each, one in zip(scales, raw, strict=True)], axis=0)
     boxes = find_boxes(heights, breast, recipe.boxes)
     unit = normalise_map(heights, breast)
+    crop = mask_box(breast)
+    published = published_find_boxes(heights, breast, PublishedBoxConfig(), crop=crop) if annotated else []
     held = [*(box.box for box in boxes[: recipe.boxes_drawn]), *annotated]
     return MappedImage(
         shape=(breast.shape[0], breast.shape[1]),
         boxes=tuple(boxes),
         peak=find_peak(heights, breast),
         spacing_mm=mammogram.header.spacing_mm,
+        crop=crop,
+        published=tuple(published),
         layers=cut_layers(mammogram, unit, boxes=held, height_px=recipe.picture_px),
         raw=tuple(_block_means(one, recipe.step_px) for one in raw),
         unit=_block_means(unit, recipe.step_px),
