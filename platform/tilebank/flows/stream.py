@@ -58,17 +58,8 @@ def recipe_of(settings: Settings) -> ImageRecipe:
 
 def read_instances(settings: Settings, images: Sequence[ManifestRow]) -> Any:
     """The reading stage alone, as a lazy Ray dataset with the columns of `stages.read_images`."""
-    config = settings.extraction
     read = partial(read_images, recipe=recipe_of(settings), limits=limits_of(settings))
-    return ray.data.from_arrow(_blocks(images, step=config.images_per_task)).map_batches(
-        read,
-        batch_format="pyarrow",
-        batch_size=None,
-        zero_copy_batch=True,
-        # A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.
-        num_cpus=config.read_cpus,
-        memory=config.read_memory_mb * 1e6,
-    )
+    return _reading(_blocks(images, step=settings.extraction.images_per_task), read, settings.extraction)
 
 
 def encode_images(settings: Settings, pending: Sequence[ManifestRow]) -> Iterator[dict[str, Any]]:
@@ -104,17 +95,8 @@ def map_rows(
 ) -> Iterator[dict[str, Any]]:
     """Each of `rows`, as a table of one row with the column `name`, through a stage that reads images."""
     connect_ray()
-    config = settings.extraction
     blocks = [pa.table({name: pa.array([row], type=pa.large_binary())}) for row in rows]
-    mapped = ray.data.from_arrow(blocks).map_batches(
-        function,
-        batch_format="pyarrow",
-        batch_size=None,
-        zero_copy_batch=True,
-        num_cpus=config.read_cpus,
-        memory=config.read_memory_mb * 1e6,
-    )
-    yield from _rows(mapped)
+    yield from _rows(_reading(blocks, function, settings.extraction))
 
 
 def _encoder_gpus(config: ExtractionConfig) -> float:
@@ -134,11 +116,19 @@ def _blocks(images: Sequence[ManifestRow], *, step: int) -> list[pa.Table]:
     return [table.slice(start, step) for start in range(0, table.num_rows, step)]
 
 
-def _mapped(blocks: Sequence[pa.Table], function: Callable[[pa.Table], pa.Table]) -> Any:
-    """The blocks through one stage of tasks; a block stays as it is cut."""
+def _mapped(blocks: Sequence[pa.Table], function: Callable[[pa.Table], pa.Table], **reserved: float) -> Any:
+    """The blocks through one stage of tasks; a block stays as it is cut. reserved: what Ray sets aside for a task."""
     return ray.data.from_arrow(list(blocks)).map_batches(
-        function, batch_format="pyarrow", batch_size=None, zero_copy_batch=True
+        function, batch_format="pyarrow", batch_size=None, zero_copy_batch=True, **reserved
     )
+
+
+def _reading(blocks: Sequence[pa.Table], function: Callable[[pa.Table], pa.Table], config: ExtractionConfig) -> Any:
+    """The blocks through a stage that reads images.
+
+    A reservation that the next stage lacks also keeps Ray from fusing the two: fused, an encoder would decode.
+    """
+    return _mapped(blocks, function, num_cpus=config.read_cpus, memory=config.read_memory_mb * 1e6)
 
 
 def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
