@@ -31,7 +31,8 @@ def froc_figure(images: Sequence[ImageDetections], evaluation: DetectionEvaluati
     config, counts = evaluation.config, evaluation.counts
     low, high = config.rates[0] / 4, config.rates[-1] * 2
     rates = np.geomspace(low, high, _POINTS)
-    line, band = _line_and_band(images, evaluation, lambda curves: sensitivities_at(curves, rates.tolist()))
+    matches = _matches(images, evaluation)
+    line, band = _line_and_band(matches, evaluation, lambda curves: sensitivities_at(curves, rates.tolist()))
     interval = evaluation.average_precision.interval
     figure, axes = open_sheet(4.6, title)
     boxes = f"{counts.boxes} boxes on {counts.images_with_boxes} of {counts.images} images"
@@ -58,8 +59,9 @@ def precision_recall_figure(
 ) -> "Figure":
     """Precision against recall, its envelope, whose area is the average precision, and the envelope's band."""
     recalls = np.linspace(0, 1, _POINTS)
-    line, band = _line_and_band(images, evaluation, lambda curves: precisions_at(curves, recalls.tolist()))
-    curves = curves_of(_matches(images, evaluation))
+    matches = _matches(images, evaluation)
+    line, band = _line_and_band(matches, evaluation, lambda curves: precisions_at(curves, recalls.tolist()))
+    curves = curves_of(matches)
     found, false = curves.true_positives[0], curves.false_positives[0]
     interval = evaluation.average_precision.interval
     figure, axes = open_sheet(4.6, title)
@@ -76,10 +78,10 @@ def precision_recall_figure(
 
 
 def _line_and_band(
-    images: Sequence[ImageDetections], evaluation: DetectionEvaluation, values: Callable[[DetectionCurves], Floats]
+    matches: Matches, evaluation: DetectionEvaluation, values: Callable[[DetectionCurves], Floats]
 ) -> tuple[Floats, Floats]:
     """Values (X,) of the split, and their pointwise interval (2, X)."""
-    matches, interval = _matches(images, evaluation), evaluation.average_precision.interval
+    interval = evaluation.average_precision.interval
     drawn = curve_replicates(matches, replicates=interval.replicates, seed=evaluation.seed)
     replicates = np.concatenate([values(some) for some in drawn])  # (R, X)
     shares = tails_of(interval.level, patients=evaluation.counts.patients)
