@@ -1,5 +1,6 @@
 """What several tests stand on: real DICOM bytes, the real mammograms, and a small phantom study."""
 
+import csv
 import os
 from collections.abc import Callable
 from io import BytesIO
@@ -156,3 +157,9 @@ def half_disc(rows: int, columns: int, *, value: int = 2000, right: bool = False
     inside = (x / (0.6 * columns)) ** 2 + ((y - rows / 2) / (0.4 * rows)) ** 2 <= 1
     pixels = np.where(inside, value, 20).astype(np.uint16)
     return np.ascontiguousarray(pixels[:, ::-1]) if right else pixels
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV by column."""
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))

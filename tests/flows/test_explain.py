@@ -1,6 +1,5 @@
 """Where a head looks: maps of overlapped tiles beside scores of the ordinary ones; errors name what is wrong."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
+from tests.conftest import read_csv
 from tests.flows.conftest import MakeSettings
 
 from tilebank.datasets.study import Manifest
@@ -66,11 +66,6 @@ def study(settings_for: MakeSettings, tmp_path: Path) -> Study:
 def stored(study: Study, ray_session: None) -> Iterator[Study]:
     extract(study.settings, manifest=study.manifest)
     return study
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def fingerprints(settings: Settings) -> dict[str, int]:

@@ -1,11 +1,11 @@
 """Attention heads on slides that another tool encoded: searched, champions, and scored again, with no view anywhere."""
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import read_csv
 from tests.foreign_features import make_slides, write_labels, write_trident
 
 from tilebank.flows.chosen_head import choose_head
@@ -38,11 +38,6 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Choices:
     )
     exchange(load_settings(choices), Request("import", source="trident"))
     return choices
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def is_unlike(tile: dict[str, str]) -> bool:

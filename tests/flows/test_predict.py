@@ -1,6 +1,5 @@
 """Scores of stored breasts: right, complete, flagged, written once, and refused where they could not be trusted."""
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.conftest import read_csv
 from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, HeadError, StoreError, TrackingError
@@ -96,11 +96,6 @@ def direct_scores(head: object, settings: Settings) -> np.ndarray:
     reader = open_reader(settings)
     bags = reader.read_bags([breast.breast_id for breast in reader.read_breasts()])
     return score_bags(head, BagBatch.from_arrays(**vars(bags)))[0]
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_every_breast_is_scored_as_the_head_scores_it_however_few_are_read_at_once(

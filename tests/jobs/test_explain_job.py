@@ -1,11 +1,10 @@
 """From files to maps as a user does it: one command, pictures and tables, nothing else left, nobody named."""
 
-import csv
 import tempfile
 from pathlib import Path
 
 import pytest
-from tests.conftest import half_disc, make_dicom
+from tests.conftest import half_disc, make_dicom, read_csv
 from tests.jobs.conftest import User
 
 from tilebank.flows.card import HeadCard
@@ -39,11 +38,6 @@ def head(tmp_path: Path) -> Path:
     head = build_head(DualStreamConfig(), dim=settings.encoder.dim, seeds=[0])
     save_head(head, tmp_path / "head", metadata=card.as_metadata())
     return tmp_path / "head"
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_a_folder_becomes_maps_boxes_and_pictures_in_one_command(

@@ -1,6 +1,5 @@
 """From files to scores as a user does it: a head is imported, a folder of DICOMs scored, nothing else left."""
 
-import csv
 import json
 import tempfile
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.conftest import half_disc, make_dicom
+from tests.conftest import half_disc, make_dicom, read_csv
 from tests.jobs.conftest import User, user_at
 
 pytestmark = pytest.mark.slow
@@ -51,11 +50,6 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     user.leave()
     assert imported.status == 0, imported.err
     return folder / "head"
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_an_imported_head_scores_a_folder_in_one_command(user: User, exam: Path, head: Path, tmp_path: Path) -> None:
