@@ -17,6 +17,7 @@ from tilebank.flows.explained import BreastSaid, Drawing, ExamTiles
 from tilebank.flows.isolation import Limits
 from tilebank.flows.map_image import MapRecipe, TileValues
 from tilebank.flows.one_image import ImageRecipe
+from tilebank.imaging.attention_map import MapConfig
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom_marks import MarkAuthor
 from tilebank.imaging.intensity import ReaderConfig
@@ -48,7 +49,7 @@ def tiles_around(x: int, y: int, *, right: bool) -> TileValues:
     boxes = np.asarray([(t.box.x, t.box.y, t.box.width, t.box.height) for t in plan], np.int32)
     middles = boxes[:, :2] + TILE_PX / 2
     values = np.exp(-((middles - (x, y)) ** 2).sum(axis=1) / (2 * 60.0**2))
-    return TileValues(boxes, values / values.sum(), unit=0.5 / (values / values.sum()).max(), smoothing_px=16)
+    return TileValues(boxes, values / values.sum(), 0.5 / (values / values.sum()).max(), MapConfig(16))
 
 
 def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
@@ -99,8 +100,9 @@ def test_shrinkage_keeps_a_peak_near_the_chest_wall_in_its_place(tmp_path: Path,
     tiles = tiles_around(*place, right=False)
     beyond = place - tiles.boxes[:, :2]  # the place, from each tile's corner
     holds = ((beyond >= 0) & (beyond < TILE_PX)).all(axis=1).astype(float)
-    exam = exam_of(row, tiles={row.image_id: (replace(tiles, values=holds, unit=0.5),)})
-    (image,) = explain_exam(exam, recipe=replace(RECIPE, shrinkage=shrinkage), limits=Limits()).images
+    drawn = replace(tiles, values=holds, unit=0.5, config=MapConfig(16, shrinkage))
+    exam = exam_of(row, tiles={row.image_id: (drawn,)})
+    (image,) = explain_exam(exam, recipe=RECIPE, limits=Limits()).images
     assert image.peak is not None
     assert (abs(image.peak[0] - place[0]) <= TILE_PX // 4) == stays
     assert abs(image.peak[1] - place[1]) <= TILE_PX // 4
@@ -126,7 +128,7 @@ def test_an_image_without_tiles_says_why_where_it_is_known(tmp_path: Path) -> No
 
 def test_tiles_of_another_image_cost_the_map_and_not_the_run(tmp_path: Path) -> None:
     row = image_row(tmp_path, "L")
-    outside = TileValues(np.asarray([[450, 0, 40, 40]], np.int32), np.ones(1), unit=1.0, smoothing_px=0)
+    outside = TileValues(np.asarray([[450, 0, 40, 40]], np.int32), np.ones(1), 1.0, MapConfig())
     done = explain_exam(exam_of(row, tiles={row.image_id: (outside,)}), recipe=RECIPE, limits=Limits())
     assert "its stored tiles do not lie on it" in done.images[0].failure
 

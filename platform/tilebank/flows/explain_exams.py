@@ -50,7 +50,6 @@ def explained_exams(
         boxes_drawn=config.boxes_drawn,
         picture_px=config.picture_px,
         step_px=config.map_step_px,
-        shrinkage=config.shrinkage,
     )
     stage = partial(explain_exams, recipe=recipe, limits=limits_of(settings))
     images: dict[str, list[ManifestRow]] = {}

@@ -13,6 +13,7 @@ from tilebank.flows.explain_config import ExplainConfig
 from tilebank.flows.explain_scales import MapScale
 from tilebank.flows.map_image import TileValues
 from tilebank.flows.predict_rows import BreastScore, Scoring, score_read, views_stored
+from tilebank.imaging.attention_map import MapConfig
 from tilebank.mil.bags import BagBatch
 from tilebank.mil.contributions import contributions_of, contributions_of_tiles
 from tilebank.mil.faithfulness import BreastCurves, score_curves
@@ -129,6 +130,7 @@ def _tiles_of(
         breast_ids=held,
     )
     values, places = _values(head, looked, config), scale.reader.read_tile_places(held)
+    drawn = MapConfig(config.smoothing * scale.stride_px, config.shrinkage, config.mean_shown)
     for place, breast_id in enumerate(held):
         rows = slice(int(places.offsets[place]), int(places.offsets[place + 1]))
         if rows.start == rows.stop:
@@ -138,6 +140,4 @@ def _tiles_of(
         images, own = places.image_ids[rows], values[rows]
         for image_id in dict.fromkeys(images):
             chosen = images == image_id
-            smoothing = config.smoothing * scale.stride_px
-            boxes = places.boxes[rows][chosen]
-            yield breast_id, image_id, TileValues(boxes, own[chosen], unit, smoothing, config.mean_shown)
+            yield breast_id, image_id, TileValues(places.boxes[rows][chosen], own[chosen], unit, drawn)

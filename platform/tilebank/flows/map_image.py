@@ -15,7 +15,7 @@ from tilebank.errors import ImageError
 from tilebank.evaluation.map_boxes import BoxConfig, find_boxes, find_peak
 from tilebank.evaluation.published_boxes import PublishedBoxConfig, published_find_boxes
 from tilebank.flows.one_image import Expected, ImageRecipe, place_expected
-from tilebank.imaging.attention_map import Map, MapConfig, Mask, Mean, assemble_map, normalise_map
+from tilebank.imaging.attention_map import Map, MapConfig, Mask, assemble_map, normalise_map
 from tilebank.imaging.breast import mask_box
 from tilebank.imaging.dicom import read_header
 from tilebank.imaging.map_layers import MapLayers, cut_layers
@@ -27,15 +27,13 @@ from tilebank.terms import ScoredBox, TileBox
 class TileValues:
     """The tiles of one image and size: boxes (n, 4) int32 in source pixels, raw values (n,).
 
-    unit: what turns a value into the height of the map that boxes are taken from; smoothing_px: of a Gaussian; mean: of
-    the tiles that hold a pixel.
+    unit: what turns a value into the height of the map that boxes are taken from; config: how the map is drawn.
     """
 
     boxes: NDArray[np.int32]
     values: NDArray[np.float64]
     unit: float
-    smoothing_px: float
-    mean: Mean = "arithmetic"
+    config: MapConfig
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,6 @@ class MapRecipe:
     boxes_drawn: int
     picture_px: int
     step_px: int
-    shrinkage: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +81,7 @@ def map_image(
     place_expected(read_header(BytesIO(content)), expected, intake=recipe.image.intake)
     mammogram = read_mammogram(content, reader=recipe.image.reader, mask=recipe.image.mask)
     breast = mammogram.breast
-    raw = [_assembled(each, breast, shrinkage=recipe.shrinkage) for each in scales]
+    raw = [_assembled(each, breast) for each in scales]
     heights = np.mean([np.float32(each.unit) * one for each, one in zip(scales, raw, strict=True)], axis=0)
     boxes = find_boxes(heights, breast, recipe.boxes)
     unit = normalise_map(heights, breast)
@@ -104,10 +101,9 @@ def map_image(
     )
 
 
-def _assembled(tiles: TileValues, breast: Mask, *, shrinkage: float) -> Map:
-    config = MapConfig(tiles.smoothing_px, shrinkage, tiles.mean)
+def _assembled(tiles: TileValues, breast: Mask) -> Map:
     try:
-        return assemble_map(tiles.boxes, tiles.values, breast=breast, config=config)
+        return assemble_map(tiles.boxes, tiles.values, breast=breast, config=tiles.config)
     except ValueError as error:  # the file is no longer the one that was tiled
         raise ImageError("tile", f"its stored tiles do not lie on it: {error}", "OtherImage") from error
 
