@@ -16,8 +16,8 @@ import argparse
 import sys
 from dataclasses import fields
 
-from tilebank.flows.bench import PARTS, BenchSizes, bench_parts
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.bench.run import PARTS, BenchSizes, bench_parts
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/bench.py search --breasts 1700 --tiles-a-breast 60 --dim 384 --json bench.json

@@ -8,10 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
-from tilebank.flows.compare import compare_searches
-from tilebank.flows.compare_runs import Wanted
-from tilebank.flows.settings import Choices
+from tilebank.flows.compare.compare import compare_searches
+from tilebank.flows.compare.runs import Wanted
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
+from tilebank.flows.settings.settings import Choices
 
 EXAMPLES = """examples:
   python jobs/compare.py --dataset phantom --task malignancy

@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.encoders.conversion import convert_checkpoint
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.encoders.conversion.conversion import convert_checkpoint
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   hf download microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224 open_clip_pytorch_model.bin --local-dir .

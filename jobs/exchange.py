@@ -13,8 +13,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
-from tilebank.flows.exchange import ACTIONS, EXPORTS, IMPORTS, SPLITS, Request, exchange
+from tilebank.flows.exchange.exchange import ACTIONS, EXPORTS, IMPORTS, SPLITS, Request, exchange
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/exchange.py import --from trident --root job_dir --dataset features --encoder uni_v1 --labels labels.csv

@@ -12,11 +12,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tilebank.flows.chosen_head import choose_head
-from tilebank.flows.command import Summary, choices_of, job_parser, run_job
-from tilebank.flows.explain import ExplainRequest, explain
-from tilebank.flows.explain_config import MAPS
-from tilebank.flows.settings import Choices
+from tilebank.flows.champion.load import choose_head
+from tilebank.flows.explain.explain import ExplainRequest, explain
+from tilebank.flows.reporting.job import Summary, choices_of, job_parser, run_job
+from tilebank.flows.settings.explain import MAPS
+from tilebank.flows.settings.settings import Choices
 
 EXAMPLES = """examples:
   python jobs/explain.py --dataset phantom --task mass --split test           the champion on its test exams

@@ -8,9 +8,9 @@ stored, or recorded as failures, are left alone.
 import argparse
 import sys
 
-from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.extract import extract
-from tilebank.flows.extract_plan import plan_extraction
+from tilebank.flows.extract.extract import extract
+from tilebank.flows.extract.plan import plan_extraction
+from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/extract.py --dataset phantom --plan             what would be done

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
-from tilebank.flows.import_head import Stated, import_head
+from tilebank.flows.champion.import_published import Stated, import_head
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/import_head.py --checkpoint head.pth --out ~/heads/published --dataset embed --task malignancy

@@ -8,7 +8,7 @@ import sys
 
 from tqdm import tqdm
 
-from tilebank.flows.command import Summary, job_parser, run_job, settings_of
+from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 from tilebank.phantom.writer import PhantomConfig, write_phantoms
 
 EXAMPLES = """examples:

@@ -13,10 +13,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tilebank.flows.chosen_head import choose_head
-from tilebank.flows.command import Summary, at_least, choices_of, job_parser, run_job
-from tilebank.flows.predict import PredictRequest, predict
-from tilebank.flows.settings import Choices
+from tilebank.flows.champion.load import choose_head
+from tilebank.flows.predict.predict import PredictRequest, predict
+from tilebank.flows.reporting.job import Summary, at_least, choices_of, job_parser, run_job
+from tilebank.flows.settings.settings import Choices
 
 EXAMPLES = """examples:
   python jobs/predict.py --dataset phantom --task mass                               the champion, all stored breasts

@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.preview import preview_tiles
+from tilebank.flows.extract.preview import preview_tiles
+from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/preview_tiles.py --dataset phantom --out /tmp/preview

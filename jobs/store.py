@@ -8,8 +8,8 @@ import argparse
 import sys
 from datetime import timedelta
 
-from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.maintain import ACTIONS, Request, maintain
+from tilebank.flows.maintain.store import ACTIONS, Request, maintain
+from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:
   python jobs/store.py list

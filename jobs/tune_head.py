@@ -8,9 +8,9 @@ was killed goes on with the same command: heads that are fitted are not fitted a
 import argparse
 import sys
 
-from tilebank.flows.ablation import tune_heads
-from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.tune import tune_head
+from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
+from tilebank.flows.search.ablation import tune_heads
+from tilebank.flows.search.tune import tune_head
 
 EXAMPLES = """examples:
   python jobs/tune_head.py --dataset phantom --trials 36

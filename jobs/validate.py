@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.command import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.validate import validate
+from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
+from tilebank.flows.validate.validate import validate
 
 EXAMPLES = """examples:
   python jobs/validate.py --root ~/dicoms                                    your own files

@@ -7,7 +7,7 @@ import pytest
 
 from tilebank.config import known_names
 from tilebank.errors import ConfigError
-from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.settings import Choices, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

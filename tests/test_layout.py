@@ -25,7 +25,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 def test_heads_and_encoders_need_no_ray_lance_or_mlflow() -> None:
     heavy = ("ray", "lance", "lancedb", "mlflow", "pydantic", "pydicom")
     code = (
-        "import sys, tilebank.mil.fit, tilebank.mil.serving, tilebank.encoders.registry;"
+        "import sys, tilebank.mil.fitting.fit, tilebank.mil.serving, tilebank.encoders.registry;"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

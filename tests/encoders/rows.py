@@ -9,9 +9,9 @@ import torch
 import yaml
 from tests.encoders.published_networks import random_efficientnet, random_vit
 
-from tilebank.encoders.conversion import convert_checkpoint
+from tilebank.encoders.conversion.conversion import convert_checkpoint
+from tilebank.encoders.huggingface.towers import build_tower
 from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
-from tilebank.encoders.towers import build_tower
 
 CONF = Path(__file__).parents[2] / "conf" / "encoders"
 ROWS = sorted(path.stem for path in CONF.glob("*.yaml"))

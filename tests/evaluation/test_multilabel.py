@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import tails_of
+from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.report import evaluate
 from tilebank.evaluation.scored import Scored

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import auc_interval, rate_intervals
+from tilebank.evaluation.intervals.bootstrap import auc_interval, rate_intervals
 from tilebank.evaluation.metrics import operating_point, roc_auc
 from tilebank.evaluation.subgroups import Subgroup, evaluate_subgroups
 

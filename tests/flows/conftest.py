@@ -9,7 +9,7 @@ import pytest
 from tests.flows.feature_studies import SLIDES
 from tests.foreign_features import Slides, write_labels
 
-from tilebank.flows.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.settings import Choices, Settings, load_settings
 
 MakeSettings = Callable[..., Settings]
 MakeStudy = Callable[..., Settings]
@@ -20,7 +20,7 @@ def ray_session() -> Iterator[None]:
     """Ray on this machine, started once."""
     import ray
 
-    from tilebank.flows.runtime import connect_ray
+    from tilebank.flows.engine.cluster import connect_ray
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

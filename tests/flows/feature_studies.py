@@ -7,12 +7,12 @@ import lance
 import pandas as pd
 from tests.foreign_features import make_slides
 
-from tilebank.flows.exchange import Request, exchange
-from tilebank.flows.export_features import ExportSummary
-from tilebank.flows.import_features import ImportSummary
-from tilebank.flows.maintain import Request as Upkeep
-from tilebank.flows.maintain import Verdict, maintain
-from tilebank.flows.settings import Settings
+from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.export_features import ExportSummary
+from tilebank.flows.exchange.import_features import ImportSummary
+from tilebank.flows.maintain.store import Request as Upkeep
+from tilebank.flows.maintain.store import Verdict, maintain
+from tilebank.flows.settings.settings import Settings
 from tilebank.terms import Split
 
 SLIDES = make_slides(30)

@@ -11,7 +11,7 @@ from tests.imaging.stored_images import breast_of, stored_image
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.dicom import read_stored
+from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import IntensityMode, LookUpTable, ReaderConfig, StoredImage
 from tilebank.imaging.reader import Mammogram, present_mammogram, read_mammogram
 from tilebank.terms import ImageKind

@@ -35,7 +35,7 @@ SMALL_COMMITS = (*SETTINGS, "--set", "extraction.commit_images=3", "--set", "ext
 VICTIMS = {  # by the title of their processes; the driver is the command itself
     "worker": "ray::",
     "actor": "ray::MapWorker",
-    "child": "from tilebank.flows.isolation",
+    "child": "from tilebank.flows.engine.isolation",
     "raylet": "raylet/raylet",
     "control store": "gcs_server",
 }

@@ -7,10 +7,10 @@ import pytest
 from tests.conftest import half_disc, make_dicom, read_csv
 from tests.jobs.conftest import User
 
-from tilebank.flows.card import HeadCard
-from tilebank.flows.settings import Choices, load_settings
-from tilebank.mil.dual_stream import DualStreamConfig
-from tilebank.mil.heads import build_head, save_head
+from tilebank.flows.champion.card import HeadCard
+from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.mil.heads.dual_stream import DualStreamConfig
+from tilebank.mil.heads.registry import build_head, save_head
 
 pytestmark = pytest.mark.slow
 

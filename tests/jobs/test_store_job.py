@@ -9,7 +9,7 @@ from tests.jobs.conftest import RunHere, User
 from tests.store.conftest import LICENCE, rows_of
 
 from tilebank.store.commits import open_table
-from tilebank.store.lease import hold_lease
+from tilebank.store.lease.lease import hold_lease
 from tilebank.store.tables import Instances, Store
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tilebank.mil.bags import BagBatch
-from tilebank.mil.contract import Head
+from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.contract.head import Head
 
 MakeBags = Callable[..., BagBatch]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tilebank.errors import HeadError
-from tilebank.mil.dual_stream import DualStreamConfig
-from tilebank.mil.heads import build_head, save_head
-from tilebank.mil.outputs import Outputs
+from tilebank.mil.contract.outputs import Outputs
+from tilebank.mil.heads.dual_stream import DualStreamConfig
+from tilebank.mil.heads.registry import build_head, save_head
 from tilebank.mil.serving import _load_pyfunc
 
 
@@ -97,7 +97,7 @@ def test_a_pack_is_not_served(tmp_path):
 
 def test_mil_loads_neither_mlflow_nor_ray_nor_a_table_store():
     code = (
-        "import sys, tilebank.mil.serving, tilebank.mil.fit\n"
+        "import sys, tilebank.mil.serving, tilebank.mil.fitting.fit\n"
         "heavy = {'mlflow', 'ray', 'lance', 'lancedb', 'pydantic', 'sklearn', 'transformers'}\n"
         "sys.exit(','.join(heavy & set(sys.modules)) or 0)"
     )

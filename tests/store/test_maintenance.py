@@ -16,7 +16,7 @@ from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.store.commits import open_table
 from tilebank.store.inventory import list_tables
-from tilebank.store.lease import hold_lease
+from tilebank.store.lease.lease import hold_lease
 from tilebank.store.maintenance import Target, clean_tables, compact_tables, drop_fingerprint, index_tables
 from tilebank.store.tables import Instances, Store
 from tilebank.store.verify import Verified, verify_instances

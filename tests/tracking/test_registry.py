@@ -6,8 +6,8 @@ import mlflow
 import numpy as np
 
 import tilebank
-from tilebank.mil.dual_stream import DualStreamConfig
-from tilebank.mil.heads import build_head, save_head
+from tilebank.mil.heads.dual_stream import DualStreamConfig
+from tilebank.mil.heads.registry import build_head, save_head
 from tilebank.tracking.registry import ServedModel, register_head
 from tilebank.tracking.runs import Tracker
 

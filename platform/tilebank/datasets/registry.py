@@ -2,16 +2,16 @@
 
 import os
 
-from tilebank.datasets.cbis import Cbis
+from tilebank.datasets.cbis.adapter import Cbis
 from tilebank.datasets.cmmd import Cmmd
-from tilebank.datasets.embed import Embed
+from tilebank.datasets.embed.adapter import Embed
 from tilebank.datasets.features import Features
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import Pseudonymised, key_check, read_key
 from tilebank.datasets.rsna import Rsna
 from tilebank.datasets.study import MADE_ELSEWHERE, Dataset, DatasetConfig
-from tilebank.datasets.vindr import Vindr
+from tilebank.datasets.vindr.adapter import Vindr
 from tilebank.errors import ConfigError
 
 DATASETS: dict[str, type[Dataset]] = {

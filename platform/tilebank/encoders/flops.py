@@ -24,7 +24,7 @@ def flops_per_tile(config: EncoderConfig) -> int:
 
 
 def _tower_flops(config: EncoderConfig) -> int:
-    from tilebank.encoders.towers import TOWERS, build_tower
+    from tilebank.encoders.huggingface.towers import TOWERS, build_tower
 
     with torch.device("meta"):
         tower = build_tower(config)
@@ -40,7 +40,7 @@ def _tower_flops(config: EncoderConfig) -> int:
 
 def _texture_flops(config: EncoderConfig) -> int:
     """FFTs alone, 2.5 n^2 log2 n^2 for n x n real values: Frigo & Johnson 2005, Proc. IEEE 93:216, section II.A."""
-    from tilebank.encoders.filterbank import build_filter_bank
+    from tilebank.encoders.texture.filterbank import build_filter_bank
 
     bank = build_filter_bank(config.input_size_px, device=torch.device("cpu"))
     grids = [config.input_size_px]

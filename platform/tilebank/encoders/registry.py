@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tilebank.encoders.checkpoints import weights_identity
+from tilebank.encoders.huggingface.checkpoints import weights_identity
 from tilebank.encoders.spec import Encoder, EncoderConfig, assert_config
 from tilebank.errors import EncoderError
 
@@ -22,13 +22,13 @@ class Loader:
 
 
 def _load_texture(config: EncoderConfig, device: "torch.device") -> Encoder:
-    from tilebank.encoders.texture import TextureEncoder
+    from tilebank.encoders.texture.encoder import TextureEncoder
 
     return TextureEncoder(config, device=device)
 
 
 def _load_huggingface(config: EncoderConfig, device: "torch.device") -> Encoder:
-    from tilebank.encoders.huggingface import HuggingFaceEncoder
+    from tilebank.encoders.huggingface.encoder import HuggingFaceEncoder
 
     return HuggingFaceEncoder(config, device=device)
 

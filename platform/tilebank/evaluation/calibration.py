@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import Interval, interval_of
+from tilebank.evaluation.intervals.bootstrap import Interval, interval_of
+from tilebank.evaluation.intervals.resampling import sum_replicates
 from tilebank.evaluation.metrics import Labels, Scores, assert_probabilities, positives_of
-from tilebank.evaluation.resampling import sum_replicates
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.evaluation.resampling import Floats
+from tilebank.evaluation.intervals.resampling import Floats
 
 ClassLabels = NDArray[np.integer[Any]]  # (B,) 0 to C - 1
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import interval_of
-from tilebank.evaluation.resampling import sum_replicates
+from tilebank.evaluation.intervals.bootstrap import interval_of
+from tilebank.evaluation.intervals.resampling import sum_replicates
+from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_pair
 from tilebank.evaluation.scored import Estimate
-from tilebank.evaluation.sheet import BLUE, DASHES, GREY, open_pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

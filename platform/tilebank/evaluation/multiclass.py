@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.confusion import accuracies, balanced_accuracies, confusion_rows, kappas
+from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
+from tilebank.evaluation.intervals.resampling import Floats, auc_replicates, sum_replicates
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.resampling import Floats, auc_replicates, sum_replicates
 from tilebank.evaluation.scored import Estimate, assert_apart
 from tilebank.evaluation.scored_classes import ClassCounts, ScoredClasses, class_counts_of
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.bootstrap import interval_of, patients_of_rarer
+from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
+from tilebank.evaluation.intervals.resampling import auc_replicates
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.resampling import auc_replicates
 from tilebank.evaluation.scored import Estimate, Scored
 
 

@@ -3,8 +3,13 @@
 from dataclasses import asdict, dataclass
 
 from tilebank.evaluation import metrics
-from tilebank.evaluation.bootstrap import RateIntervals, auc_interval, average_precision_interval, rate_intervals
 from tilebank.evaluation.calibration import brier_interval, brier_score, expected_calibration_error
+from tilebank.evaluation.intervals.bootstrap import (
+    RateIntervals,
+    auc_interval,
+    average_precision_interval,
+    rate_intervals,
+)
 from tilebank.evaluation.metrics import OperatingPoint
 from tilebank.evaluation.scored import Counts, Estimate, Scored, assert_apart, counts_of
 

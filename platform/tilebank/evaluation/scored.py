@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.evaluation import metrics
-from tilebank.evaluation.bootstrap import Interval
+from tilebank.evaluation.intervals.bootstrap import Interval
 from tilebank.evaluation.metrics import Labels, Scores
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
 from tilebank.imaging.content import assert_shows_something
-from tilebank.imaging.dicom import read_stored
+from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig, StoredImage
 from tilebank.imaging.presentation import (
     Presentation,

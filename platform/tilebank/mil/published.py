@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tilebank.errors import HeadError
-from tilebank.mil.contract import Head
-from tilebank.mil.dual_stream import DualStreamConfig
-from tilebank.mil.heads import build_head
-from tilebank.mil.outputs import BINARY, Outputs
-from tilebank.mil.stream import StreamPooling
+from tilebank.mil.contract.head import Head
+from tilebank.mil.contract.outputs import BINARY, Outputs
+from tilebank.mil.heads.dual_stream import DualStreamConfig
+from tilebank.mil.heads.parts.dual_stream_branch import StreamPooling
+from tilebank.mil.heads.registry import build_head
 
 _LAYERS = {
     "global_proj_0.0": "view_stream.first",

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags import BagBatch
-from tilebank.mil.heads import Head, load_head, score_bags
-from tilebank.mil.outputs import Outputs
+from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.contract.outputs import Outputs
+from tilebank.mil.heads.registry import Head, load_head, score_bags
 from tilebank.terms import InstanceKind
 
 _COLUMNS = ("breast_id", "kind", "vector")

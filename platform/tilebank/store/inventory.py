@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri
 from tilebank.store.commits import open_table, options_of
-from tilebank.store.lease import find_holder
+from tilebank.store.lease.lease import find_holder
 from tilebank.store.schema import read_tags
 
 INSTANCES = "instances--"

@@ -19,7 +19,7 @@ from tilebank.files import join_uri
 from tilebank.store.commits import Guard, open_table, repeat, unguarded
 from tilebank.store.indices import build_indices, rows_without_index
 from tilebank.store.inventory import extracted_in
-from tilebank.store.lease import hold_lease
+from tilebank.store.lease.lease import hold_lease
 from tilebank.store.schema import quoted, table_name
 
 TARGET_ROWS = 1 << 18  # of a compacted fragment

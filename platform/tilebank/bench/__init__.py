@@ -1,0 +1,1 @@
+"""Side-by-side timings of the platform's parts; imported by nothing but `jobs/bench.py`."""

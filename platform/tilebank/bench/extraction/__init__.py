@@ -1,0 +1,1 @@
+"""Timings from a phantom's pixels to stored vectors."""

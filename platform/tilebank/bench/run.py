@@ -1,0 +1,157 @@
+"""Side-by-side timings of the platform's parts on this machine, as ratios to a named variant in the same run.
+
+Every part works on inputs made for this run, in a temporary folder; nothing that is kept is read or written.
+"""
+
+import difflib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tilebank.bench.measure import Bench, BenchRow, BenchSizes, PartResult
+from tilebank.datasets.study import DatasetConfig
+from tilebank.encoders.spec import EncoderConfig
+from tilebank.errors import ConfigError
+from tilebank.flows.settings.settings import Settings
+
+__all__ = ["PARTS", "BenchSizes", "BenchSummary", "bench_parts"]
+
+# Named, not imported: a process that a part starts imports this module, and should not wait for Ray.
+PARTS = {
+    "phantom": ("extraction.images", "bench_phantom"),
+    "read": ("extraction.images", "bench_read"),
+    "encode": ("extraction.encode", "bench_encode"),
+    "extract": ("extraction.extract", "bench_extract"),
+    "store": ("store.store", "bench_store"),
+    "tables": ("store.large_table", "bench_tables"),
+    "search": ("search.search", "bench_search"),
+    "heads": ("search.heads", "bench_heads"),
+    "assumptions": ("search.assumptions", "bench_assumptions"),
+}
+WHEN_NAMED = ("heads", "assumptions")  # many minutes, and the same on every machine but for speed
+HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")
+
+
+@dataclass(frozen=True)
+class BenchSummary:
+    """The results by part, how long each part took, and on what machine."""
+
+    parts: dict[str, PartResult]
+    part_s: dict[str, float]
+    machine: dict[str, str | int | float]
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON values."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """One aligned table, how each part was measured, then the machine."""
+        groups = [[_cells(row) for row in result.rows] for result in self.parts.values()]
+        lines = [HEADINGS, *(cells for group in groups for cells in group)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [_line(HEADINGS, widths)]
+        for group in groups:
+            table += ["", *(_line(cells, widths) for cells in group)]
+        how = [f"{part:<11} {result.how} ({self.part_s[part]:.0f} s)" for part, result in self.parts.items()]
+        machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
+        return "\n".join([*table, "", *how, f"machine     {machine}"])
+
+
+def bench_parts(
+    settings: Settings,
+    parts: Sequence[str] = (),
+    *,
+    sizes: BenchSizes,
+    encoders: Sequence[EncoderConfig] = (),
+    device: str = "auto",
+) -> BenchSummary:
+    """Measure `parts` (none: all but WHEN_NAMED) one after another. Raises ConfigError for an unknown part before work.
+
+    `encode` times `encoders` (none: the settings' own) on `device`: auto, cuda or cpu.
+    """
+    _assert_known(parts)
+    machine = _machine()
+    results, part_s = {}, {}
+    with tempfile.TemporaryDirectory(prefix="tilebank-bench-") as folder:
+        bench = Bench(
+            _at_home(settings, Path(folder)),
+            sizes,
+            cores=len(os.sched_getaffinity(0)),
+            encoders=tuple(encoders) or (settings.encoder,),
+            device=device,
+        )
+        for part in tqdm(_chosen(parts), unit="part", desc="bench"):
+            began = time.perf_counter()
+            results[part] = _function_of(part)(bench)
+            part_s[part] = time.perf_counter() - began
+    return BenchSummary(results, part_s, machine | {"load_1min_at_end": round(os.getloadavg()[0], 2)})
+
+
+def _function_of(part: str) -> Callable[[Bench], PartResult]:
+    module, function = PARTS[part]
+    found: Callable[[Bench], PartResult] = getattr(import_module(f"tilebank.bench.{module}"), function)
+    return found
+
+
+def _chosen(parts: Sequence[str]) -> list[str]:
+    return [name for name in PARTS if name in parts or not (parts or name in WHEN_NAMED)]
+
+
+def _assert_known(parts: Sequence[str]) -> None:
+    for part in parts:
+        if part not in PARTS:
+            near = difflib.get_close_matches(part, PARTS, n=1, cutoff=0.5)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(f"unknown part {part!r}{hint}; known: {', '.join(PARTS)}")
+
+
+def _at_home(settings: Settings, folder: Path) -> Settings:
+    """The same settings on a phantom study and a store below `folder`."""
+    study = DatasetConfig("phantom", "phantom", str(folder / "phantom"), licence="CC0-1.0", redistributable=True)
+    return settings.model_copy(
+        update={
+            "home": str(folder),
+            "store": str(folder / "store"),
+            "artifacts": str(folder / "artifacts"),
+            "tracking": f"sqlite:///{folder / 'mlflow.db'}",
+            "dataset": study,
+        }
+    )
+
+
+def _machine() -> dict[str, str | int | float]:
+    """What the figures were measured on. A load at the end well above the cores: others were at work meanwhile."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_1min_at_start": round(os.getloadavg()[0], 2),
+        "ram_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "folder": tempfile.gettempdir(),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+def _cells(row: BenchRow) -> tuple[str, ...]:
+    digits = 0 if row.rate >= 100 else 1 if row.rate >= 10 else 2
+    return row.what, row.variant, f"{row.rate:,.{digits}f}", row.unit, f"{row.ratio:.2f}", row.reference, row.note
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Words to the left, numbers to the right."""
+    padded = [
+        f"{cell:>{width}}" if heading in ("rate", "ratio") else f"{cell:<{width}}"
+        for heading, cell, width in zip(HEADINGS, cells, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()

@@ -1,0 +1,1 @@
+"""CBIS-DDSM: digitised film, from the owner's tables."""

@@ -1,0 +1,1 @@
+"""EMBED Open Data (Emory): the adapter, and the rules from clinical rows to facts about breasts."""

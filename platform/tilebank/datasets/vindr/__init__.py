@@ -1,0 +1,1 @@
+"""VinDr-Mammo (PhysioNet): the adapter and its annotated boxes."""

@@ -1,0 +1,1 @@
+"""Convert a checkpoint that was published as a pickle to safetensors, once."""

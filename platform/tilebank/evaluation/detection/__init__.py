@@ -1,0 +1,1 @@
+"""Boxes from maps, and how well they find annotated boxes."""

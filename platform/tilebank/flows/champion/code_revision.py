@@ -1,0 +1,43 @@
+"""Which code runs: the commit of the checkout that it is imported from, or its very text. Knows git by its command."""
+
+import hashlib
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import tilebank
+
+GIT_SECONDS = 10
+
+
+def code_revision() -> str:
+    """`0.1.0, commit 0123456789ab`, with `and changes` where files differ from it; the version alone elsewhere."""
+    try:
+        found = version("tilebank")
+    except PackageNotFoundError:  # the package was sent to a worker, not installed there
+        found = "not installed"
+    folder = Path(tilebank.__file__).parent
+    if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:  # a checkout of something else around it
+        return found
+    commit, changes = _git(folder, "rev-parse", "--short=12", "HEAD"), _git(folder, "status", "--porcelain", ".")
+    return f"{found}, commit {commit}{' and changes' if changes else ''}"
+
+
+def sources_of(package: str) -> dict[str, str]:
+    """SHA-256 of every module of one of our packages: told apart before a commit, and the same after one elsewhere."""
+    folder = Path(tilebank.__file__).parent / package
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.py"))
+    }
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says, or None where there is no git, no checkout, or no answer."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=GIT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

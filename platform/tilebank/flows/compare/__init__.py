@@ -1,0 +1,1 @@
+"""Compare the champions of finished searches on the same test breasts."""

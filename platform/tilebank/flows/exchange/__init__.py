@@ -1,0 +1,1 @@
+"""Features in from other tools, and out to them."""

@@ -1,0 +1,1 @@
+"""Show where a head looks, and whether its map drives the score."""

@@ -1,0 +1,200 @@
+"""What can be measured of maps: boxes against annotated ones, and whether tiles that are looked at drive the score.
+
+Holds boxes and curves of a whole study, which are small; knows no pixels and no vectors.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilebank.errors import DatasetError
+from tilebank.evaluation.detection.detection import evaluate_detection
+from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.matching import Hit
+from tilebank.evaluation.detection.plots import froc_figure, precision_recall_figure
+from tilebank.evaluation.detection.published_ap import PUBLISHED_SIZES, published_average_precision, published_image
+from tilebank.evaluation.detection.published_boxes import PublishedBoxConfig
+from tilebank.evaluation.detection.report import DetectionConfig, DetectionEvaluation
+from tilebank.evaluation.detection.table import DetectionRow, table_text, tabulate_detection
+from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
+from tilebank.flows.explain.annotations import Annotations
+from tilebank.flows.explain.records import ExplainedExam
+from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.settings.settings import EvaluationConfig
+from tilebank.mil.explaining.faithfulness import BreastCurves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
+HITS: tuple[Hit, ...] = ("iou", "near")  # what a hit is; boxes of tiles are seldom as small as a lesion
+GROUPS = {0: "negative", 1: "positive", None: "all"}
+CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionFound:
+    """How boxes find annotated ones by one rule of what a hit is: all of the task's, and by type and size."""
+
+    evaluation: DetectionEvaluation
+    rows: tuple[DetectionRow, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its figures in the record: the overlap's are plain, the others name their rule."""
+        hit = self.evaluation.config.hit
+        return "" if hit == HITS[0] else f"{hit}_"
+
+    def table(self) -> str:
+        """By type and size, aligned."""
+        return table_text(self.rows, self.evaluation.config.rates)
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainFigures:
+    """What was measured. detection: by each rule of a hit, empty without boxes; notes: why something was not.
+
+    published: AP by the published recipe, by size (empty: all), where there are such boxes.
+    """
+
+    detection: tuple[DetectionFound, ...]
+    faithfulness: tuple[Faithfulness, ...]
+    notes: tuple[str, ...]
+    images: tuple[ImageDetections, ...] = ()
+    published: Mapping[str, float] = field(default_factory=dict)
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat names for the record of runs: `detection_ap`, `near_detection_ap`, ..."""
+        figures: dict[str, float] = {}
+        for found in self.detection:
+            figures |= {f"{found.name}{key}": value for key, value in found.evaluation.as_metrics().items()}
+        for one in self.faithfulness:
+            figures |= one.as_metrics()
+        return figures | {"_".join(filter(None, ("published_ap", size))): ap for size, ap in self.published.items()}
+
+    def as_lines(self) -> list[tuple[str, str]]:
+        """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
+        lines: list[tuple[str, str]] = []
+        for found in self.detection:
+            lines += _block("against boxes", found.evaluation.as_text().splitlines())
+        for found in self.detection[-1:]:  # by overlap, boxes of tiles hit few lesions of any size
+            told = f"a hit: {found.evaluation.config.rule}"
+            lines += _block("by type and size", [told, *found.table().splitlines()])
+        if self.published:
+            sizes = ", ".join(f"{size or 'all'} {ap:.3f}" for size, ap in self.published.items())
+            lines.append(("as published", f"AP {sizes}; images with such a box alone, boxes ranked by the map's sum"))
+        lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
+        return lines + _block("to be known", self.notes)
+
+    def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
+        """Plots by name."""
+        plots = {
+            f"faithfulness_{one.group}": faithfulness_figure(one, ordered_by=ordered_by, title=f"{one.group} breasts")
+            for one in self.faithfulness
+        }
+        for found in self.detection:
+            title = found.evaluation.config.rule
+            plots[f"{found.name}froc"] = froc_figure(self.images, found.evaluation, title=title)
+            plots[f"{found.name}precision_recall"] = precision_recall_figure(self.images, found.evaluation, title=title)
+        return plots
+
+
+def _block(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name if at == 0 else "", line) for at, line in enumerate(lines)]
+
+
+@dataclass
+class FigureTally:
+    """What the figures will be made of, as exams come."""
+
+    task: str
+    truth: Annotations
+    images: list[ImageDetections] = field(default_factory=list)
+    published: list[ImageDetections] = field(default_factory=list)  # on the published recipe's grid
+    unmapped: int = 0
+    curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
+
+    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+        """Take the boxes and curves of one exam."""
+        for one in breasts:
+            label = self.truth.labels.get(one.score.breast_id)
+            if one.curves is not None and (label is not None or not self.truth.labels):
+                self.curves.setdefault(GROUPS[label], []).append((one.score.patient_id, one.curves))
+        patients = {one.score.breast_id: one.score.patient_id for one in breasts}
+        self.unmapped += sum(bool(image.failure) for image in exam.images)
+        for image in exam.images:
+            if self.truth.findings and not image.failure:
+                found = ImageDetections(
+                    image_id=image.image_id,
+                    patient_id=patients[image.breast_id],
+                    rows=image.shape[0],
+                    columns=image.shape[1],
+                    findings=self.truth.findings.get(image.image_id, ()),
+                    detections=image.boxes,
+                    peak=image.peak,
+                    spacing_mm=image.spacing_mm,
+                )
+                self.images.append(found)
+                if found.findings:
+                    on_grid = published_image(found, image.published, PublishedBoxConfig(), crop=image.crop)
+                    self.published.append(on_grid)
+
+    def measure(self, config: EvaluationConfig) -> ExplainFigures:
+        """All figures that there is enough for; the rest is said in notes."""
+        notes: list[str] = []
+        if self.unmapped:
+            notes.append(f"{self.unmapped} images without a map are in no figure of detection")
+        detection = tuple(self._detect(config, notes))
+        faithful = tuple(self._faithfulness(config, notes))
+        return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images), self._published())
+
+    def _published(self) -> dict[str, float]:
+        found = {}
+        for size in ("", *PUBLISHED_SIZES):
+            with suppress(DatasetError):  # no annotated box of that size
+                category = CATEGORY.get(self.task, "")
+                found[size] = published_average_precision(self.published, category=category, size=size)
+        return found
+
+    def _detect(self, config: EvaluationConfig, notes: list[str]) -> list[DetectionFound]:
+        if not self.truth.findings:
+            notes.append("the dataset has no annotated boxes: detection is not measured")
+            return []
+        wanted, times, seed = Wanted(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
+        found = []
+        try:
+            for how in (DetectionConfig(hit=hit) for hit in HITS):
+                evaluation = evaluate_detection(self.images, how, wanted=wanted, replicates=times, seed=seed)
+                sizes, least = SizeClasses(), config.subgroup_patients
+                rows = tabulate_detection(self.images, how, sizes=sizes, minimum=least, replicates=times, seed=seed)
+                found.append(DetectionFound(evaluation, tuple(rows)))
+        except DatasetError as error:
+            notes.append(f"detection is not measured: {error}")
+        return found
+
+    def _faithfulness(self, config: EvaluationConfig, notes: list[str]) -> list[Faithfulness]:
+        found = []
+        for group in sorted(self.curves, reverse=True):
+            curves = curve_set(self.curves[group])
+            try:
+                one = measure_faithfulness(group, curves, replicates=config.replicates, seed=config.seed, level=0.95)
+                found.append(one)
+            except DatasetError:  # one patient: figures without intervals
+                deletion, insertion = gaps_of(curves).mean(axis=0)
+                gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
+                whose = "one patient's breasts" if group == "all" else f"one patient's {group} breasts"
+                notes.append(f"{whose}, tiles taken by the map against by chance: {gaps}")
+        if not self.curves:
+            notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
+        elif self.truth.no_labels:
+            notes.append(f"positive and negative breasts are not told apart: {self.truth.no_labels}")
+        return found
+
+
+def curve_set(curves: Sequence[tuple[str, BreastCurves]]) -> CurveSet:
+    """Curves of breasts, each with its patient, on top of each other."""
+    stacked = {name: np.stack([getattr(one, name) for _, one in curves]) for name in CURVES}
+    return CurveSet(**stacked, patients=tuple(patient for patient, _ in curves))

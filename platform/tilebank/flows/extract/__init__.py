@@ -1,0 +1,1 @@
+"""Encode the images of a dataset once; look at them beforehand."""

@@ -1,0 +1,1 @@
+"""List, verify, compact, index and clean the store."""

@@ -1,0 +1,1 @@
+"""Scores for stored breasts, or for a folder of DICOMs."""

@@ -1,0 +1,129 @@
+"""Scores for breasts that are stored, or for a folder of DICOMs: the one command from an exam to its numbers.
+
+One of the doors to the test split: it scores whoever is there and computes no figure from labels. A folder is extracted
+as any dataset is, into a store that is gone afterwards, and scored like any other.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tilebank.flows.champion.load import ChosenHead
+from tilebank.flows.predict.files import PredictionPaths, write_about, write_refused, write_scores
+from tilebank.flows.predict.inputs import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
+from tilebank.flows.predict.rows import BreastScore, Scoring, score_breasts
+from tilebank.flows.predict.summary import PredictSummary, ScoreTally
+from tilebank.flows.settings.settings import Settings
+from tilebank.flows.study.study import open_reader
+from tilebank.mil.explaining.tile_attention import why_no_attention
+from tilebank.mil.serving import score_columns
+from tilebank.store.predictions import answer_columns
+from tilebank.store.reader import Reader, StoredBreast
+from tilebank.store.tables import Store
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What is scored and where it is written.
+
+    from_folder: the dataset's root is read now, nothing is kept in the store; exams: of those that are stored, none for
+    all; top_tiles: how many a breast.
+    """
+
+    out: Path
+    from_folder: bool = False
+    exams: tuple[str, ...] = ()
+    top_tiles: int = 5
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the scores go into the store's predictions table: those of a whole stored dataset do."""
+        return not self.from_folder and not self.exams
+
+
+def predict(chosen: ChosenHead, request: PredictRequest) -> PredictSummary:
+    """Score with the chosen head and write the files beside `request.out`.
+
+    Raises TilebankError, before any work where it can be known by then, for places that cannot be written, exams that
+    are not there, and nothing to score.
+    """
+    began = time.perf_counter()
+    assert_one_source(request.exams, from_folder=request.from_folder)
+    paths = PredictionPaths.of(request.out)
+    if request.keeps_rows:
+        Store(chosen.settings.store).assert_writable()
+    with vectors_of(chosen, from_folder=request.from_folder) as settings:
+        reader = open_reader(settings)
+        breasts = pick_breasts(reader.read_breasts(), request.exams)
+        refused = None if request.exams else images_refused(settings, fingerprint=reader.fingerprint)
+        tally, no_tiles = _score(chosen, settings, request, reader=reader, breasts=breasts, paths=paths)
+    write_refused(paths, refused)
+    summary = PredictSummary(
+        head=chosen.name,
+        card=chosen.card,
+        source=settings.dataset.root if request.from_folder else f"{settings.dataset.name} in {settings.store}",
+        table_version=0 if request.from_folder else reader.version,
+        fingerprint=reader.fingerprint,
+        patients=len({breast.patient_id for breast in breasts}),
+        exams=len({breast.exam_id for breast in breasts}),
+        tally=tally,
+        refused=None if refused is None else dict(Counter(f"{row.stage}: {row.reason}" for row in refused)),
+        no_tiles=no_tiles,
+        written=tuple(str(path) for path in paths.all if path != paths.refused or refused is not None),
+        kept=request.keeps_rows,
+        wall_s=time.perf_counter() - began,
+    )
+    write_about(paths, summary.as_dict())
+    return summary
+
+
+def _score(
+    chosen: ChosenHead,
+    settings: Settings,
+    request: PredictRequest,
+    *,
+    reader: Reader,
+    breasts: Sequence[StoredBreast],
+    paths: PredictionPaths,
+) -> tuple[ScoreTally, str]:
+    """Write a row a breast; what was counted on the way, and why there are no top tiles."""
+    no_tiles = why_no_attention(chosen.head)
+    top_tiles = 0 if no_tiles else request.top_tiles
+    scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits_known(chosen, settings), top_tiles=top_tiles)
+    rows = _with_bar(score_breasts(reader, breasts, scoring), total=len(breasts))
+    tally, kept = ScoreTally(), []
+    for row in write_scores(paths, rows, columns=score_columns(chosen.head.outputs)):
+        tally.add(row)
+        if request.keeps_rows:
+            kept.append(_prediction(row, chosen, fingerprint=reader.fingerprint))
+    if request.keeps_rows:
+        store = Store(settings.store)
+        store.write_predictions(settings.dataset.name, settings.encoder.name, kept, licence=settings.licence)
+    return tally, no_tiles
+
+
+def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> dict[str, object]:
+    """A row of the predictions table. It holds no label: nothing is measured here."""
+    return {
+        "breast_id": row.breast_id,
+        "exam_id": row.exam_id,
+        "patient_id": row.patient_id,
+        "task": chosen.card.task,
+        "split": row.split,
+        "label": None,
+        **answer_columns(row.scores),
+        "head": chosen.name,
+        "run_id": f"predict--{chosen.key}",
+        "fingerprint": fingerprint,
+    }
+
+
+def _with_bar(rows: Iterable[BreastScore], *, total: int) -> Iterator[BreastScore]:
+    with tqdm(total=total, unit="breast", desc="score", dynamic_ncols=True) as bar:
+        for row in rows:
+            yield row
+            bar.update()

@@ -1,0 +1,1 @@
+"""What every job shares: flags, exit status, tables, HTML pages, files written whole."""

@@ -1,0 +1,1 @@
+"""Search a head: trials, packs, the champion, its evaluation and its report."""

@@ -1,0 +1,1 @@
+"""The whole configuration of a run as one checked, frozen tree."""

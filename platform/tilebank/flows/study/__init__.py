@@ -1,0 +1,1 @@
+"""One dataset, encoder and task, opened for heads: labels, splits, vectors."""

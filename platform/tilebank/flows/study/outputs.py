@@ -1,0 +1,81 @@
+"""What a task asks of a head: its outputs, its labels as arrays, and whether every split has what it asks for.
+
+Pure: knows tasks and label rows, not stores, vectors or clusters.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilebank.datasets.labels import JointTask, Task
+from tilebank.datasets.splits import SplitConfig
+from tilebank.errors import ConfigError, DatasetError
+from tilebank.mil.contract.outputs import BINARY, Outputs
+from tilebank.terms import LabelRow, Split
+
+
+def outputs_of(task: Task | JointTask) -> Outputs:
+    """Several labels at once: a sigmoid each. More than two classes: a softmax. Else one logit."""
+    if isinstance(task, JointTask):
+        return Outputs("multilabel", len(task.parts))
+    return BINARY if len(task.answers) == 2 else Outputs("multiclass", len(task.answers))
+
+
+def label_array(task: Task | JointTask, rows: Sequence[LabelRow]) -> NDArray[np.int64]:
+    """The labels of some breasts as their head's outputs want them: (B,) classes, or (B, C) of 0 and 1."""
+    numbers = np.asarray([row.label for row in rows], dtype=np.int64)
+    if isinstance(task, JointTask):
+        return numbers[:, None] >> np.arange(len(task.parts)) & 1  # the bits of JointTask.label
+    return numbers
+
+
+def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[LabelRow]], config: SplitConfig) -> None:
+    """Raise DatasetError where a split lacks an answer: no head can be fitted, chosen or evaluated without.
+
+    A class needs a breast in each split, a label a breast with it and one without.
+    """
+    everywhere = _count(task, [row for part in rows.values() for row in part])
+    never = [name for name, count in everywhere.items() if not count]
+    if never:
+        raise DatasetError(
+            f"task {task.name!r}: no breast is {' or '.join(never)} ({_in_words(everywhere)}); label breasts that are,"
+            " or choose another task with --task"
+        )
+    for split, part in rows.items():
+        counts = _count(task, part)
+        missing = [name for name, count in counts.items() if not count]
+        if missing:
+            patients = len({row.patient_id for row in part})
+            raise DatasetError(
+                f"task {task.name!r}: no breast of the {split.value} split is {' or '.join(missing)}"
+                f" ({_in_words(counts)}; {patients} patients), and every split needs each; label more patients, give"
+                f" the split a larger share (splits.val is {config.val:g}, splits.test {config.test:g}, splits.fraction"
+                f" {config.fraction:g}), or deal anew with another splits.seed (it is {config.seed})"
+            )
+
+
+def assert_weights(task: Task | JointTask, *, positive_weights: Sequence[object]) -> None:
+    """Raise ConfigError where a weight of positives is asked for and the task's classes have none."""
+    asked = [weight for weight in positive_weights if weight is not None]
+    if asked and outputs_of(task).kind == "multiclass":
+        raise ConfigError(
+            f"search.positive_weight is {asked[0]}, and the classes {', '.join(task.answers)} of task"
+            f" {task.name!r} are no yes and no; leave it out, and say with search.fit.class_weight how classes weigh"
+        )
+
+
+def _count(task: Task | JointTask, rows: Sequence[LabelRow]) -> dict[str, int]:
+    """Breasts of each answer, by its name."""
+    labels = label_array(task, rows)
+    if not isinstance(task, JointTask):
+        return {name: int((labels == place).sum()) for place, name in enumerate(task.answers)}
+    counts: dict[str, int] = {}
+    for place, name in enumerate(task.answers):
+        positives = int(labels[:, place].sum())
+        counts |= {f"positive for {name}": positives, f"negative for {name}": len(rows) - positives}
+    return counts
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

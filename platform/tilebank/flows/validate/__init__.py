@@ -1,0 +1,1 @@
+"""Say what an extraction would do with every file, and why."""

@@ -1,0 +1,1 @@
+"""DICOM bytes to stored values and checked headers; presentation states out."""

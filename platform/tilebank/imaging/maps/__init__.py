@@ -1,0 +1,1 @@
+"""Maps over an image: from tile values to a picture."""

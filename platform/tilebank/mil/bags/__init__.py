@@ -1,0 +1,1 @@
+"""Ragged bags: a split as tensors, and reductions over its segments."""

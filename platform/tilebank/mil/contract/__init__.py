@@ -1,0 +1,1 @@
+"""What every head implements, takes and returns."""

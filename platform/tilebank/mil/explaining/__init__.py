@@ -1,0 +1,1 @@
+"""What a head looked at: attention, contributions, bags with tiles removed."""

@@ -1,0 +1,1 @@
+"""Fit a pack of heads: batches, training loop, optimizer, early stopping."""

@@ -1,0 +1,1 @@
+"""One file a head, and the registry that builds, saves and loads them."""

@@ -1,0 +1,1 @@
+"""Layers and poolings that several heads share."""

@@ -1,0 +1,146 @@
+"""TransMIL: a transformer over the instances of a bag, laid out on a square. Knows tensors alone.
+
+Shao et al. (NeurIPS 2021): h_i = ReLU(W x_i + b); the first tokens are repeated until they fill a square; a class token
+goes before them; x = x + A(LN(x)) with Nystrom attention (nystrom.py); on the square, x = x + 7x7 + 5x5 + 3x3
+depth-wise convolutions of x (PPEG), the class token passed by; once more x + A(LN(x)); then LN and Linear(C, answers)
+of the class token. The convolutions are one here: their kernels sum to a 7x7 kernel.
+The square makes the ORDER of instances count: it is the reader's (views first, then tiles by image, from top to bottom
+and left to right), broken into rows of equal length, as in the published use.
+Bags whose squares have the same side have the same number of tokens and are computed on together, with no padding but
+the method's own. Published: 512 channels, 8 heads, 256 landmarks, kernel 33.
+T trial, N instance, B breast, G bag of one side, S side, L = S x S + 1 token, C channel.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, pad
+
+from tilebank.errors import HeadError
+from tilebank.mil.bags.segments import Segments
+from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.outputs import BINARY, Outputs
+from tilebank.mil.contract.records import Attention, HeadPass, PreparedBags
+from tilebank.mil.heads.parts.latents import StackedNorm
+from tilebank.mil.heads.parts.layers import StackedLinear, generators_of, linear_weights
+from tilebank.mil.heads.parts.nystrom import NystromAttention
+from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
+
+_KERNELS = (7, 5, 3)
+
+
+@dataclass(frozen=True)
+class TransmilConfig(OneBagConfig):
+    """`landmarks`: up to so many tokens attention is exact; `kernel`: of the convolution along the sequence."""
+
+    name: Literal["transmil"] = "transmil"
+    hidden: int = 128
+    heads: int = 8
+    landmarks: int = 256
+    kernel: int = 33
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.hidden, self.heads, self.landmarks) < 1 or self.hidden % self.heads:
+            raise HeadError(
+                f"head {self.name}: hidden={self.hidden}, heads={self.heads} and landmarks={self.landmarks} must be"
+                " positive, and heads divide hidden"
+            )
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise HeadError(f"head {self.name}: kernel {self.kernel} must be odd, so that it has a middle")
+
+
+class Transmil(OneBagHead):
+    """T transformers."""
+
+    config: TransmilConfig
+
+    def __init__(self, config: TransmilConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
+        super().__init__(config, dim=dim, outputs=outputs)
+        generators, width = generators_of(seeds), config.hidden  # drawn from in the order of the lines below
+        self.projection = Projection(dim, width, instances=config.instances, generators=generators)
+        self.token = nn.Parameter(torch.stack([torch.randn(width, generator=each) for each in generators]))  # (T, C)
+        self.attentions = nn.ModuleList(
+            NystromAttention(
+                width, heads=config.heads, landmarks=config.landmarks, kernel=config.kernel, generators=generators
+            )
+            for _ in range(2)
+        )
+        self.norms = nn.ModuleList(StackedNorm(width, trials=len(generators)) for _ in range(3))
+        self.position = _Position(width, generators=generators)
+        self.classifier = StackedLinear(width, outputs.count, generators=generators)
+
+    @property
+    def pooled_width(self) -> int:
+        """C."""
+        return self.config.hidden
+
+    @property
+    def row_numbers(self) -> int:
+        """Tokens through both attentions and the square, and the landmarks of a bag that has more tokens; gradients."""
+        return 52 * self.config.hidden + 8 * self.config.heads * self.config.landmarks
+
+    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
+        """Logits, and what the class token pays each instance in the second attention, exact, mean over heads."""
+        rows = self.rows(bags)
+        h = self.projection(rows)  # (T, C, N)
+        pooled = h.new_zeros(self.trials, self.config.hidden, len(rows.segments.lengths))
+        weights = h.new_zeros(self.trials, h.shape[2])
+        for places, tokens in _squares(rows.segments):
+            seen, paid = self._see(h[:, :, tokens].permute(0, 2, 3, 1))
+            pooled = pooled.index_copy(2, places, seen)
+            weights.index_add_(1, tokens.flatten(), (paid / paid.sum(dim=2, keepdim=True)).flatten(1))
+        logits = self.as_logits(self.classifier(draws.thin(pooled)))
+        return HeadPass(logits, Attention(weights, rows))
+
+    def _see(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(T, G, S x S, C) -> the class token (T, C, G), and what it pays the tokens (T, G, S x S)."""
+        token = self.token[:, None, None].expand(-1, x.shape[1], -1, -1)
+        x = torch.cat([token, x], dim=2)  # (T, G, L, C)
+        x = x + self.attentions[0](self._normed(0, x))[0]
+        x = torch.cat([x[:, :, :1], self.position(x[:, :, 1:])], dim=2)
+        added, weights = self.attentions[1](self._normed(1, x))
+        token = self._normed(2, (x + added)[:, :, :1])
+        return token.squeeze(2).mT, weights[:, :, 1:]
+
+    def _normed(self, which: int, x: Tensor) -> Tensor:
+        """(T, G, L, C) -> the same."""
+        normed: Tensor = self.norms[which](x.flatten(1, 2).mT)
+        return normed.mT.view_as(x)
+
+
+class _Position(nn.Module):
+    """PPEG: (T, G, S x S, C) -> the same."""
+
+    def __init__(self, width: int, *, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        kernels = [
+            [linear_weights((width, 1, size, size), inputs=size * size, generator=each) for each in generators]
+            for size in _KERNELS
+        ]
+        self.kernels = nn.ParameterList(nn.Parameter(torch.stack(each)) for each in kernels)  # (T, C, 1, size, size)
+        self.bias = nn.Parameter(torch.zeros(len(generators), width))  # the sum of the three's
+
+    def forward(self, x: Tensor) -> Tensor:
+        (trials, bags, tokens, width), widest = x.shape, _KERNELS[0]
+        side = round(tokens**0.5)
+        padded = [pad(each, [(widest - each.shape[-1]) // 2] * 4) for each in self.kernels]
+        kernel = torch.stack(padded).sum(dim=0).flatten(0, 1)  # (T x C, 1, 7, 7)
+        square = x.permute(1, 0, 3, 2).reshape(bags, trials * width, side, side)
+        found = conv2d(square, kernel, self.bias.flatten(), padding=widest // 2, groups=trials * width)
+        return x + found.view(bags, trials, width, tokens).permute(1, 0, 3, 2)
+
+
+def _squares(segments: Segments) -> list[tuple[Tensor, Tensor]]:
+    """For each side of a square: the bags that fill it (G,), and the rows on it, the first repeated (G, S x S)."""
+    of_bags = [math.isqrt(size - 1) + 1 if size else 0 for size in segments.sizes]
+    sides, squares = torch.tensor(of_bags, device=segments.offsets.device), []
+    for side in sorted(set(of_bags) - {0}):
+        places = (sides == side).nonzero().squeeze(1)
+        tokens = torch.arange(side * side, device=sides.device) % segments.lengths[places].unsqueeze(1)
+        squares.append((places, segments.offsets[places].unsqueeze(1) + tokens))
+    return squares

@@ -1,0 +1,1 @@
+"""One writer a table: a lease on disk or in a bucket."""

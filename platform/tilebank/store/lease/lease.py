@@ -1,0 +1,207 @@
+"""Who may write a table: one holder at a time, wherever its writers run.
+
+The lease is an object `<store>/leases/<table>.json` that says who holds it, renewed by a thread of the holder. Not
+renewed for its time to live, it is taken over by who asks next; at once, where the holder was a process of the asking
+machine that has ended. Its age is told by the place itself (S3 server, file system): nobody has to wait and watch, and
+no two hosts' clocks need agree. A holder that slept through its time finds out before its next commit (`assert_held`).
+"""
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tilebank.errors import StoreError
+from tilebank.files import is_local, join_uri
+from tilebank.store.lease.disk import DiskPlace
+from tilebank.store.lease.place import Found, Place
+from tilebank.store.lease.processes import Process, has_ended, this_process
+
+logger = logging.getLogger(__name__)
+
+TTL_S = 120.0
+BEATS = 4  # renewals in a time to live
+ROUNDS = 5  # of looking and trying, where others come and go meanwhile
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. Times are the holder's own, for people; whether it lives is judged by the object's age."""
+
+    host: str
+    machine: str
+    pid: int
+    started: str
+    token: str
+    taken_at: str
+    renewed_at: str
+    ttl_s: float
+
+
+class Lease:
+    """The right to write one table, for as long as the block of `hold_lease` runs."""
+
+    def __init__(self, place: Place, holder: Holder, *, found: Found, what: str) -> None:
+        self.holder = holder
+        self._place = place
+        self._found = found
+        self._what = what
+        self._lost = ""
+        self._renewed_s = time.monotonic()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease of {what}", daemon=True)
+
+    def assert_held(self) -> None:
+        """Raise StoreError when another has taken over, or nobody can tell any more; costs one small read."""
+        if not self._lost:
+            try:
+                found = self._place.read()
+                self._lost = "" if _is_of(found, self.holder) else _described(found)
+            except OSError as error:
+                silent_s = time.monotonic() - self._renewed_s
+                if silent_s > self.holder.ttl_s:
+                    self._lost = f"has a lease that could not be reached for {silent_s:.0f} s ({error})"
+        if self._lost:
+            raise StoreError(
+                f"{self._what} {self._lost}: this process may no longer write it; what it committed is kept, run the"
+                " same command again to go on"
+            )
+
+    def _beat(self) -> None:
+        while not self._end.wait(self.holder.ttl_s / BEATS):
+            self._renew()
+
+    def _renew(self) -> None:
+        """Write the lease anew over our own last writing of it, so that one taken over is never taken back unseen."""
+        asked_s = time.monotonic()
+        renewed = replace(self.holder, renewed_at=_now())
+        try:
+            # An earlier renewal may have been written though its answer was lost: then ours stands, under another tag.
+            standing = self._place.replace(_as_bytes(renewed), found=self._found) or self._place.read()
+        except OSError as error:
+            logger.warning("the lease of %s could not be renewed (%s)", self._what, error)
+            return
+        if standing and _is_of(standing, self.holder):
+            self._found, self._renewed_s = standing, asked_s
+        else:
+            self._lost = _described(standing)
+
+    def _start(self) -> None:
+        self._thread.start()
+
+    def _release(self) -> None:
+        self._end.set()
+        self._thread.join()
+        try:
+            found = self._place.read()
+            if _is_of(found, self.holder):
+                self._place.remove()
+        except OSError as error:
+            logger.warning("the lease of %s could not be given back (%s); it frees itself", self._what, error)
+
+
+@contextmanager
+def hold_lease(store_uri: str, table: str, *, what: str = "", ttl_s: float = TTL_S) -> Iterator[Lease]:
+    """Hold the lease of `table` in the block, renewed by a thread. Raises StoreError while another holds it.
+
+    `what` is said instead where the name is that of no table.
+    """
+    place = _place(store_uri, table)
+    process = this_process()
+    token, now = uuid.uuid4().hex, _now()
+    holder = Holder(process.host, process.machine, process.pid, process.started, token, now, now, ttl_s)
+    what = what or f"table {table} in {store_uri}"
+    try:
+        lease = Lease(place, holder, found=_take(place, holder, what=what), what=what)
+    except OSError as error:
+        raise StoreError(f"cannot take the lease of {what}: {error}; may files be written there?") from error
+    lease._start()
+    try:
+        yield lease
+    finally:
+        lease._release()
+
+
+def find_holder(store_uri: str, table: str) -> str:
+    """Who holds the lease of `table`, in words; empty where nobody does. Raises StoreError when it cannot be read."""
+    try:
+        found = _place(store_uri, table).read()
+    except OSError as error:
+        raise StoreError(f"cannot read the lease of table {table} in {store_uri}: {error}") from error
+    return _described(found) if found and not _is_free(found) else ""
+
+
+def _take(place: Place, holder: Holder, *, what: str) -> Found:
+    content = _as_bytes(holder)
+    for _ in range(ROUNDS):
+        found = place.read()
+        if found is not None and not _is_free(found):
+            raise StoreError(
+                f"{what} {_described(found)}; wait for it, or if it is dead it frees itself in"
+                f" {max(1.0, _ttl_s(found) - found.age_s):.0f} s"
+            )
+        if found is not None:
+            logger.info("the lease of %s is taken over: it %s", what, _described(found))
+        if taken := (place.replace(content, found=found) if found else place.create(content)):
+            return taken
+    raise StoreError(f"{what} is wanted by several at once; run the command again")
+
+
+def _is_free(found: Found) -> bool:
+    holder = _holder(found)
+    ended = holder is not None and has_ended(Process(holder.host, holder.machine, holder.pid, holder.started))
+    return ended or found.age_s > _ttl_s(found)
+
+
+def _described(found: Found | None) -> str:
+    if found is None:
+        return "has no lease any more"
+    holder = _holder(found)
+    if holder is None:
+        return f"has a lease that cannot be read, last written {found.age_s:.0f} s ago"
+    return (
+        f"is being written by {holder.host} (process {holder.pid}) since {holder.taken_at},"
+        f" last sign of life {found.age_s:.0f} s ago"
+    )
+
+
+def _ttl_s(found: Found) -> float:
+    holder = _holder(found)
+    return holder.ttl_s if holder else TTL_S
+
+
+def _is_of(found: Found | None, holder: Holder) -> bool:
+    standing = _holder(found) if found else None
+    return standing is not None and standing.token == holder.token
+
+
+def _holder(found: Found) -> Holder | None:
+    try:
+        return Holder(**json.loads(found.content))
+    except (ValueError, TypeError):
+        return None
+
+
+def _as_bytes(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder), indent=1).encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _place(store_uri: str, table: str) -> Place:
+    uri = join_uri(store_uri, "leases", f"{table}.json")
+    if is_local(uri):
+        return DiskPlace(Path(uri).expanduser().absolute())
+    if uri.startswith("s3://"):
+        from tilebank.store.lease.bucket import BucketPlace  # boto3: half a second that local stores need not pay
+
+        return BucketPlace(uri)
+    raise StoreError(f"no lease can be kept in {store_uri}; a store that is written lies on a disk or on s3://")
