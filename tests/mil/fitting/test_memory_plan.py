@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tilebank.errors import HeadError
-from tilebank.mil.fitting.memory_plan import cut_pieces, plan_batches, plan_fit
+from tilebank.mil.bags.bags import cut_pieces
+from tilebank.mil.fitting.memory_plan import plan_batches, plan_fit
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ import numpy as np
 from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, HeadError
 from tilebank.flows.champion.card import DECLARED, HeadCard
+from tilebank.flows.champion.files import served_model
 from tilebank.flows.reporting.job import aligned
-from tilebank.flows.search.record import served_model
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
 from tilebank.flows.study.outputs import outputs_of

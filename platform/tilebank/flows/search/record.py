@@ -2,21 +2,15 @@
 
 import json
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-import tilebank
 from tilebank.evaluation.plots.classification import curves_figure, trials_strip_figure
 from tilebank.evaluation.subgroups import Subgroup
 from tilebank.evaluation.trial_quantiles import spread_of
-from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.search.attention_stability import late_attention_js, median_attention_js
 from tilebank.flows.search.evaluate import AnyEvaluation, ScoredSplits
@@ -25,14 +19,7 @@ from tilebank.flows.search.report_page import ChampionPage, as_document, render_
 from tilebank.flows.settings.search_space import HEAD, SearchConfig
 from tilebank.flows.settings.settings import Settings
 from tilebank.mil.fitting.fit import FittedHead
-from tilebank.mil.heads.registry import Head, save_head
-from tilebank.mil.serving import score_columns
-from tilebank.store.reader import BagArrays
-from tilebank.tracking.registry import ServedModel
 from tilebank.tracking.runs import Tracker, TrialRecord
-
-SERVING = "tilebank.mil.serving"
-SERVING_NEEDS = ("numpy", "pandas", "safetensors", "torch")
 
 
 @dataclass(frozen=True)
@@ -161,32 +148,6 @@ def trial_record(fitted: FittedHead) -> TrialRecord:
 
 def _head_params(fitted: FittedHead) -> dict[str, object]:
     return _flat(asdict(fitted.head.config), under=HEAD)
-
-
-@contextmanager
-def champion_files(
-    champion: FittedHead, scored: ScoredSplits, settings: Settings, *, task: str, fingerprint: str, example: BagArrays
-) -> Iterator[ServedModel]:
-    """The champion as files, with what it was fitted on; the first breast of `example` shows its input."""
-    card = HeadCard.of_settings(settings, task=task, fingerprint=fingerprint, found=scored.evaluation.as_card())
-    views = example.view_features[: example.view_offsets[1]]
-    tiles = example.tile_features[: example.tile_offsets[1]]
-    with tempfile.TemporaryDirectory() as folder:
-        save_head(champion.head, Path(folder), metadata=card.as_metadata())
-        yield served_model(champion.head, Path(folder), views=views, tiles=tiles)
-
-
-def served_model(head: Head, folder: Path, *, views: NDArray[np.floating], tiles: NDArray[np.floating]) -> ServedModel:
-    """The head that `save_head` wrote into `folder`, on its way into the registry; views and tiles show its input."""
-    return ServedModel(
-        folder=folder,
-        loader_module=SERVING,
-        code=Path(tilebank.__file__).parent,
-        requirements=[f"{package}=={version_of(package).split('+')[0]}" for package in SERVING_NEEDS],
-        example_kinds=["view"] * len(views) + ["tile"] * len(tiles),
-        example_vectors=np.concatenate([views, tiles]),
-        score_columns=score_columns(head.outputs),
-    )
 
 
 def log_search(

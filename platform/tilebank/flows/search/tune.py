@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tilebank.datasets.labels import task_named
+from tilebank.flows.champion.card import HeadCard
+from tilebank.flows.champion.files import champion_files
 from tilebank.flows.engine.cluster import connect_ray
 from tilebank.flows.reporting.stopwatch import Stopwatch
 from tilebank.flows.search.evaluate import ScoredSplits, evaluate_champion
-from tilebank.flows.search.record import SearchSummary, champion_files, drawn_of, log_search, params_of, trial_record
+from tilebank.flows.search.record import SearchSummary, drawn_of, log_search, params_of, trial_record
 from tilebank.flows.search.resume import LEASE, Attempt, attempt_at, folder_of
 from tilebank.flows.search.trials import Searched, choose_champion, search_heads
 from tilebank.flows.settings.settings import Settings
@@ -139,9 +141,8 @@ def _keep(attempt: Attempt, outcome: _Outcome, *, run_id: str) -> str:
     dataset, encoder, fingerprint = settings.dataset.name, settings.encoder.name, attempt.study.reader.fingerprint
     predictions = _predictions(attempt, scored, run_id=run_id)
     Store(settings.store).write_predictions(dataset, encoder, predictions, licence=settings.licence)
-    with champion_files(
-        outcome.champion, scored, settings, task=task, fingerprint=fingerprint, example=outcome.example
-    ) as model:
+    card = HeadCard.of_settings(settings, task=task, fingerprint=fingerprint, found=scored.evaluation.as_card())
+    with champion_files(outcome.champion.head, card, example=outcome.example) as model:
         return register_head(
             settings.tracking,
             model,

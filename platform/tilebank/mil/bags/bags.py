@@ -196,3 +196,14 @@ def _assert_labels(labels: Tensor, *, breasts: int) -> None:
         )
     if not bool(((labels >= 0) & (labels == labels.round())).all()):
         raise HeadError("labels hold other values than 0, 1 and further whole numbers; leave out breasts without one")
+
+
+def cut_pieces(rows: NDArray[np.integer[Any]], *, most: int) -> list[tuple[int, int]]:
+    """Runs of breasts (start, stop) that hold no more than `most` of `rows` (B,) together, or one breast that does."""
+    pieces, start, held = [], 0, 0
+    for place, count in enumerate(rows.tolist()):
+        if place > start and held + count > most:
+            pieces.append((start, place))
+            start, held = place, 0
+        held += count
+    return [*pieces, (start, len(rows))]

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.bags.bags import BagBatch, cut_pieces
 from tilebank.mil.contract.head import Head
-from tilebank.mil.fitting.memory_plan import cut_pieces
 
 _ROWS = 16_384  # vectors copied and scored together: bounds the memory that they take
 

@@ -5,9 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.bags.bags import BagBatch, cut_pieces
 from tilebank.mil.contract.head import Head
-from tilebank.mil.fitting.memory_plan import cut_pieces
 
 _ROWS = 16_384  # vectors looked at together: bounds the memory that float32 copies of them take
 

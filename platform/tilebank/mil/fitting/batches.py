@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.bags.bags import BagBatch, cut_pieces
 from tilebank.mil.contract.head import Head
 from tilebank.mil.contract.records import PreparedBags
-from tilebank.mil.fitting.memory_plan import FitPlan, cut_pieces, plan_batches
+from tilebank.mil.fitting.memory_plan import FitPlan, plan_batches
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,13 @@ however small the memory. T trial, B breast, N instance, D encoder dimension.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.bags.bags import BagBatch, cut_pieces
 
 logger = logging.getLogger(__name__)
 
@@ -93,17 +92,6 @@ def plan_fit(
     )
     logger.info("fit: %s", plan.as_text())
     return plan
-
-
-def cut_pieces(rows: NDArray[np.integer[Any]], *, most: int) -> list[tuple[int, int]]:
-    """Runs of breasts (start, stop) that hold no more than `most` of `rows` (B,) together, or one breast that does."""
-    pieces, start, held = [], 0, 0
-    for place, count in enumerate(rows.tolist()):
-        if place > start and held + count > most:
-            pieces.append((start, place))
-            start, held = place, 0
-        held += count
-    return [*pieces, (start, len(rows))]
 
 
 def plan_batches(breasts: int, *, steps: int, generator: torch.Generator) -> Sequence[NDArray[np.int64]]:

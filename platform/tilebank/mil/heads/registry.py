@@ -18,10 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags.bags import BagBatch
+from tilebank.mil.bags.bags import BagBatch, cut_pieces
 from tilebank.mil.contract.head import Head, HeadConfig
 from tilebank.mil.contract.outputs import BINARY, Outputs, probabilities
-from tilebank.mil.fitting.memory_plan import cut_pieces
 from tilebank.mil.heads.abmil import Abmil, AbmilConfig
 from tilebank.mil.heads.asmil import Asmil, AsmilConfig
 from tilebank.mil.heads.clam_sb import ClamSb, ClamSbConfig
