@@ -77,13 +77,13 @@ MISTAKES = {
     ),
     "unwritable pictures": Mistake("preview_tiles --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")),
     "nothing to compare": Mistake(
-        "compare --task mass", 1, ("no finished search of mass on phantom", "python jobs/tune_head.py")
+        "compare --task mass", 1, ("no finished search of mass on phantom", "tilebank tune")
     ),
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
     "folder to explain without a head": Mistake("explain --folder {tmp}/hollow", 2, ("which head", "--head")),
-    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "jobs/tune_head.py")),
+    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "tilebank tune")),
     "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
         2,

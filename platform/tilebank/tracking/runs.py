@@ -44,6 +44,7 @@ class Tracker:
         with errors_told(
             f"cannot reach the run record {uri}, or write its artifacts to {artifacts}",
             advice="choose others with --tracking URI and --set artifacts=URI",
+            artifacts=artifacts,
         ):
             self._client = open_client(uri)
             found = self._client.get_experiment_by_name(experiment)

@@ -69,7 +69,7 @@ class ExtractionSummary:
             for reason, count in sorted(self.failures.items())
         ]
         if self.failures:
-            rows.append(("  file by file", "the table failures--... beside the vectors, and jobs/validate.py"))
+            rows.append(("  file by file", "the table failures--... beside the vectors, and tilebank validate"))
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
             ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),
