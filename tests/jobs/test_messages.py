@@ -76,9 +76,7 @@ MISTAKES = {
         "make_phantom --root {tmp}/file/x --patients 1 --rows 256 --columns 192", 1, ("{tmp}/file/x", "--root")
     ),
     "unwritable pictures": Mistake("preview_tiles --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")),
-    "nothing to compare": Mistake(
-        "compare --task mass", 1, ("no finished search of mass on phantom", "tilebank tune")
-    ),
+    "nothing to compare": Mistake("compare --task mass", 1, ("no finished search of mass on phantom", "tilebank tune")),
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),

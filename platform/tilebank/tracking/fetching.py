@@ -25,9 +25,7 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
     Makes no database. Raises TrackingError, naming what there is, for one that is not registered.
     """
     if not has_record(uri):
-        raise TrackingError(
-            f"there is no run record at {uri}; search a head with tilebank tune, or name --tracking"
-        )
+        raise TrackingError(f"there is no run record at {uri}; search a head with tilebank tune, or name --tracking")
     with errors_told(f"cannot fetch head {wanted} from {uri}", advice="is --tracking right?"):
         import mlflow
 

@@ -15,8 +15,9 @@ from tilebank.errors import ConfigError, DatasetError, HeadError, StoreError
 from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.champion.load import ChosenHead, choose_head
 from tilebank.flows.engine.pipelines import read_manifest
-from tilebank.flows.explain.explain import ExplainRequest, explain
+from tilebank.flows.explain.explain import explain
 from tilebank.flows.explain.maps.scales import assert_mappable, at_map_scale
+from tilebank.flows.explain.request import ExplainRequest
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.predict.predict import PredictRequest, predict
 from tilebank.flows.settings.settings import Choices, Settings, load_settings

@@ -12,7 +12,7 @@ from tilebank.flows.explain.annotations import Annotations
 from tilebank.flows.explain.figures import ExplainFigures, FigureTally
 from tilebank.flows.explain.page import render_explanation
 from tilebank.flows.explain.records import ExplainedExam, ExplainedImage
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.explain.summary import ExplainSummary, ExplainTally, ScaleCost
 from tilebank.flows.predict.rows import BreastScore
 from tilebank.flows.settings.explain import ExplainConfig
@@ -24,10 +24,10 @@ CONFIG = EvaluationConfig(replicates=50, seed=0, subgroup_patients=2)
 CHANCE = 1 - SHARES
 
 
-def breast(place: int, *, gain: float) -> LookedAt:
+def breast(place: int, *, gain: float) -> BreastMaps:
     score = BreastScore(f"P{place}", f"E{place}", f"E{place}_L", "L", "test", (0.9,), True, ("CC",), "")
     curves = BreastCurves(CHANCE - gain * SHARES * CHANCE, SHARES, CHANCE, SHARES)
-    return LookedAt(score, (2.0,), (1.0,), (0.5,), {}, curves)
+    return BreastMaps(score, (2.0,), (1.0,), (0.5,), {}, curves)
 
 
 def exam(place: int, *boxes: ScoredBox, failure: str = "") -> ExplainedExam:

@@ -22,7 +22,7 @@ from tilebank.evaluation.detection.table import DetectionRow, table_text, tabula
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
 from tilebank.flows.explain.annotations import Annotations
 from tilebank.flows.explain.records import ExplainedExam
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.mil.explaining.faithfulness import BreastCurves
 
@@ -117,7 +117,7 @@ class FigureTally:
     unmapped: int = 0
     curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
 
-    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+    def add(self, breasts: Sequence[BreastMaps], exam: ExplainedExam) -> None:
         """Take the boxes and curves of one exam."""
         for one in breasts:
             label = self.truth.labels.get(one.score.breast_id)

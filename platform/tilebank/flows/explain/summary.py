@@ -8,7 +8,7 @@ from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.explain.figures import ExplainFigures
 from tilebank.flows.explain.maps.scales import MapScale
 from tilebank.flows.explain.records import ExplainedExam
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.predict.summary import NAMED, NOT_FOR_CARE
 from tilebank.flows.reporting.csv_cells import visible
 from tilebank.flows.reporting.job import aligned
@@ -51,7 +51,7 @@ class ExplainTally:
         """Images by why they have none."""
         return self.not_mapped + self.refused
 
-    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+    def add(self, breasts: Sequence[BreastMaps], exam: ExplainedExam) -> None:
         """Count one exam."""
         self.exams += 1
         self.breasts += len(breasts)
@@ -65,7 +65,7 @@ class ExplainTally:
             self.drawn.append(DrawnExam(exam.exam_id, lines, tuple(sorted(exam.files))))
 
 
-def _line(one: LookedAt, exam: ExplainedExam) -> str:
+def _line(one: BreastMaps, exam: ExplainedExam) -> str:
     found = [
         (box.score, image.view, box.box)
         for image in exam.images

@@ -16,7 +16,7 @@ from tilebank.flows.engine.image_task import ImageRecipe
 from tilebank.flows.engine.isolation import Limits
 from tilebank.flows.explain.maps.image import MapRecipe, TileValues
 from tilebank.flows.explain.maps.stage import explain_exam
-from tilebank.flows.explain.records import BreastSaid, Drawing, ExamTiles
+from tilebank.flows.explain.records import BreastResult, Drawing, ExamTiles
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom.presentation_state import MarkAuthor
 from tilebank.imaging.intensity import ReaderConfig
@@ -55,7 +55,7 @@ def tiles_around(x: int, y: int, *, right: bool) -> TileValues:
 def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
     places = {"L": (120, 400), "R": (350, 250)}
     said = [
-        BreastSaid(row.breast_id, row.laterality, (0.5,), (0.0,), (0.1,), (-0.1,), at_or_above=None, flag="")
+        BreastResult(row.breast_id, row.laterality, (0.5,), (0.0,), (0.1,), (-0.1,), at_or_above=None, flag="")
         for row in rows
     ]
     tiles = {

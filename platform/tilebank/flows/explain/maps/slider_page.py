@@ -44,6 +44,7 @@ def render_exam(exam_id: str, breasts: Sequence[ExplainedBreast], *, head: str) 
         ],
         "annotated": any(view.annotated for breast in breasts for view in breast.views),
         "colours": {"suggested": SUGGESTED, "annotated": ANNOTATED, "scale": ", ".join(steps)},
+        "colours_are": breasts[0].colours_are if breasts else "",
         "start": round(100 * OPAQUE),
         "script": Markup(SCRIPT),
         "script_hash": f"sha256-{fingerprint}",
