@@ -2,7 +2,9 @@
 
 Reads all headers (with --pixels all pixels too) and stores nothing. `accept`: an extraction takes it. `filter`: fit for
 use, but not asked for by dataset.intake. `refuse`: cannot be used as it is; the reason says what to mend.
---root without --dataset means the dataset `folder`. The exit status is 0 when some file is accepted.
+--root without --dataset means the dataset `folder`. Splits that a search would refuse, since one lacks a class, are
+flagged. The exit status is 1 when no file is accepted, when no task with labels can be searched, or with --task when
+that one cannot.
 """
 
 import argparse
@@ -23,12 +25,14 @@ UNSAID = "phantom; folder with --root"
 def flow(args: argparse.Namespace) -> Summary:
     if args.dataset == UNSAID:
         args.dataset = "folder" if args.root else "phantom"
-    return validate(settings_of(args), pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv)
+    settings = settings_of(args)
+    return validate(settings, pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv, task=args.task)
 
 
 def main() -> int:
     parser = job_parser(__doc__, examples=EXAMPLES)
     parser.set_defaults(dataset=UNSAID)
+    parser.add_argument("--task", default="", metavar="NAME", help="a task that has to be searchable (default: any)")
     parser.add_argument("--pixels", action="store_true", help="decode and mask every accepted image too")
     parser.add_argument(
         "--html", type=Path, default=Path("validation.html"), metavar="PATH", help="(default ./validation.html)"

@@ -99,6 +99,7 @@ class Reader:
                 f"{store_uri} has no table {name}; fill it with:"
                 f" tilebank extract --dataset {dataset} --encoder {encoder}"
             ) from error
+        self.name, self.uri = name, str(self._table.uri)
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)

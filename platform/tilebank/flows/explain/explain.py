@@ -35,10 +35,13 @@ from tilebank.flows.explain.summary import ExplainSummary, ExplainTally, ScaleCo
 from tilebank.flows.predict.inputs import images_refused, splits_known, vectors_of
 from tilebank.flows.predict.rows import Scoring
 from tilebank.flows.reporting.atomic_files import finished
+from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import open_reader
 from tilebank.imaging.dicom.presentation_state import LONGEST, MarkAuthor
 from tilebank.mil.serving import score_columns
+from tilebank.terms import Split
+from tilebank.tracking.inputs import DatasetUsed
 
 REPORT = "explain.html"
 TEMPORARY = "tilebank-explain-"  # stores of folders
@@ -58,6 +61,7 @@ def explain(chosen: ChosenHead, request: ExplainRequest, *, confirm: Confirm = n
     manifest = read_manifest(chosen.settings)
     with vectors_of(chosen, from_folder=request.from_folder, manifest=manifest, kept_in=TEMPORARY) as settings:
         tally, measured, scales = _explain(chosen, request, settings, manifest)
+        table = _dataset_used(settings, tally)
     figures = measured.measure(settings.evaluation)
     summary = ExplainSummary(
         head=chosen.name,
@@ -71,13 +75,26 @@ def explain(chosen: ChosenHead, request: ExplainRequest, *, confirm: Confirm = n
         run_id="",
         out=str(request.out),
         wall_s=time.perf_counter() - began,
+        fitted_on=_patients_by_split(chosen, settings),
+        facts=run_facts(code_revision()),
     )
     drawn = figures.drawn(ordered_by=settings.explain.map)
     if tracker:
-        summary = replace(summary, run_id=record_explanation(tracker, summary, settings, chosen, drawn))
+        summary = replace(summary, run_id=record_explanation(tracker, summary, settings, chosen, drawn, table=table))
     with finished(request.out / REPORT) as report:
         report.write(render_explanation(summary, drawn, exams=tally.drawn))
     return summary
+
+
+def _dataset_used(settings: Settings, tally: ExplainTally) -> DatasetUsed:
+    reader, counts = open_reader(settings), {"explained": {"breasts": tally.breasts, "exams": tally.exams}}
+    return DatasetUsed(reader.name, reader.version, reader.fingerprint, reader.uri, "explanation", counts)
+
+
+def _patients_by_split(chosen: ChosenHead, settings: Settings) -> dict[str, str]:
+    """How many patients the head's search had in each split; nothing where it never saw this dataset."""
+    counts = Counter(splits_known(chosen, settings).values())
+    return {split.value: f"{counts[split.value]} patients" for split in Split if counts[split.value]}
 
 
 def _explain(

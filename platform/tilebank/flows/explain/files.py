@@ -1,7 +1,7 @@
-"""What an explanation leaves on disk: boxes, breasts, images without a map, and the files of each exam.
+"""Write an explanation to disk: boxes, breasts, images without a map, and the files of each exam.
 
 `boxes.csv`: a row a box; `breasts.csv`: a row a breast, with what contributes to its score; `not_mapped.csv`: a row an
-image without a map; `figures/`, `pages/`, `maps/` and `dicom/` as asked for. Decides nothing.
+image without a map; `figures/`, `pages/`, `maps/` and `dicom/` as asked for.
 """
 
 from collections.abc import Iterator, Sequence

@@ -102,7 +102,7 @@ class ExplainPlan:
         rows.append(("time", f"about {_duration(self.seconds)} on this machine ({_cores()} cores)"))
         rows.append(("disk", f"about {more / 1e6:.3g} MB of vectors {where}, and figures and pages"))
         rows += [("note", note) for note in self.notes]
-        return aligned([(name, visible(value)) for name, value in [*rows, ("nothing", "was written")]])
+        return aligned([(name, visible(value)) for name, value in [*rows, ("", "nothing was written")]])
 
 
 def plan_explanation(chosen: ChosenHead, request: ExplainRequest) -> ExplainPlan:

@@ -1,4 +1,4 @@
-"""What goes into the drawing stage and what comes out: records that a worker reads without torch. Computes nothing."""
+"""Records that go into the drawing stage and come out of it; a worker reads them without torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tilebank.terms import Finding, Laterality, ManifestRow, ScoredBox, TileBox
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is made of an exam beside boxes. marks: who signs boxes as DICOM objects, None for none; maps: arrays."""
+    """What is drawn of an exam besides boxes. marks: who signs boxes as DICOM objects, None for none; maps: arrays."""
 
     pictures: bool
     marks: MarkAuthor | None

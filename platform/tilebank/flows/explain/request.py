@@ -30,8 +30,9 @@ class ExplainRequest:
     """What is explained and where it is written.
 
     from_folder: the dataset's root is read now, nothing is kept in the store; exams, split: of those that are stored,
-    none for all; limit: at most this many of them, by exam id; yes: many exams need no question; dicom: boxes as DICOM
-    objects, which name the patient as the images do; maps: arrays are kept; boxes: the dataset must have annotated ones.
+    none for all; limit: at most this many of them, by exam id; yes: many exams need no question; dicom: boxes are also
+    written as DICOM objects, which name the patient as the images do; maps: arrays are kept; boxes: the dataset must
+    have annotated ones.
     """
 
     out: Path

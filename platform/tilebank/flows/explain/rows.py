@@ -1,4 +1,4 @@
-"""Stored breasts through a head: scores, what contributes, the value of every overlapped tile. Draws nothing.
+"""Run stored breasts through a head: scores, contributions, and the value of every overlapped tile.
 
 Vectors are read for some exams at a time, so memory does not grow with the study.
 """

@@ -50,8 +50,8 @@ def cut_layers(
 ) -> MapLayers:
     """The breast with a margin and with `boxes`, at most `height_px` high.
 
-    attention: the strength of its colour, (rows, columns) in 0..1. Gray is as the reader windowed it. Outside the breast
-    it is black: text burned into the pixels is on no picture.
+    attention: the strength of its colour, (rows, columns) in 0..1. Gray is as the reader windowed it. Outside the
+    breast it is black: text burned into the pixels is on no picture.
     """
     rows, columns = mammogram.pixels.shape
     window = _window(mask_box(mammogram.breast), boxes, rows=rows, columns=columns)

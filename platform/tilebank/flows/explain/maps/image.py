@@ -1,4 +1,4 @@
-"""The map of one image, made in the process that can die: read, masked, laid out, its boxes found.
+"""Map one image in a process of its own: read, mask, assemble the map, find its boxes.
 
 A function of bytes and settings, called through `isolation`; imports no Ray, Lance or torch.
 """

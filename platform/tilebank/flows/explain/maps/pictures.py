@@ -1,4 +1,4 @@
-"""The files of one exam: a picture a breast, a page, the maps as arrays. Draws what it is given; writes nothing."""
+"""Draw the files of one exam: a picture a breast, a page, the maps as arrays."""
 
 from collections.abc import Mapping
 from io import BytesIO

@@ -1,6 +1,6 @@
 """One exam's maps as an HTML file that needs nothing beside it: a slider from image to map in each view, boxes, scores.
 
-Renders what it is given. The one script is named by its hash in the page's policy: no text of a table can become one.
+The one script is named by its hash in the page's policy: no text of a table can become one.
 """
 
 import base64
