@@ -1,4 +1,4 @@
-"""Many heads as a few packs: each Ray Tune trial fits one pack, packs spread over GPUs or CPU cores."""
+"""Fit many heads in a few packs: each Ray Tune trial fits one pack; packs are spread over GPUs or CPU cores."""
 
 import os
 import uuid

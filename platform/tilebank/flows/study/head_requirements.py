@@ -1,4 +1,4 @@
-"""Whether the breasts of a study hold what a head reads, views or tiles. Counts instances; reads no vector."""
+"""Check that the breasts of a study have what a head reads: views, tiles or both."""
 
 from tilebank.errors import ConfigError, StoreError
 from tilebank.flows.settings.settings import Settings
@@ -27,7 +27,7 @@ def assert_head_reads(study: LabelledStudy, settings: Settings) -> None:
     if not any(counts[kind].any() for kind in read):
         views, tiles = (int(counts[kind].sum()) for kind in pooled_by)
         raise ConfigError(
-            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its breasts hold {views}"
+            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its breasts have {views}"
             f" views and {tiles} tiles; choose another with --head"
         )
 
