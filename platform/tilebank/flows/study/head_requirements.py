@@ -27,7 +27,7 @@ def assert_head_reads(study: LabelledStudy, settings: Settings) -> None:
     if not any(counts[kind].any() for kind in read):
         views, tiles = (int(counts[kind].sum()) for kind in pooled_by)
         raise ConfigError(
-            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its breasts have {views}"
+            f"head {settings.head_name} reads nothing of dataset {settings.dataset.name!r}: its breasts hold {views}"
             f" views and {tiles} tiles; choose another with --head"
         )
 
