@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.flows.conftest import MakeSettings
 
-from tilebank.bench.extraction.study import study_images
+from tilebank.bench.extraction.phantom_study import study_images
 from tilebank.bench.measure import Bench
 from tilebank.bench.memory import PROC, MemorySample, MemoryWatch, samples_now
 from tilebank.bench.run import PARTS, BenchSizes, BenchSummary, bench_parts

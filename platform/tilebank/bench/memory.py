@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tilebank.bench.background_sampler import looking
 from tilebank.bench.measure import BenchRow, compared, counted
-from tilebank.bench.sampler import looking
 
 PROC = Path("/proc")
 LOOK_S = 0.5  # some milliseconds of work each

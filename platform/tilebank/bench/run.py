@@ -28,7 +28,7 @@ PARTS = {
     "read": ("extraction.images", "bench_read"),
     "encode": ("extraction.encode", "bench_encode"),
     "extract": ("extraction.extract", "bench_extract"),
-    "store": ("store.store", "bench_store"),
+    "store": ("store.small_table", "bench_store"),
     "tables": ("store.large_table", "bench_tables"),
     "search": ("search.search", "bench_search"),
     "heads": ("search.heads", "bench_heads"),

@@ -5,10 +5,10 @@ All work on the same images; (b), (c) and (d) keep their vectors.
 
 from dataclasses import replace
 
+from tilebank.bench.extraction.phantom_study import study_images
 from tilebank.bench.extraction.plain_loop import Course, run_alone, run_loop
 from tilebank.bench.extraction.ray_run import RayRun, run_ray, transport_rows
 from tilebank.bench.extraction.reference import run_reference
-from tilebank.bench.extraction.study import study_images
 from tilebank.bench.measure import Bench, BenchRow, PartResult, compared, counted
 from tilebank.flows.settings.settings import Settings
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.extraction.study import IMAGES_AN_EXAM, spread, study_config, study_images
+from tilebank.bench.extraction.phantom_study import IMAGES_AN_EXAM, spread, study_config, study_images
 from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared, in_processes
 from tilebank.files import join_uri, read_bytes, remove_folder
 from tilebank.flows.settings.settings import Settings

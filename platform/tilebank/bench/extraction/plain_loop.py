@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.bench.extraction.images import cut_image, read_image
-from tilebank.bench.extraction.study import spread
+from tilebank.bench.extraction.phantom_study import spread
 from tilebank.bench.measure import counted, in_processes
 from tilebank.encoders.registry import load_encoder
 from tilebank.files import join_uri, read_bytes

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import ray
 from pyarrow import compute
 
+from tilebank.bench.background_sampler import looking
+from tilebank.bench.extraction.phantom_study import spread
 from tilebank.bench.extraction.plain_loop import Course
-from tilebank.bench.extraction.study import spread
 from tilebank.bench.measure import BenchRow, compared, counted
 from tilebank.bench.memory import MemoryWatch, watched_memory
-from tilebank.bench.sampler import looking
 from tilebank.errors import StoreError
 from tilebank.flows.engine.cluster import cluster_gpus
 from tilebank.flows.engine.pipelines import read_instances

@@ -1,6 +1,6 @@
 """Which heads learn from what is in a bag, and which from short cuts: three problems of Raff and Holt, every head.
 
-No timing: scores of heads that are fitted as a search would fit them, on bags made for it (assumption_bags.py).
+No timing: scores of heads that are fitted as a search would fit them, on bags made for it (shortcut_bags.py).
 """
 
 from dataclasses import dataclass, fields, replace
@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult
-from tilebank.bench.search.assumption_bags import PROBLEMS, draw_bags
+from tilebank.bench.search.shortcut_bags import PROBLEMS, draw_bags
 from tilebank.evaluation.metrics import roc_auc
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
 from tilebank.mil.heads.registry import HEADS, HeadConfig, score_bags

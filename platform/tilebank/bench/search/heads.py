@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tilebank.bench.measure import Bench, BenchSizes, PartResult, compared, in_processes
 from tilebank.bench.search.assumptions import plain_head
-from tilebank.bench.search.torchmil_peer import PEER, TimedFit, clocks, fit_peer, is_peer_installed
+from tilebank.bench.search.torchmil_abmil import PEER, TimedFit, clocks, fit_peer, is_peer_installed
 from tilebank.evaluation.metrics import roc_auc
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population

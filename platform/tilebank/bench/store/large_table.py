@@ -9,7 +9,14 @@ import numpy as np
 from tqdm import trange
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
-from tilebank.bench.store.rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
+from tilebank.bench.store.random_rows import (
+    DATASET,
+    ENCODER,
+    FINGERPRINT,
+    INSTANCES_AN_IMAGE,
+    breast_of,
+    rows_of_images,
+)
 from tilebank.errors import StoreError
 from tilebank.store.maintenance import Target, compact_tables, index_tables
 from tilebank.store.reader import Reader

@@ -1,7 +1,7 @@
 """ASMIL: several tokens attend over the bag, held steady by a slow anchor. Knows tensors alone.
 
 Ye et al. (ICLR 2026, arXiv 2603.06658): h_i = ReLU(W x_i + b); `tokens` FEAT tokens, each with `heads` heads and
-weights of its own, attend over h (queries.py); a CLS token attends likewise over their outputs; then a linear layer.
+weights of its own, attend over h (learned_queries.py); a CLS token attends likewise over their outputs; then a linear layer.
 In fitting, the anchor (anchor.py) has a copy of all that scores h and pulls each token's attention, and every token is
 left out of what CLS sees with probability `drop`: the number kept is Binomial(tokens, 1 - drop). Where none would be
 kept, one is, at random. In use there is neither anchor nor drop.
@@ -29,7 +29,7 @@ from tilebank.mil.contract.outputs import BINARY, Outputs
 from tilebank.mil.contract.records import Attention, Criterion, HeadPass, Losses, PreparedBags
 from tilebank.mil.heads.parts.anchor import Anchor, AnchorConfig
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of
-from tilebank.mil.heads.parts.queries import Queries, Values
+from tilebank.mil.heads.parts.learned_queries import Queries, Values
 from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
 
 _RELEASED_SPREAD = 1e-6  # of first tokens in the released code; the paper is not known to say

@@ -25,9 +25,9 @@ from tilebank.mil.bags.segments import Segments
 from tilebank.mil.contract.dropout import STILL, Draws
 from tilebank.mil.contract.outputs import BINARY, Outputs
 from tilebank.mil.contract.records import Attention, HeadPass, PreparedBags
-from tilebank.mil.heads.parts.latents import StackedNorm
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of, linear_weights
 from tilebank.mil.heads.parts.nystrom import NystromAttention
+from tilebank.mil.heads.parts.set_attention import StackedNorm
 from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
 
 _KERNELS = (7, 5, 3)

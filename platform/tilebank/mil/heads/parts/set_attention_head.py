@@ -1,6 +1,6 @@
 """What the heads of latents and rows share: a projection, a few induced blocks, and one latent that pools the bag.
 
-h = ReLU(W x + b), then `blocks` ISAB (latents.py), then MAB(s, h) with one learned s, then Linear(C, answers).
+h = ReLU(W x + b), then `blocks` ISAB (set_attention.py), then MAB(s, h) with one learned s, then Linear(C, answers).
 T trial, N instance, B breast, C channel, K head, L latent.
 """
 
@@ -16,8 +16,8 @@ from tilebank.errors import HeadError
 from tilebank.mil.contract.dropout import STILL, Draws
 from tilebank.mil.contract.outputs import BINARY, Outputs
 from tilebank.mil.contract.records import Attention, HeadPass, PreparedBags
-from tilebank.mil.heads.parts.latents import AttentionBlock, InducedBlock
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of, linear_weights
+from tilebank.mil.heads.parts.set_attention import AttentionBlock, InducedBlock
 from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
-from tilebank.bench.store.rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
+from tilebank.bench.store.random_rows import (
+    DATASET,
+    ENCODER,
+    FINGERPRINT,
+    INSTANCES_AN_IMAGE,
+    breast_of,
+    rows_of_images,
+)
 from tilebank.files import remove_folder
 from tilebank.store.reader import Reader
 from tilebank.store.tables import Store

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tilebank.bench.search.assumption_bags import DIM, PROBLEMS, draw_bags
+from tilebank.bench.search.shortcut_bags import DIM, PROBLEMS, draw_bags
 
 BAGS = 200
 
