@@ -15,7 +15,7 @@ from tests.flows.conftest import MakeSettings
 
 from tilebank.bench.extraction.phantom_study import study_images
 from tilebank.bench.measure import Bench
-from tilebank.bench.memory import PROC, MemorySample, MemoryWatch, samples_now
+from tilebank.bench.memory import PROC, MemorySample, MemoryTracker, samples_now
 from tilebank.bench.run import PARTS, BenchSizes, BenchSummary, bench_parts
 from tilebank.encoders.huggingface.random_weights import write_random_weights
 from tilebank.encoders.huggingface.reference import load_reference
@@ -153,7 +153,7 @@ def test_memory_is_told_by_kind_and_a_worker_keeps_the_kind_it_once_had() -> Non
     def sample(pid: int, title: str, megabytes: int) -> MemorySample:
         return MemorySample(pid, parent=1, title=title, resident=megabytes * 10**6, own=megabytes * 10**6 // 2)
 
-    watch = MemoryWatch()
+    watch = MemoryTracker()
     driver = os.getpid()
     watch.add([sample(driver, "python", 100), sample(7, "python worker.py --raylet-name=x", 50)], when_s=0.0)
     watch.add([sample(driver, "python", 200), sample(7, "ray::MapBatches(read_images)", 80)], when_s=1.0)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def looking(look: Callable[[threading.Event], None]) -> Iterator[None]:
+def run_in_background(look: Callable[[threading.Event], None]) -> Iterator[None]:
     """Meanwhile `look(ended)` runs beside the block; it has to return soon after `ended` is set."""
     ended = threading.Event()
     watcher = threading.Thread(target=look, args=(ended,))

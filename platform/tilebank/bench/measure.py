@@ -104,23 +104,27 @@ class Bench:
     device: str
 
 
-def compared(what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str) -> list[BenchRow]:
+def compare_rates(
+    what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str
+) -> list[BenchRow]:
     """Rows of (variant, rate, note), each with its ratio to the variant `reference`."""
     base = next(rate for variant, rate, _ in variants if variant == reference)
     return [BenchRow(what, variant, rate, unit, rate / base, reference, note) for variant, rate, note in variants]
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def best_s(work: Callable[[], object], *, repeats: int) -> float:
+def best_seconds(work: Callable[[], object], *, repeats: int) -> float:
     """The shortest of `repeats` runs, in seconds: what the work takes when nothing else is in its way."""
     return min(_timed_s(work) for _ in range(repeats))
 
 
-def in_processes(function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int) -> list[Result]:
+def run_in_processes(
+    function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int
+) -> list[Result]:
     """`function` of every request, each at once in a new process that computes with `threads` threads.
 
     Spawned, not forked: torch's and pyarrow's threads do not survive a fork.

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilebank.bench.background_sampler import looking
-from tilebank.bench.measure import BenchRow, compared, counted
+from tilebank.bench.background_sampler import run_in_background
+from tilebank.bench.measure import BenchRow, compare_rates, plural
 
 PROC = Path("/proc")
 LOOK_S = 0.5  # some milliseconds of work each
@@ -37,7 +37,7 @@ class MemorySample:
     own: int
 
 
-class MemoryWatch:
+class MemoryTracker:
     """The most that each process held, and the course of the driver. Its own size hardly grows with time."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class MemoryWatch:
                         f"{note}; {len(peaks)} processes, {_mb(self._at_once.get(kind, own)):,.0f} MB unshared at once"
                     )
                 variants.append((kind, _mb(resident), note))
-        return compared(what, variants, unit="MB", reference=DRIVER) if variants else []
+        return compare_rates(what, variants, unit="MB", reference=DRIVER) if variants else []
 
     def driver_rows(self, *, what: str, early: tuple[float, int]) -> list[BenchRow]:
         """The driver's memory at an early moment (when, images done by then) and at the end, in MB."""
@@ -78,12 +78,12 @@ class MemoryWatch:
         if not self._driver:
             return []
         then = min(self._driver, key=lambda one: abs(one[0] - when_s))
-        name = f"after {counted(images, 'image')}"
+        name = f"after {plural(images, 'image')}"
         variants = [
             (variant, _mb(resident), f"{_mb(own):,.0f} MB of it unshared")
             for variant, (_, resident, own) in ((name, then), ("at the end", self._driver[-1]))
         ]
-        return compared(what, variants, unit="MB", reference=name)
+        return compare_rates(what, variants, unit="MB", reference=name)
 
     def _kind_of(self, one: MemorySample) -> str:
         """What the process was at any time: a worker of Ray carries the title of its task only while it has one."""
@@ -95,9 +95,9 @@ class MemoryWatch:
 
 
 @contextmanager
-def watched_memory() -> Iterator[MemoryWatch]:
+def track_memory() -> Iterator[MemoryTracker]:
     """Meanwhile look at this process and its descendants."""
-    watch = MemoryWatch()
+    watch = MemoryTracker()
 
     def look(ended: threading.Event) -> None:
         while True:
@@ -105,7 +105,7 @@ def watched_memory() -> Iterator[MemoryWatch]:
             if ended.wait(LOOK_S):
                 return
 
-    with looking(look):
+    with run_in_background(look):
         yield watch
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tilebank.bench.measure import Bench, BenchSizes
 from tilebank.bench.search import heads as timing
-from tilebank.bench.search.assumptions import AssumptionScore, FitOn, bench_assumptions, fit_on
+from tilebank.bench.search.assumptions import AssumptionRequest, AssumptionScore, bench_assumptions, score_assumption
 from tilebank.flows.settings.settings import Choices, load_settings
 from tilebank.mil.heads.registry import HEADS
 
@@ -19,12 +19,12 @@ def small_bench() -> Bench:
 
 @pytest.mark.slow
 def test_the_highest_instance_keeps_the_assumption_and_the_mean_breaks_it() -> None:
-    highest = fit_on(FitOn("max", "single_concept", seeds=2, breasts=300))
+    highest = score_assumption(AssumptionRequest("max", "single_concept", seeds=2, breasts=300))
     # A bag's highest instance can not be an absent one: new bags of either kind are all the same to it.
     assert highest.verdict == "kept"
     for problem in ("single_concept", "multi_concept"):
-        assert fit_on(FitOn("mean", problem, seeds=2, breasts=300)).verdict == "broken"
-    often = fit_on(FitOn("mean", "false_frequency", seeds=2, breasts=300))
+        assert score_assumption(AssumptionRequest("mean", problem, seeds=2, breasts=300)).verdict == "broken"
+    often = score_assumption(AssumptionRequest("mean", "false_frequency", seeds=2, breasts=300))
     assert max(often.turned) < 0.1, "a mean is moved by how often an instance occurs"
 
 
@@ -51,7 +51,7 @@ def test_every_head_is_held_against_each_problem(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_each_head_is_timed_alone_and_in_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "HEADS", {"abmil": HEADS["abmil"]})
-    monkeypatch.setattr(timing, "is_peer_installed", lambda: False)
+    monkeypatch.setattr(timing, "is_torchmil_installed", lambda: False)
     result = timing.bench_heads(small_bench())
     assert [(row.what, row.variant, row.unit) for row in result.rows] == [
         ("heads", "abmil", "bags/s"),

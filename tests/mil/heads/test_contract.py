@@ -9,15 +9,14 @@ import torch
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.contract.dropout import Draws, StackedNoise
+from tilebank.mil.contract.dropout import StackedUniform, StepNoise
 from tilebank.mil.contract.outputs import Outputs, example_losses
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.parts.anchor import AnchorConfig
 from tilebank.mil.heads.registry import HEADS, build_head, load_head, save_head
 
 OUTPUTS = (Outputs(), Outputs("multiclass", 3), Outputs("multilabel", 2))
 DIM = 6
-ORDERED = ("transmil",)  # by definition
 
 
 def forms():
@@ -83,9 +82,9 @@ def test_logits_have_the_shape_of_the_answer(config, bags, outputs):
 
 
 def test_the_order_of_instances_in_a_bag_does_not_matter(config, bags):
-    if config.name in ORDERED:
-        pytest.skip("it is laid out in order: see test_order_on_the_square_counts")
     rng, head = np.random.default_rng(0), head_of(config)
+    if head.order_matters:
+        pytest.skip("by definition of the head")
     orders = {}
     for kind in ("view", "tile"):
         offsets = getattr(bags, f"{kind}_offsets").tolist()
@@ -161,12 +160,12 @@ def test_a_step_s_loss_reaches_every_parameter_of_every_trial(config, make_bags,
         "multilabel": torch.from_numpy(rng.integers(0, 2, (40, 2))).float(),
     }[outputs.kind]
     weights = torch.ones(3, outputs.count)
-    noise = StackedNoise(head.noise_width, seeds=[0, 1, 2], device=torch.device("cpu")).draw(40)
+    noise = StackedUniform(head.noise_width, seeds=[0, 1, 2], device=torch.device("cpu")).sample(40)
     losses = head.losses(
         head.prepare(bags),
         labels,
         criterion=lambda logits, truth: example_losses(logits, truth, outputs=outputs, weights=weights),
-        draws=Draws(noise=noise),
+        noise=StepNoise(uniform=noise),
     )
     total = losses.examples.sum() + (0 if losses.extra is None else losses.extra.sum())
     names, parameters = zip(*head.named_parameters(), strict=True)
@@ -215,7 +214,7 @@ TRIALS = [
 def fit(make_bags, config, trials, *, epochs=4, breasts=12):
     train, val = (make_bags(seed=seed, signal=3.0, breasts=breasts) for seed in (0, 1))
     settings = FitConfig(max_epochs=epochs, patience=epochs)
-    return fit_population(train, val, head=config, trials=trials, config=settings)
+    return fit_heads(train, val, head=config, trials=trials, config=settings)
 
 
 def assert_equal_fits(ours, theirs, **close):

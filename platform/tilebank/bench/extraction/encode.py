@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, compared, in_processes
+from tilebank.bench.measure import Bench, BenchRow, PartResult, compare_rates, run_in_processes
 from tilebank.encoders.flops import flops_per_tile
 from tilebank.encoders.huggingface.batching import LARGEST_SIZE
 from tilebank.encoders.huggingface.checkpoints import folder_of
@@ -59,16 +59,16 @@ def bench_encode(bench: Bench) -> PartResult:
         _Request(encoder, bench.device, sizes.tiles, sizes.repeats, str(home / f"random-{place}"))
         for place, encoder in enumerate(bench.encoders)
     ]
-    (device,) = in_processes(_look_at_device, [bench.device], threads=1)
+    (device,) = run_in_processes(_look_at_device, [bench.device], threads=1)
     threads = bench.cores if device.kind == "cuda" else 1
-    rows = compared(
+    rows = compare_rates(
         f"peak of {device.name}",
         [(f"{dtype} matmul", peak / 1e12, "") for dtype, peak in device.peaks.items()],
         unit="TFLOP/s",
         reference="bfloat16 matmul",
     )
     for request in requests:  # one after another, each in a process of its own: a GPU's memory is free again
-        (speed,) = in_processes(_time_encoding, [request], threads=threads)
+        (speed,) = run_in_processes(_time_encoding, [request], threads=threads)
         rows += _rows_of(request.encoder, speed, device=device)
     return PartResult(tuple(rows), _how(bench, device))
 
@@ -78,7 +78,7 @@ def _rows_of(encoder: EncoderConfig, speed: _Speed, *, device: _Device) -> list[
     weights = "random weights, " if speed.random else ""
     note = f"{weights}{encoder.dtype}, {speed.tiles} tiles of {encoder.input_size_px} px"
     variants = [(variant, rate, note) for variant, rate in speed.rates.items()]
-    rows = compared(what, variants, unit="tiles/s", reference=ONE_A_CALL)
+    rows = compare_rates(what, variants, unit="tiles/s", reference=ONE_A_CALL)
     if speed.flops:
         best = max(speed.rates, key=lambda variant: speed.rates[variant])
         achieved = speed.flops * speed.rates[best]

@@ -9,7 +9,7 @@ from tilebank.bench.extraction.phantom_study import study_images
 from tilebank.bench.extraction.plain_loop import Course, run_alone, run_loop
 from tilebank.bench.extraction.ray_run import RayRun, run_ray, transport_rows
 from tilebank.bench.extraction.reference import run_reference
-from tilebank.bench.measure import Bench, BenchRow, PartResult, compared, counted
+from tilebank.bench.measure import Bench, BenchRow, PartResult, compare_rates, plural
 from tilebank.flows.settings.settings import Settings
 
 EARLY_IMAGES = 200  # by then the driver should hold all that it ever will
@@ -27,7 +27,7 @@ def bench_extract(bench: Bench) -> PartResult:
     loops = [run_loop(settings, some, threads=count) for count in counts]
     run = run_ray(settings, images)
     reference = run_reference(settings, some, threads=bench.cores)
-    encoder = [(f"(a) encoder alone, {counted(count, 'thread')}", rate / run.tiles) for count, rate in alone.items()]
+    encoder = [(f"(a) encoder alone, {plural(count, 'thread')}", rate / run.tiles) for count, rate in alone.items()]
     rows = _speed_rows(encoder, loops, run=run, reference=reference)
     rows += [*run.memory.peak_rows(what="extract, peak memory"), *_loop_memory(loops, reference)]
     rows += run.memory.driver_rows(what="extract, driver's memory", early=_early(run.course))
@@ -58,17 +58,17 @@ def _speed_rows(encoder: list[_Rate], loops: list[Course], *, run: RayRun, refer
 def _against_loop(what: str, rates: list[_Rate], started: list[Course], run: RayRun) -> list[BenchRow]:
     """All against the faster loop. `started`: whose start-up is told."""
     start_up = {
-        each.variant: f"; {each.start_up_s:.1f} s to the first {counted(each.marks[0][1], 'image')}" for each in started
+        each.variant: f"; {each.start_up_s:.1f} s to the first {plural(each.marks[0][1], 'image')}" for each in started
     }
     variants = [(name, rate, f"{rate * run.tiles:,.1f} tiles/s{start_up.get(name, '')}") for name, rate in rates]
     loops = [each for each in rates if each[0].startswith("(b)")]
-    return compared(what, variants, unit="images/s", reference=max(loops, key=lambda one: one[1])[0])
+    return compare_rates(what, variants, unit="images/s", reference=max(loops, key=lambda one: one[1])[0])
 
 
 def _loop_memory(loops: list[Course], reference: Course) -> list[BenchRow]:
     """The processes beside Ray, against the first loop's."""
     variants = [(each.variant, each.peak_bytes / 1e6, "one process") for each in (*loops, reference)]
-    return compared("extract, peak memory beside Ray", variants, unit="MB", reference=loops[0].variant)
+    return compare_rates("extract, peak memory beside Ray", variants, unit="MB", reference=loops[0].variant)
 
 
 def _early(course: Course) -> tuple[float, int]:
@@ -80,13 +80,13 @@ def _early(course: Course) -> tuple[float, int]:
 def _how(settings: Settings, bench: Bench, *, run: RayRun, loop_images: int) -> str:
     extraction, sizes = settings.extraction, bench.sizes
     device = (
-        f"{counted(run.gpus, 'GPU')}" if run.gpus else f"{counted(max(1, int(extraction.encoder_cpus)), 'thread')} each"
+        f"{plural(run.gpus, 'GPU')}" if run.gpus else f"{plural(max(1, int(extraction.encoder_cpus)), 'thread')} each"
     )
     parts = [
         f"{run.course.images} images of {sizes.rows} x {sizes.columns} ({loop_images} for a, b and d)",
         f"{run.tiles:.1f} tiles each, the view counted too",
         f"{settings.encoder.name}, {settings.encoder.dtype}",
-        f"(c) with {counted(run.encoders, 'encoder')}, {device}, commits of {extraction.commit_images}",
+        f"(c) with {plural(run.encoders, 'encoder')}, {device}, commits of {extraction.commit_images}",
         "1 run each",
     ]
     return "; ".join(parts)

@@ -37,7 +37,7 @@ def study_images(bench: Bench) -> tuple[ManifestRow, ...]:
     return open_dataset(bench.settings.dataset).read_manifest(lambda _uris: ()).images
 
 
-def spread(images: tuple[ManifestRow, ...], count: int) -> tuple[ManifestRow, ...]:
+def evenly_spaced(images: tuple[ManifestRow, ...], count: int) -> tuple[ManifestRow, ...]:
     """`count` images from all over the study: each exam has one machine, and one transfer syntax."""
     places = np.linspace(0, len(images) - 1, num=min(count, len(images))).round().astype(int)
     return tuple(images[place] for place in places)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.bench.extraction.images import cut_image, read_image
-from tilebank.bench.extraction.phantom_study import spread
-from tilebank.bench.measure import counted, in_processes
+from tilebank.bench.extraction.phantom_study import evenly_spaced
+from tilebank.bench.measure import plural, run_in_processes
 from tilebank.encoders.registry import load_encoder
 from tilebank.files import join_uri, read_bytes
 from tilebank.flows.settings.settings import Settings
@@ -67,8 +67,8 @@ class Course:
 
 def run_alone(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> float:
     """Tiles a second of the encoder alone, on the tiles of one batch of an extraction, which are ready in memory."""
-    chosen = spread(images, settings.extraction.images_per_batch)
-    (rate,) = in_processes(_alone, [LoopRequest(settings, chosen, "")], threads=threads)
+    chosen = evenly_spaced(images, settings.extraction.images_per_batch)
+    (rate,) = run_in_processes(_alone, [LoopRequest(settings, chosen, "")], threads=threads)
     return rate
 
 
@@ -76,8 +76,8 @@ def run_loop(settings: Settings, images: tuple[ManifestRow, ...], *, threads: in
     """The plain loop: read, cut, encode, one image after the other, vectors into one file."""
     out = join_uri(settings.home, f"loop-{threads}.npy")
     began_s = time.perf_counter()
-    (course,) = in_processes(_loop, [LoopRequest(settings, images, out)], threads=threads)
-    return replace(course, variant=f"(b) plain loop, {counted(threads, 'thread')}", began_s=began_s)
+    (course,) = run_in_processes(_loop, [LoopRequest(settings, images, out)], threads=threads)
+    return replace(course, variant=f"(b) plain loop, {plural(threads, 'thread')}", began_s=began_s)
 
 
 def course_of(marks: list[tuple[float, int]], *, images: int) -> Course:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import ray
 from pyarrow import compute
 
-from tilebank.bench.background_sampler import looking
-from tilebank.bench.extraction.phantom_study import spread
+from tilebank.bench.background_sampler import run_in_background
+from tilebank.bench.extraction.phantom_study import evenly_spaced
 from tilebank.bench.extraction.plain_loop import Course
-from tilebank.bench.measure import BenchRow, compared, counted
-from tilebank.bench.memory import MemoryWatch, watched_memory
+from tilebank.bench.measure import BenchRow, compare_rates, plural
+from tilebank.bench.memory import MemoryTracker, track_memory
 from tilebank.errors import StoreError
 from tilebank.flows.engine.cluster import cluster_gpus
 from tilebank.flows.engine.pipelines import read_instances
@@ -46,19 +46,19 @@ class RayRun:
     encoders: int
     gpus: int
     tiles: float
-    memory: MemoryWatch
+    memory: MemoryTracker
     transport: Transport
 
 
 def run_ray(settings: Settings, images: tuple[ManifestRow, ...]) -> RayRun:
     """The extraction into a fresh store. A Ray that was started for it is ended. Raises StoreError for less work."""
     was_there = ray.is_initialized()
-    with watched_memory() as memory, _watched(settings) as seen:
+    with track_memory() as memory, _watched(settings) as seen:
         began_s = time.perf_counter()
         summary = extract(settings)
         ended_s = time.perf_counter()
     gpus = cluster_gpus()
-    transport = _weigh(settings, spread(images, WEIGHED))
+    transport = _weigh(settings, evenly_spaced(images, WEIGHED))
     if not was_there:
         ray.shutdown()
     if summary.images != len(images):
@@ -78,12 +78,12 @@ def transport_rows(transport: Transport, *, what: str) -> list[BenchRow]:
     """Megabytes an image: pixels alone, and the blocks that carry them."""
     alone = "pixels of the tiles and the view"
     each = transport.images * 1e6
-    note = f"as Ray counts them; {counted(transport.images, 'image')} read again for it"
+    note = f"as Ray counts them; {plural(transport.images, 'image')} read again for it"
     variants = [
         (alone, transport.pixels / each, ""),
         ("blocks from readers to encoders", transport.blocks / each, note),
     ]
-    return compared(what, variants, unit="MB/image", reference=alone)
+    return compare_rates(what, variants, unit="MB/image", reference=alone)
 
 
 def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
@@ -108,7 +108,7 @@ def _watched(settings: Settings) -> Iterator[list[tuple[float, int]]]:
                 seen.append((time.perf_counter(), count))
             took_s = time.perf_counter() - began_s
 
-    with looking(look):
+    with run_in_background(look):
         yield seen
 
 

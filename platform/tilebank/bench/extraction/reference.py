@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tilebank.bench.extraction.images import read_image
 from tilebank.bench.extraction.plain_loop import Course, LoopRequest, course_of
-from tilebank.bench.measure import counted, in_processes
+from tilebank.bench.measure import plural, run_in_processes
 from tilebank.encoders.huggingface.reference import load_reference
 from tilebank.files import join_uri, read_bytes
 from tilebank.flows.settings.settings import Settings
@@ -30,8 +30,8 @@ def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, thread
     """The reference way through the images."""
     request = LoopRequest(settings, images, join_uri(settings.home, "reference.h5"))
     began_s = time.perf_counter()
-    (course,) = in_processes(_reference, [request], threads=threads)
-    return replace(course, variant=f"(d) reference way, {counted(threads, 'thread')}", began_s=began_s)
+    (course,) = run_in_processes(_reference, [request], threads=threads)
+    return replace(course, variant=f"(d) reference way, {plural(threads, 'thread')}", began_s=began_s)
 
 
 def _reference(request: LoopRequest) -> Course:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tilebank.bench.measure import Bench, BenchRow, PartResult
 from tilebank.bench.search.shortcut_bags import PROBLEMS, draw_bags
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, HeadConfig, score_bags
 
 FIT = FitConfig(max_epochs=60, patience=20, batch=32, class_weight="none")
@@ -20,7 +20,7 @@ LOST = 0.05  # how much AUC a head that keeps the assumption may lose where the 
 
 
 @dataclass(frozen=True)
-class FitOn:
+class AssumptionRequest:
     """One head on one problem: `seeds` of it, and `breasts` each to fit, to validate and for either test."""
 
     head: str
@@ -49,9 +49,11 @@ def bench_assumptions(bench: Bench) -> PartResult:
     """Every head on every problem: the AUC of the test, its ratio to that on bags as fitted, and what it means."""
     sizes = bench.sizes
     rows = []
-    requests = [FitOn(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS]
+    requests = [
+        AssumptionRequest(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS
+    ]
     for request in tqdm(requests, unit="head", desc="assumptions"):
-        score = fit_on(request)
+        score = score_assumption(request)
         fitted, turned = float(np.median(score.as_fitted)), float(np.median(score.turned))
         spread = f"{min(score.turned):.2f} to {max(score.turned):.2f}"
         rows.append(
@@ -69,12 +71,12 @@ def bench_assumptions(bench: Bench) -> PartResult:
     return PartResult(tuple(rows), how)
 
 
-def fit_on(request: FitOn) -> AssumptionScore:
+def score_assumption(request: AssumptionRequest) -> AssumptionScore:
     """Fit the seeds of one head as a pack and score both kinds of test."""
     train, val, like, turned = (
         draw_bags(request.problem, breasts=request.breasts, seed=place, turned=place == 3) for place in range(4)
     )
-    fitted = fit_population(
+    fitted = fit_heads(
         train,
         val,
         head=plain_head(request.head),

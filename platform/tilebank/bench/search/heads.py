@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tilebank.bench.measure import Bench, BenchSizes, PartResult, compared, in_processes
+from tilebank.bench.measure import Bench, BenchSizes, PartResult, compare_rates, run_in_processes
 from tilebank.bench.search.assumptions import plain_head
-from tilebank.bench.search.torchmil_abmil import PEER, TimedFit, clocks, fit_peer, is_peer_installed
+from tilebank.bench.search.torchmil_abmil import PEER, TimedFit, clocks, fit_torchmil, is_torchmil_installed
 from tilebank.evaluation.metrics import roc_auc
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, score_bags
 
 DIM = 384
@@ -59,17 +59,17 @@ class _Fit:
 def bench_heads(bench: Bench) -> PartResult:
     """Bags a second of each head alone, then of eight in a pack (bags x heads), against `abmil`."""
     requests = [_Request(name, heads, bench.sizes) for heads in (1, PACK) for name in HEADS]
-    if is_peer_installed():
+    if is_torchmil_installed():
         requests.insert(len(HEADS), _Request(PEER, 1, bench.sizes))
     fits = {}
     for request in tqdm(requests, unit="fit", desc="heads"):
-        (fits[request.head, request.heads],) = in_processes(_fit, [request], threads=1)
+        (fits[request.head, request.heads],) = run_in_processes(_fit, [request], threads=1)
     rows = []
     for heads, what, unit in ((1, "heads", "bags/s"), (PACK, f"heads, {PACK} in a pack", "bags x heads/s")):
         variants = [(name, fit.bags_per_s * heads, fit.note) for (name, count), fit in fits.items() if count == heads]
-        rows += compared(what, variants, unit=unit, reference="abmil")
+        rows += compare_rates(what, variants, unit=unit, reference="abmil")
     bags = f"{bench.sizes.bags} bags of 40 to 160 x {DIM}, a quarter of them for packs"
-    peer = "" if is_peer_installed() else f"; {PEER} is not installed"
+    peer = "" if is_torchmil_installed() else f"; {PEER} is not installed"
     return PartResult(tuple(rows), f"{bags}; batch {BATCH}, 1 thread, best of {bench.sizes.epochs} epochs{peer}")
 
 
@@ -93,7 +93,7 @@ def _fit(request: _Request) -> _Fit:
 
 def _fit_ours(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch) -> TimedFit:
     epochs, marks = request.sizes.epochs, [clocks()]
-    fitted = fit_population(
+    fitted = fit_heads(
         train,
         val,
         head=replace(plain_head(request.head), l2_normalise=True),
@@ -113,7 +113,7 @@ def _fit_ours(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch)
 
 
 def _fit_peer(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch) -> TimedFit:
-    return fit_peer(train, val, test, epochs=request.sizes.epochs, batch=BATCH, lr=LR)
+    return fit_torchmil(train, val, test, epochs=request.sizes.epochs, batch=BATCH, lr=LR)
 
 
 def bags_of(rng: np.random.Generator, directions: NDArray[np.float64], *, breasts: int) -> BagBatch:

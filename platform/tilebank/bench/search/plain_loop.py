@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.bags.segments import Segments, segment_max, segment_softmax, segment_sum, segments_of
-from tilebank.mil.contract.outputs import BINARY, balancing_weights, labels_for, probabilities
-from tilebank.mil.fitting.optimizer import EpochFigures, Ledger
+from tilebank.mil.contract.outputs import BINARY, balancing_weights, check_labels, probabilities
+from tilebank.mil.fitting.early_stopping import EarlyStopping, EpochMetrics
 from tilebank.mil.fitting.settings import FitConfig, TrialConfig
 from tilebank.mil.fitting.training_loop import Metric
 from tilebank.mil.heads.dual_stream import DualStreamConfig
@@ -26,7 +26,7 @@ Rescore = Callable[[NDArray[np.float64], NDArray[np.int64]], object]
 
 
 @dataclass(frozen=True, eq=False)
-class AloneFit:
+class PlainFit:
     """One head's course: its figures an epoch as FittedHead.curves, and the seconds that each epoch took."""
 
     best_epoch: int
@@ -43,22 +43,22 @@ class _Rows:
     segments: Segments
 
 
-def fit_alone(
+def fit_plain(
     train: BagBatch, val: BagBatch, *, trial: TrialConfig, config: FitConfig, metric: Metric, rescore: Rescore | None
-) -> AloneFit:
-    """Fit the published dual-stream head, full batch, with the early stop of `fit_population`; the same numbers.
+) -> PlainFit:
+    """Fit the published dual-stream head, full batch, with the early stop of `fit_heads`; the same numbers.
 
     rescore: called each epoch with the scores and labels of train, scored anew for it, then with those of val, as the
     method's released code does; None does without. Raises HeadError for splits that cannot be fitted on.
     """
-    labels = {name: labels_for(bags.labels, BINARY, split=name) for name, bags in (("train", train), ("val", val))}
+    labels = {name: check_labels(bags.labels, BINARY, split=name) for name, bags in (("train", train), ("val", val))}
     weight = balancing_weights(labels["train"], BINARY) if config.class_weight == "balanced" else None
     criterion = nn.BCEWithLogitsLoss(pos_weight=weight)
     head = _PlainDualStream(DualStreamConfig(), dim=train.dim, seed=trial.seed)
     adam = torch.optim.Adam(head.parameters(), lr=trial.lr, weight_decay=trial.weight_decay)
     read = {name: (_rows_of(bags, "view"), _rows_of(bags, "tile")) for name, bags in (("train", train), ("val", val))}
     truth = {name: of.numpy().astype(np.int64) for name, of in labels.items()}
-    ledger = Ledger(1, patience=config.patience, min_gain=config.min_gain)
+    stopping = EarlyStopping(1, patience=config.patience, min_gain=config.min_gain)
     marks = [time.perf_counter()]
     for _ in range(config.max_epochs):
         adam.zero_grad()
@@ -73,12 +73,12 @@ def fit_alone(
                 rescore(scores, truth["val"])
             val_loss = criterion(logits, labels["val"])
         auc = metric(scores[None], truth["val"])
-        figures = EpochFigures(np.array([loss.item()]), np.array([val_loss.item()]), auc)
-        verdict = ledger.record(np.zeros(1, np.int64), figures)
+        figures = EpochMetrics(np.array([loss.item()]), np.array([val_loss.item()]), auc)
+        decision = stopping.update(np.zeros(1, np.int64), figures)
         marks.append(time.perf_counter())
-        if not verdict.going_on.any():
+        if not decision.continuing.any():
             break
-    return AloneFit(int(ledger.best_epoch[0]), float(ledger.best_metric[0]), ledger.curves(0), np.diff(marks))
+    return PlainFit(int(stopping.best_epoch[0]), float(stopping.best_metric[0]), stopping.curves(0), np.diff(marks))
 
 
 class _PlainDualStream(nn.Module):

@@ -24,17 +24,17 @@ from tilebank.bench.measure import (
     BenchRow,
     BenchSizes,
     PartResult,
-    best_s,
-    compared,
-    counted,
-    in_processes,
+    best_seconds,
+    compare_rates,
+    plural,
+    run_in_processes,
 )
-from tilebank.bench.search.plain_loop import fit_alone
+from tilebank.bench.search.plain_loop import fit_plain
 from tilebank.bench.search.random_bags import VAL_SHARE, VIEWS_A_BREAST, random_splits
 from tilebank.encoders.throughput import device_for, peak_flops_per_s
 from tilebank.evaluation.metrics import published_bacc, published_spec_at_sens, roc_auc
 from tilebank.mil.bags.bags import BagBatch, default_device
-from tilebank.mil.fitting.fit import FitConfig, FittedHead, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, FittedHead, TrialConfig, fit_heads
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 
 GATE_S = 600  # longest wait for a process that does not come
@@ -68,7 +68,7 @@ def bench_search(bench: Bench) -> PartResult:
     seeds, whole = tuple(range(sizes.heads)), bench.settings.search.fit
     some = FitConfig(max_epochs=sizes.epochs, patience=sizes.epochs)
     one = _timed("packed", [(0,)], some, sizes=sizes, threads=cores)
-    packs = {f"packed, {counted(cores, 'thread')}": _timed("packed", [seeds], whole, sizes=sizes, threads=cores)}
+    packs = {f"packed, {plural(cores, 'thread')}": _timed("packed", [seeds], whole, sizes=sizes, threads=cores)}
     side = sizes.packs if sizes.packs <= min(cores, sizes.heads) else 1
     threads = 1 if side > 1 else cores
     where = f"{side} processes" if side > 1 else "1 process"
@@ -86,7 +86,7 @@ def bench_search(bench: Bench) -> PartResult:
     bags = f"{sizes.breasts:,} breasts, {_tiles_of(sizes):,} tiles of {sizes.dim} in float16"
     how = (
         f"{sizes.heads} heads, {bags}; {min(epochs)} to {max(epochs)} epochs a head; loops timed for"
-        f" {counted(min(sizes.loop_heads, sizes.heads), 'head')} and {sizes.epochs} epochs, their totals reckoned"
+        f" {plural(min(sizes.loop_heads, sizes.heads), 'head')} and {sizes.epochs} epochs, their totals reckoned"
     )
     return PartResult(tuple(rows), how)
 
@@ -102,7 +102,7 @@ def _rows(ways: dict[str, _FitFigures], *, reference: str) -> list[BenchRow]:
         for name, one in ways.items()
         if name != "one head"
     ]
-    return compared(f"search, to {reference.partition(',')[0]}", variants, unit="heads/s", reference=reference)
+    return compare_rates(f"search, to {reference.partition(',')[0]}", variants, unit="heads/s", reference=reference)
 
 
 def _bounds(ways: dict[str, _FitFigures], *, sizes: BenchSizes) -> list[BenchRow]:
@@ -110,9 +110,9 @@ def _bounds(ways: dict[str, _FitFigures], *, sizes: BenchSizes) -> list[BenchRow
     packed = {name: one for name, one in ways.items() if "pack" in name}
     best = min(packed.values(), key=lambda one: one.epoch_s)
     epochs = [(name, 1000 * one.epoch_s, "") for name, one in ({"one head": ways["one head"]} | packed).items()]
-    rows = compared("an epoch of all heads", epochs, unit="ms", reference="one head")
+    rows = compare_rates("an epoch of all heads", epochs, unit="ms", reference="one head")
     memory = [(name, one.peak_mb, "the largest process, bags included") for name, one in ways.items()]
-    rows += compared("peak memory", memory, unit="MB", reference="one head")
+    rows += compare_rates("peak memory", memory, unit="MB", reference="one head")
     vectors = (_tiles_of(sizes) + VIEWS_A_BREAST * sizes.breasts) * (1 + VAL_SHARE)
     read = vectors * sizes.dim * np.dtype(np.float16).itemsize / best.epoch_s
     copied = _copied_bytes_per_s()
@@ -120,13 +120,13 @@ def _bounds(ways: dict[str, _FitFigures], *, sizes: BenchSizes) -> list[BenchRow
     # Forward and the weights' gradient on train, forward on validation, of the first layer: 2 operations a product.
     products = 2 * sizes.dim * hidden * sizes.heads * vectors * (2 + VAL_SHARE) / (1 + VAL_SHARE)
     peak = peak_flops_per_s(device_for("auto"), "float32")
-    rows += compared(
+    rows += compare_rates(
         "packed, beside memory",
         [("copying memory", copied / 1e6, "read and written"), ("features read", read / 1e6, "once an epoch")],
         unit="MB/s",
         reference="copying memory",
     )
-    return rows + compared(
+    return rows + compare_rates(
         "packed, beside arithmetic",
         [
             ("matrix product", peak / 1e9, "float32"),
@@ -144,7 +144,7 @@ def _timed(
     with get_context("spawn").Manager() as manager:
         gate = manager.Barrier(len(shares))
         requests = [_FitRequest(way, tuple(share), fit, sizes, gate) for share in shares]
-        found = in_processes(_fit, requests, threads=threads)
+        found = run_in_processes(_fit, requests, threads=threads)
     return _FitFigures(
         epoch_s=max(one.epoch_s for one in found),
         whole_s=max(one.whole_s for one in found),
@@ -177,7 +177,7 @@ def _fit(request: _FitRequest) -> _FitFigures:
 
 def _fit_packed(request: _FitRequest, *, train: BagBatch, val: BagBatch) -> tuple[float, tuple[int, ...]]:
     marks: list[tuple[float, int]] = []  # when an epoch ended, how many heads were in it
-    fitted: list[FittedHead] = fit_population(
+    fitted: list[FittedHead] = fit_heads(
         train,
         val,
         head=DualStreamConfig(),
@@ -193,7 +193,7 @@ def _fit_loop(
     request: _FitRequest, *, train: BagBatch, val: BagBatch, rescore: Callable[..., object] | None
 ) -> tuple[float, tuple[int, ...]]:
     fits = [
-        fit_alone(train, val, trial=trial, config=request.fit, metric=roc_auc, rescore=rescore)
+        fit_plain(train, val, trial=trial, config=request.fit, metric=roc_auc, rescore=rescore)
         for trial in _trials(request)
     ]
     seconds = [float(np.median(one.epoch_s[1:])) for one in fits]
@@ -220,7 +220,7 @@ def _copied_bytes_per_s() -> float:
     """Read and written, by all threads of numpy's copy: one."""
     source = np.ones(COPIED_MB << 20, np.uint8)
     target = np.empty_like(source)
-    return 2 * source.nbytes / best_s(lambda: np.copyto(target, source), repeats=3)
+    return 2 * source.nbytes / best_seconds(lambda: np.copyto(target, source), repeats=3)
 
 
 def _tiles_of(sizes: BenchSizes) -> int:

@@ -45,12 +45,12 @@ def clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def is_peer_installed() -> bool:
+def is_torchmil_installed() -> bool:
     """Whether there is a torchmil to compare with."""
     return find_spec("torchmil") is not None
 
 
-def fit_peer(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, batch: int, lr: float) -> TimedFit:
+def fit_torchmil(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, batch: int, lr: float) -> TimedFit:
     """Fit on the tiles of `train`, as the library's documentation shows, and score `test`."""
     from torchmil.data import collate_fn
     from torchmil.models import ABMIL

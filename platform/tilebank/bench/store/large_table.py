@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import trange
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
+from tilebank.bench.measure import Bench, BenchRow, PartResult, best_seconds, compare_rates
 from tilebank.bench.store.random_rows import (
     DATASET,
     ENCODER,
@@ -48,7 +48,7 @@ def bench_tables(bench: Bench) -> PartResult:
         ("index", _timed_s(partial(index_tables, target)), "breast, exam and image"),
         ("verify compacted", _timed_s(verify), ""),
     ]
-    upkeep = compared(
+    upkeep = compare_rates(
         "one table",
         [(what, rows / seconds, f"{seconds:.1f} s{note and f', {note}'}") for what, seconds, note in kept],
         unit="vectors/s",
@@ -94,10 +94,10 @@ def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[Bench
     megabytes = file.stat().st_size / 1e6
     del bags
     repeats = bench.sizes.repeats
-    plain_s = best_s(lambda: np.fromfile(file, np.float16), repeats=repeats)
-    read_s = best_s(lambda: reader.read_bags(split), repeats=repeats)
+    plain_s = best_seconds(lambda: np.fromfile(file, np.float16), repeats=repeats)
+    read_s = best_seconds(lambda: reader.read_bags(split), repeats=repeats)
     file.unlink()
-    return compared(
+    return compare_rates(
         f"read a split, {note}",
         [
             (FROMFILE, megabytes / plain_s, f"{plain_s:.2f} s, the same {megabytes:,.0f} MB"),
@@ -109,4 +109,4 @@ def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[Bench
 
 
 def _timed_s(work: Callable[[], object]) -> float:
-    return best_s(work, repeats=1)
+    return best_seconds(work, repeats=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
+from tilebank.bench.measure import Bench, BenchRow, PartResult, best_seconds, compare_rates
 from tilebank.bench.store.random_rows import (
     DATASET,
     ENCODER,
@@ -44,9 +44,9 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
     megabytes = vectors.nbytes / 1e6
     commit_s = _commit_all(folder, vectors, repeats=repeats)
     files = [folder / f"{place}.npy" for place in range(commits)]
-    save_s = best_s(lambda: _save_all(files, vectors), repeats=repeats)
-    read_s = best_s(_reading(folder, commits), repeats=repeats)
-    load_s = best_s(lambda: np.concatenate([np.load(file) for file in files]), repeats=repeats)
+    save_s = best_seconds(lambda: _save_all(files, vectors), repeats=repeats)
+    read_s = best_seconds(_reading(folder, commits), repeats=repeats)
+    load_s = best_seconds(lambda: np.concatenate([np.load(file) for file in files]), repeats=repeats)
     remove_folder(str(folder))
 
     written = [
@@ -60,7 +60,7 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
     return [
         row
         for what, variants in ((f"store write D={dim}", written), (f"store read D={dim}", read))
-        for row in compared(what, variants, unit="MB/s", reference=variants[0][0])
+        for row in compare_rates(what, variants, unit="MB/s", reference=variants[0][0])
     ]
 
 
