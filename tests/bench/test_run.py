@@ -41,7 +41,7 @@ VARIANTS = {
     "read": {("read", variant) for variant in ("all: bytes to tiles", "read the bytes", "window + mask", "plan + cut")},
     "encode": {
         ("encode texture", variant)
-        for variant in ("one tile a call", "one call, batch of 1", "one call, batch of 8", "one call, batch of 32")
+        for variant in ("one tile per call", "one call, batch of 1", "one call, batch of 8", "one call, batch of 32")
     },
     "store": {
         (f"store {verb} D={dim}", variant)
@@ -114,7 +114,7 @@ def test_an_extraction_is_held_against_all_other_ways(settings_for: MakeSettings
     if PROC.is_dir():
         kinds = {variant for what, variant in rows if what == "extract, peak memory"}
         # A reading worker has its title for the milliseconds of a small image: that one is seen is chance.
-        always = {"driver", "its child, which decodes", "encoder worker", "GCS", "raylet, with the object store"}
+        always = {"driver", "decoding child process", "encoder worker", "GCS", "raylet and object store"}
         assert always <= kinds
         assert [variant for what, variant in rows if what == "extract, driver's memory"][-1] == "at the end"
     moved = rows["extract, object store", "blocks from readers to encoders"]
@@ -197,7 +197,7 @@ def test_a_search_is_timed_in_packs_and_one_by_one(settings_for: MakeSettings, e
         by_what.setdefault(row.what, []).append(row.variant.partition(",")[0])
     for what in ("search, to plain", "search, to reference"):
         assert by_what[what][:3] == ["plain", "reference", "packed"]
-    assert by_what["an epoch of all heads"][:2] == ["one head", "packed"]
+    assert by_what["one epoch of all heads"][:2] == ["one head", "packed"]
     assert set(by_what["peak memory"]) >= {"one head", "plain", "reference", "packed"}
     assert_consistent(summary)
 

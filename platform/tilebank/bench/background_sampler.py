@@ -1,4 +1,4 @@
-"""Looking at something while it is measured, in a thread of its own. Knows nothing of what is looked at."""
+"""Sample something in a background thread while it is measured."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def run_in_background(look: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Meanwhile `look(ended)` runs beside the block; it has to return soon after `ended` is set."""
+def run_in_background(sample: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run `sample(ended)` in a thread during the block; it must return soon after `ended` is set."""
     ended = threading.Event()
-    watcher = threading.Thread(target=look, args=(ended,))
-    watcher.start()
+    thread = threading.Thread(target=sample, args=(ended,))
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
+        thread.join()

@@ -25,7 +25,7 @@ def test_the_highest_instance_keeps_the_assumption_and_the_mean_breaks_it() -> N
     for problem in ("single_concept", "multi_concept"):
         assert score_assumption(AssumptionRequest("mean", problem, seeds=2, breasts=300)).verdict == "broken"
     often = score_assumption(AssumptionRequest("mean", "false_frequency", seeds=2, breasts=300))
-    assert max(often.turned) < 0.1, "a mean is moved by how often an instance occurs"
+    assert max(often.with_shortcut_reversed) < 0.1, "a mean is moved by how often an instance occurs"
 
 
 def test_verdicts_go_by_what_was_learnt_and_what_is_left_of_it() -> None:
@@ -45,7 +45,7 @@ def test_every_head_is_held_against_each_problem(monkeypatch: pytest.MonkeyPatch
         (problem, head) for problem in problems for head in ("mean", "dual_stream")
     ]
     assert all(0 <= row.rate <= 1 for row in result.rows)
-    assert "120 bags each to fit, validate and test" in result.how
+    assert "120 bags each in train, val and test" in result.how
 
 
 @pytest.mark.slow

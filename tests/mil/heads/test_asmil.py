@@ -10,13 +10,14 @@ from torch import nn
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.bags.segments import segment_log_softmax, segment_matmul, segments_of
+from tilebank.mil.bags.segments import segment_log_softmax, segments_of
 from tilebank.mil.contract.dropout import StackedUniform, StepNoise
 from tilebank.mil.contract.outputs import BINARY, example_losses
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.abmil import AbmilConfig
 from tilebank.mil.heads.asmil import AsmilConfig
-from tilebank.mil.heads.parts.anchor import AnchorConfig, divergence
+from tilebank.mil.heads.parts.anchor import AnchorConfig, kl_divergence
+from tilebank.mil.heads.parts.segment_matmul import segment_matmul
 from tilebank.mil.heads.registry import build_head, load_head, save_head
 
 SMALL = AsmilConfig(tokens=3, heads=2, hidden=8)
@@ -193,9 +194,9 @@ def test_the_pull_is_nought_where_both_branches_agree_and_its_gradient_is_their_
     segments = segments_of(torch.tensor([0, 3, 3, 8]))
     scores = torch.randn(2, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
     online = segment_log_softmax(scores, segments)
-    assert divergence(online.detach(), online, segments).abs().max() < 1e-6
+    assert kl_divergence(online.detach(), online, segments).abs().max() < 1e-6
     target = segment_log_softmax(torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), segments)
-    pull = divergence(target, online, segments)
+    pull = kl_divergence(target, online, segments)
     assert pull.shape == (2, 3)
     assert (pull[:, [0, 2]] > 0).all()
     assert (pull[:, 1] == 0).all()  # an empty bag

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -20,30 +21,52 @@ DIM = 6
 
 
 def forms():
-    """Every head as its settings stand, on each kind of bag that it can take, and in its other forms."""
+    """Every head on each kind of bag, with every other choice of its settings, and in some further forms."""
     for name, kind in HEADS.items():
-        known = {field.name for field in fields(kind.config)}
-        for instances in ("tiles", "views", "both") if "instances" in known else ("",):
-            yield pytest.param(
-                kind.config(**({"instances": instances} if instances else {})), id=f"{name} {instances}".strip()
-            )
+        settings = {field.name for field in fields(kind.config)}
+        for instances in ("tiles", "views", "both") if "instances" in settings else ("",):
+            yield form(name, {"instances": instances} if instances else {})
+        for changes in choices(kind.config):
+            yield form(name, changes)
     for name, changes in (
-        ("abmil", {"gated": False}),
-        ("abmil", {"anchor": AnchorConfig(momentum=0.9)}),
-        ("asmil", {"anchor": None}),
         ("asmil", {"as_released": True, "drop": 0.25}),
         ("dual_stream", {"view_pooling": "attention", "anchor": AnchorConfig(momentum=0.9, target="softmax")}),
-        ("dual_stream", {"view_pooling": "attention", "tile_pooling": "none"}),
         ("dual_stream", {"view_pooling": "none", "tile_pooling": "max", "training": "instance"}),
         ("clam_sb", {"subtyping": True, "sampled": 1, "margin": 0.0}),
-        ("dtfd", {"distil": "max"}),
         ("dtfd", {"distil": "max_min", "groups": 2}),
-        ("max", {"level": "embedding"}),
         ("mean", {"hidden": 5}),
         ("transmil", {"landmarks": 3, "kernel": 3}),
     ):
-        said = " ".join(f"{key}={'yes' if key == 'anchor' and value else value}" for key, value in changes.items())
-        yield pytest.param(HEADS[name].config(**changes), id=f"{name} {said}")
+        yield form(name, changes)
+
+
+def choices(config):
+    """One change for each other value of a Literal or bool setting, and for an anchor to be switched on or off.
+
+    Values that the default settings refuse are left out.
+    """
+    hints, default = get_type_hints(config), config()
+    for setting in fields(config):
+        hint, value = hints[setting.name], getattr(default, setting.name)
+        if setting.name in ("name", "instances", "l2_normalise"):
+            continue
+        if hint is bool:
+            others = [not value]
+        elif AnchorConfig in get_args(hint):
+            others = [AnchorConfig(momentum=0.9) if value is None else None]
+        else:
+            others = [other for other in get_args(hint) if isinstance(other, str) and other != value]
+        for other in others:
+            try:
+                config(**{setting.name: other})
+            except HeadError:
+                continue
+            yield {setting.name: other}
+
+
+def form(name, changes):
+    told = " ".join(f"{key}={'yes' if key == 'anchor' and value else value}" for key, value in changes.items())
+    return pytest.param(HEADS[name].config(**changes), id=f"{name} {told}".strip())
 
 
 @pytest.fixture(params=list(forms()))

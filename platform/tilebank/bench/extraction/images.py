@@ -1,4 +1,4 @@
-"""Timings of what is done to one image: made as a phantom, read and cut. Knows neither Ray nor the store."""
+"""Time the work on single images: writing a phantom, reading, cutting tiles."""
 
 from dataclasses import dataclass
 
@@ -43,21 +43,21 @@ class _ReadRequest:
 
 
 def bench_phantom(bench: Bench) -> PartResult:
-    """The whole study written by one process, and by one a core."""
+    """Write the whole study with one process, and with one process per core."""
     sizes = bench.sizes
-    alone, together = "1 process", f"a process a core ({bench.cores})"
+    single, parallel = "1 process", f"1 process per core ({bench.cores})"
     apart = join_uri(bench.settings.home, "phantom-alone")
     one_s = best_seconds(lambda: write_phantoms(apart, study_config(bench), processes=1), repeats=1)
     remove_folder(apart)
     all_s = best_seconds(lambda: study_images(bench), repeats=1)
     images = IMAGES_AN_EXAM * study_config(bench).patients
-    variants = [(alone, images / one_s, ""), (together, images / all_s, "with the start of the processes")]
-    rows = compare_rates("phantom", variants, unit="images/s", reference=alone)
+    variants = [(single, images / one_s, ""), (parallel, images / all_s, "including process start")]
+    rows = compare_rates("phantom", variants, unit="images/s", reference=single)
     return PartResult(tuple(rows), f"{images} images of {sizes.rows} x {sizes.columns}; 1 run each")
 
 
 def bench_read(bench: Bench) -> PartResult:
-    """From bytes to tiles, stage by stage, in one thread: rates, and shares of the time of the whole."""
+    """From bytes to tiles, stage by stage, on one thread: rates, and shares of the total time."""
     images = evenly_spaced(study_images(bench), bench.sizes.read_images)
     request = _ReadRequest(bench.settings, images, repeats=bench.sizes.repeats)
     (times,) = run_in_processes(_time_reading, [request], threads=1)
@@ -70,18 +70,18 @@ def bench_read(bench: Bench) -> PartResult:
     for variant, among, name in stages:
         stage_s, whole_s = (sum(getattr(one, key) for one in among) for key in (name, "whole_s"))
         rate, note = len(among) / stage_s, f"{1000 * stage_s / len(among):.1f} ms; {len(among)} images"
-        rows.append(BenchRow("read", variant, rate, "images/s", stage_s / whole_s, "of the time of all", note))
+        rows.append(BenchRow("read", variant, rate, "images/s", stage_s / whole_s, "of the total time", note))
     how = f"1 thread, files in the page cache; best of {request.repeats} for each image and stage, summed"
     return PartResult(tuple(rows), how)
 
 
 def read_image(content: bytes, settings: Settings) -> Mammogram:
-    """One image as an extraction reads it, in this process."""
+    """One image, read as in an extraction, in this process."""
     return read_mammogram(content, reader=settings.reader, mask=settings.mask)
 
 
 def cut_image(mammogram: Mammogram, settings: Settings) -> NDArray[np.uint16]:
-    """The whole view and the tiles as an encoder takes them: (N, S, S)."""
+    """The view and the tiles of an image, ready for the encoder: (N, S, S)."""
     size_px = settings.encoder.input_size_px
     cut = cut_instances(mammogram, reader=settings.reader, mask=settings.mask, tiling=settings.tiling, size_px=size_px)
     return cut.pixels

@@ -1,7 +1,7 @@
-"""One dual-stream head fitted by itself: torch's layers and Adam, features in float32, a plain loop over epochs.
+"""Fit one dual-stream head in a plain PyTorch loop, as the baseline for packs.
 
-It is what one would write for one head, and so the yardstick for packs; nothing is searched with it. Reductions over
-ragged bags are those of the packs, which are the fastest known. N instance, C latent width, B breast.
+Layers and Adam are torch's, features are float32, and the loop runs over epochs. Reductions over ragged bags are those
+of the packs, the fastest measured. N instance, C latent width, B breast.
 """
 
 import time
@@ -27,7 +27,7 @@ Rescore = Callable[[NDArray[np.float64], NDArray[np.int64]], object]
 
 @dataclass(frozen=True, eq=False)
 class PlainFit:
-    """One head's course: its figures an epoch as FittedHead.curves, and the seconds that each epoch took."""
+    """Result of one fit: curves as in FittedHead, and the seconds of each epoch."""
 
     best_epoch: int
     best_val_auc: float
@@ -37,7 +37,7 @@ class PlainFit:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Vectors of one kind, of length one, in float32 (N, D), and which breast each is of."""
+    """Normalised float32 vectors of one kind (N, D), and the breast of each."""
 
     features: Tensor
     segments: Segments
@@ -46,10 +46,10 @@ class _Rows:
 def fit_plain(
     train: BagBatch, val: BagBatch, *, trial: TrialConfig, config: FitConfig, metric: Metric, rescore: Rescore | None
 ) -> PlainFit:
-    """Fit the published dual-stream head, full batch, with the early stop of `fit_heads`; the same numbers.
+    """Fit the published dual-stream head, full batch, with the early stopping of `fit_heads`: the same numbers.
 
-    rescore: called each epoch with the scores and labels of train, scored anew for it, then with those of val, as the
-    method's released code does; None does without. Raises HeadError for splits that cannot be fitted on.
+    rescore: called in each epoch with scores and labels of train, for which train is scored again, then with those of
+    val, as in the method's released code; None to skip. Raises HeadError for splits that cannot be fitted.
     """
     labels = {name: check_labels(bags.labels, BINARY, split=name) for name, bags in (("train", train), ("val", val))}
     weight = balancing_weights(labels["train"], BINARY) if config.class_weight == "balanced" else None
@@ -73,8 +73,8 @@ def fit_plain(
                 rescore(scores, truth["val"])
             val_loss = criterion(logits, labels["val"])
         auc = metric(scores[None], truth["val"])
-        figures = EpochMetrics(np.array([loss.item()]), np.array([val_loss.item()]), auc)
-        decision = stopping.update(np.zeros(1, np.int64), figures)
+        metrics = EpochMetrics(np.array([loss.item()]), np.array([val_loss.item()]), auc)
+        decision = stopping.update(np.zeros(1, np.int64), metrics)
         marks.append(time.perf_counter())
         if not decision.continuing.any():
             break
@@ -82,7 +82,7 @@ def fit_plain(
 
 
 class _PlainDualStream(nn.Module):
-    """Views by max, tiles by one learned latent; first weights are those of a head of one trial of this seed."""
+    """Views by max, tiles by one learned latent; initial weights are those of a pack of this one seed."""
 
     def __init__(self, config: DualStreamConfig, *, dim: int, seed: int) -> None:
         super().__init__()
@@ -109,11 +109,11 @@ class _PlainDualStream(nn.Module):
 
     def forward(self, views: _Rows, tiles: _Rows) -> Tensor:
         """Logits (B,)."""
-        seen = segment_max(self.views(views.features).T, views.segments)  # (C, B)
+        views_pooled = segment_max(self.views(views.features).T, views.segments)  # (C, B)
         z = self.tiles(tiles.features)  # (N, C)
         attention = segment_softmax(self.key(z) @ self.latent / len(self.latent) ** 0.5, tiles.segments)  # (N,)
-        found = segment_sum((self.value(z) * attention.unsqueeze(1)).T, tiles.segments)  # (C, B)
-        logits: Tensor = self.classifier(torch.cat([seen, found]).T)
+        tiles_pooled = segment_sum((self.value(z) * attention.unsqueeze(1)).T, tiles.segments)  # (C, B)
+        logits: Tensor = self.classifier(torch.cat([views_pooled, tiles_pooled]).T)
         return logits.squeeze(1)
 
 

@@ -1,4 +1,4 @@
-"""Timings of one large table: commits, verifying, compacting, indexing, and reading a split, against np.fromfile."""
+"""Time one large table: commit, verify, compact, index, and read a split, against np.fromfile."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ FROMFILE = "np.fromfile"
 
 
 def bench_tables(bench: Bench) -> PartResult:
-    """One table filled as an extraction fills it, then each thing that is done to it."""
+    """Fill one table as an extraction does, then time each maintenance step and reading a split."""
     images_a_commit = bench.settings.extraction.commit_images
     images = -(-bench.sizes.vectors // INSTANCES_AN_IMAGE)
     folder = Path(bench.settings.home) / "tables"
@@ -63,7 +63,7 @@ def bench_tables(bench: Bench) -> PartResult:
 
 
 def _fill(uri: str, *, images: int, images_a_commit: int) -> float:
-    """Seconds for the commits alone."""
+    """Seconds of the commits."""
     random, seconds = np.random.default_rng(DIM), 0.0
     table = Store(uri).open_instances(DATASET, ENCODER, dim=DIM, licence={})
     for first in trange(0, images, images_a_commit, unit="commit", desc="fill", leave=False):
@@ -78,7 +78,7 @@ def _fill(uri: str, *, images: int, images_a_commit: int) -> float:
 def _verify(uri: str) -> None:
     verified = verify_instances(uri, DATASET, encoder=ENCODER, unit_norm=False)
     if verified.problems:
-        raise StoreError(f"the table of this timing is not whole: {verified.problems}")
+        raise StoreError(f"the table of this benchmark is incomplete: {verified.problems}")
 
 
 def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[BenchRow]:

@@ -1,4 +1,4 @@
-"""Timings of the store: commits of whole images and reading them back as bags, against plain .npy files."""
+"""Time commits of whole images and reading them back as bags, against plain .npy files."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ IMAGES_A_COMMIT = 32
 
 
 def bench_store(bench: Bench) -> PartResult:
-    """Writing and reading the same vectors as a table and as .npy files, at three dimensions."""
+    """Write and read the same vectors as a table and as .npy files, at three dimensions."""
     sizes = bench.sizes
     chunk = f"{IMAGES_A_COMMIT} images x {INSTANCES_AN_IMAGE} instances"
     how = f"{sizes.commits} chunks of {chunk}; files in the page cache; best of {sizes.repeats}"
@@ -65,7 +65,7 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
 
 
 def _commit_all(folder: Path, vectors: NDArray[np.float16], *, repeats: int) -> float:
-    """Seconds for the commits alone, the least of several fresh stores. The last one is left, with its indices."""
+    """Seconds of the commits, the fastest of several new stores. The last store is kept and indexed."""
     chunks = [rows_of_images(chunk, first=place * IMAGES_A_COMMIT) for place, chunk in enumerate(vectors)]
     seconds = []
     for repeat in range(repeats):
