@@ -47,6 +47,11 @@ def conf_folder() -> Path:
     raise ConfigError(f"no platform.yaml in {tried}; run from the checkout or set TILEBANK_CONF to its conf folder")
 
 
+def user_folder() -> Path:
+    """The user's folder of configuration files, which need not exist: $TILEBANK_CONF, else `conf/` here."""
+    return Path(os.environ.get("TILEBANK_CONF") or "conf").expanduser().absolute()
+
+
 def known_names(kind: str) -> list[str]:
     """Names that a flag such as `--dataset` may take: the files in `conf/<kind>/`."""
     return sorted(path.stem for path in (conf_folder() / kind).glob("*.yaml"))
