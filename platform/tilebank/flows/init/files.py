@@ -49,7 +49,7 @@ def look_at_files(root: str, *, dicoms: bool, intake: IntakeConfig) -> SampledFi
     be listed.
     """
     if not is_local(root):
-        return SampledFiles(False, 0, 0, (), ())
+        return SampledFiles(listed=False, count=0, looked_at=0, headers=(), refusals=())
     try:
         uris = [uri for uri in list_files(root).uris if not uri.lower().endswith(NOT_IMAGES)]
     except OSError as error:
@@ -66,7 +66,13 @@ def look_at_files(root: str, *, dicoms: bool, intake: IntakeConfig) -> SampledFi
             place_image(header)
         except ImageError as error:
             refusals[str(error)] += 1
-    return SampledFiles(True, len(uris), len(chosen), tuple(headers), tuple(refusals.most_common()))
+    return SampledFiles(
+        listed=True,
+        count=len(uris),
+        looked_at=len(chosen),
+        headers=tuple(headers),
+        refusals=tuple(refusals.most_common()),
+    )
 
 
 def _spread(uris: Sequence[str]) -> list[str]:
