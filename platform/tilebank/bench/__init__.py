@@ -1,1 +1,1 @@
-"""Side-by-side timings of the platform's parts; only `jobs/bench.py` imports this package."""
+"""Side-by-side timings of the platform's parts; only `tilebank bench` imports this package."""

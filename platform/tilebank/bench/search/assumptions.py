@@ -6,11 +6,11 @@ Not a timing: the AUC of heads fitted by a fixed recipe on the bags of shortcut_
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult
 from tilebank.bench.search.shortcut_bags import PROBLEMS, draw_bags
 from tilebank.evaluation.metrics import roc_auc
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, HeadConfig, score_bags
 
@@ -52,7 +52,7 @@ def bench_assumptions(bench: Bench) -> PartResult:
     requests = [
         AssumptionRequest(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS
     ]
-    for request in tqdm(requests, unit="head", desc="assumptions"):
+    for request in with_progress(requests, what="assumptions", unit="head", total=len(requests)):
         score = score_assumption(request)
         trained, opposite = float(np.median(score.as_trained)), float(np.median(score.with_shortcut_reversed))
         seed_range = f"{min(score.with_shortcut_reversed):.2f} to {max(score.with_shortcut_reversed):.2f}"
