@@ -80,7 +80,7 @@ def _command(page: Path, line: str, *, run: bool) -> Command | None:
     words = shlex.split(line, comments=True)
     if words[:3] == ["ray", "job", "submit"]:
         words = words[words.index("--") + 1 :]
-    if words[:1] == ["tilebank"] and len(words) > 1:
+    if words[:1] == ["tilebank"] and len(words) > 1 and not words[1].startswith("-"):
         return Command(page, words[1], False, tuple(words[2:]), run)
     if words[:1] == ["python"] and words[1].startswith("jobs/"):
         return Command(page, words[1].removeprefix("jobs/").removesuffix(".py"), True, tuple(words[2:]), run)
