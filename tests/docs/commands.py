@@ -1,7 +1,7 @@
-"""Commands of the pages as parsers, and as jobs run in this process."""
+"""Commands of the pages as parsers, and as programs run in this process."""
 
 import argparse
-import importlib.util
+import runpy
 import sys
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from docs.generate_command_line import job_parser_of
 from tests.conftest import CHECKOUT
 from tests.docs.pages import Command
 
+from tilebank import cli
 from tilebank.flows.reporting.commands import job_files
 
 
@@ -20,15 +21,19 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
 
 def run_command(command: Command) -> int:
     """Run the command in this process; its exit status."""
-    spec = importlib.util.spec_from_file_location("job", _file_of(command))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    given, sys.argv = sys.argv, ["tilebank", *command.flags]
+    given = sys.argv
     try:
-        return int(module.main())
+        if command.is_file:
+            sys.argv = [f"jobs/{command.job}.py", *command.flags]
+            runpy.run_path(str(_file_of(command)), run_name="__main__")
+        else:
+            sys.argv = ["tilebank", command.job, *command.flags]
+            cli.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
     finally:
         sys.argv = given
+    return 0
 
 
 @cache
@@ -38,5 +43,6 @@ def _parser_of(file: Path) -> argparse.ArgumentParser:
 
 def _file_of(command: Command) -> Path:
     file = CHECKOUT / "jobs" / f"{command.job}.py" if command.is_file else job_files().get(command.job)
-    assert file is not None and file.is_file(), f"{command}: there is no such command"
+    assert file, f"{command}: there is no such command"
+    assert file.is_file(), f"{command}: there is no such file"
     return file

@@ -15,12 +15,17 @@ PARSE_ONLY = "<!-- parse:"  # in front of a block: its commands cannot run on th
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `run`: its commands are run, not only parsed."""
+    """A fenced block, and the comment in front of it: invisible to readers, it says what tests do with the block."""
 
     page: Path
     language: str
     text: str
-    run: bool
+    mark: str
+
+    @property
+    def run(self) -> bool:
+        """Whether its commands are run, not only parsed."""
+        return not self.mark.startswith(PARSE_ONLY)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def blocks_of(page: Path, *languages: str) -> list[Block]:
     """The fenced blocks of these languages, in order."""
     found = FENCE.finditer(page.read_text(encoding="utf-8"))
     return [
-        Block(page, one["language"], one["text"], run=not (one["mark"] or "").startswith(PARSE_ONLY))
+        Block(page, one["language"], one["text"], mark=(one["mark"] or "").strip())
         for one in found
         if one["language"] in languages
     ]
