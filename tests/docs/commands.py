@@ -10,7 +10,7 @@ from docs.generate_command_line import job_parser_of
 from tests.conftest import CHECKOUT
 from tests.docs.pages import Command
 
-from tilebank import cli
+from tilebank.__main__ import main
 from tilebank.flows.reporting.commands import job_files
 
 
@@ -28,7 +28,7 @@ def run_command(command: Command) -> int:
             runpy.run_path(str(_file_of(command)), run_name="__main__")
         else:
             sys.argv = ["tilebank", command.job, *command.flags]
-            cli.main()
+            main()
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
