@@ -7,7 +7,8 @@ are never shown. The exit status is 1 when a check fails.
 import argparse
 import sys
 
-from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
+from tilebank.flows.reporting.flags import JobParser
+from tilebank.flows.reporting.job import Summary, run_job, settings_of
 
 EXAMPLES = """examples:
   tilebank doctor                                                    with the settings of every job
@@ -22,9 +23,11 @@ def flow(args: argparse.Namespace) -> Summary:
     return examine(settings_of(args))
 
 
-def main() -> int:
-    return run_job(job_parser(__doc__, examples=EXAMPLES), flow, show=print)
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    parser.share("dataset", "encoder", "root", "store", "tracking")
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, show=print))

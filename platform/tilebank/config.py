@@ -37,11 +37,6 @@ def default_home() -> str:
     return str(own.parent.parent / HOME)
 
 
-def user_folder() -> Path:
-    """The user's folder of configuration files, which need not exist: $TILEBANK_CONF, else `conf/` here."""
-    return Path(os.environ.get("TILEBANK_CONF") or "conf").expanduser().absolute()
-
-
 def known_names(kind: str) -> list[str]:
     """Names that a flag such as `--dataset` may take: the files in `conf/<kind>/`, ours and the user's."""
     return sorted({path.stem for folder in _folders() for path in (folder / kind).glob("*.yaml")})

@@ -1,7 +1,6 @@
 """A new dataset's configuration file: what is written, what is seen, what is refused."""
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ CONF = Path(__file__).resolve().parents[3] / "conf"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory of the user's own, whose conf folder holds no dataset of theirs yet."""
-    shutil.copytree(CONF, tmp_path / "conf")
+    """A working directory of the user's own, with an empty conf folder."""
+    (tmp_path / "conf").mkdir()
     for name in ("STORE", "TRACKING", "ARTIFACTS", "CONF"):
         monkeypatch.delenv(f"TILEBANK_{name}", raising=False)
     monkeypatch.setenv("TILEBANK_HOME", str(tmp_path / "home"))
@@ -123,6 +122,7 @@ def test_a_licence_and_leave_to_share_are_written(here: Path, phantom_root: Path
         (InitRequest("my--study", root="images"), "cannot be named 'my--study'"),
         (InitRequest("../mine", root="images"), "cannot be named"),
         (InitRequest("folder", root="images"), "comes with Tilebank"),
+        (InitRequest("demo", root="images"), "comes with Tilebank"),
         (InitRequest("mystudy", root="images", adapter="foldr"), "unknown adapter 'foldr'; known: cbis"),
         (InitRequest("mystudy", root="nowhere"), "--root .*nowhere: there is no such path"),
         (InitRequest("mystudy", root="images", labels="none.csv"), "--labels .*none.csv: there is no such path"),
@@ -164,7 +164,7 @@ def test_a_column_that_cannot_be_read_is_named_beside_the_tasks_that_work(here: 
 
 def test_files_lie_where_tilebank_conf_says(here: Path, phantom_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILEBANK_CONF", str(here / "mine"))
-    shutil.copytree(CONF, here / "mine")
+    (here / "mine").mkdir()
     summary = init_dataset(InitRequest("mystudy", root=str(phantom_root)))
     assert summary.path == str(here / "mine" / "datasets" / "mystudy.yaml")
     with pytest.raises(DatasetError):

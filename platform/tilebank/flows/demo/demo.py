@@ -7,6 +7,7 @@ from tilebank.files import exists, is_local
 from tilebank.flows.demo.study import DemoStudy, size_of
 from tilebank.flows.extract.extract import ExtractionSummary, extract
 from tilebank.flows.reporting.job import aligned
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.reporting.stopwatch import Stopwatch
 from tilebank.flows.search.resume import Attempt, attempt_at
 from tilebank.flows.search.tune import tune_head
@@ -79,18 +80,15 @@ class DemoSummary:
         return "\n".join([aligned(rows), "", "next:", *(f"  {command}" for command in self.next_commands)])
 
 
-def run_demo(
-    study: DemoStudy, *, announce: Callable[[str], None], progress: Callable[[int], None] | None = None
-) -> DemoSummary:
+def run_demo(study: DemoStudy, *, announce: Callable[[str], None]) -> DemoSummary:
     """Make what is missing of the study, its vectors and its search; what stands is left as it is.
 
-    announce is told each step before it begins; progress, how many phantom images came last. Raises TilebankError as
-    the three steps do.
+    announce is told each step before it begins. Raises TilebankError as the three steps do.
     """
     settings, watch = study.settings, Stopwatch("phantoms", "extraction", "search")
     announce(f"1/3 phantoms: {size_of(study.phantoms, plan_exams(study.phantoms))} at {settings.dataset.root}")
-    with watch.part("phantoms"):
-        written = write_phantoms(settings.dataset.root, study.phantoms, progress=progress)
+    with watch.part("phantoms"), progress_bar("phantoms", unit="image") as bar:
+        written = write_phantoms(settings.dataset.root, study.phantoms, progress=bar.update)
     announce(f"2/3 extraction: every view and its tiles through the encoder {settings.encoder.name}")
     with watch.part("extraction"):
         extracted = extract(settings)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tilebank.flows.settings.settings import Settings
-from tilebank.phantom.plan import PhantomConfig, PhantomExam
+from tilebank.phantom.config import PhantomConfig
+from tilebank.phantom.plan import PhantomExam
 
 FULL_DATASET = "phantom"
 DATASET = "demo"

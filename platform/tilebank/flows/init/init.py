@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from tilebank.config import Tree, read_conf, user_folder
+from tilebank.config import Tree, known_names, read_conf, user_folder
 from tilebank.datasets.registry import DATASETS
 from tilebank.datasets.study import MADE_ELSEWHERE, DatasetConfig, IntakeConfig
 from tilebank.errors import ConfigError, DatasetError
@@ -12,6 +12,7 @@ from tilebank.flows.init.conf_file import conf_text
 from tilebank.flows.init.files import EXAM_KEYS, ExamKey, SampledFiles, look_at_files
 from tilebank.flows.init.labels import LabelTable, look_at_labels
 from tilebank.flows.init.summary import InitSummary
+from tilebank.flows.settings.layers import Layers
 from tilebank.flows.settings.settings import FOREIGN_NAME
 
 FOLDER = "folder"
@@ -60,9 +61,9 @@ def _assert_free(request: InitRequest) -> Path:
         )
     if request.adapter not in DATASETS:
         raise ConfigError(f"unknown adapter {request.adapter!r}; known: {', '.join(DATASETS)}")
-    if request.name in DATASETS:
-        raise ConfigError(f"{request.name!r} is the name of a dataset that comes with Tilebank; choose another")
     path = user_folder() / "datasets" / f"{request.name}.yaml"
+    if request.name in DATASETS or (request.name in known_names("datasets") and not path.exists()):
+        raise ConfigError(f"{request.name!r} is the name of a dataset that comes with Tilebank; choose another")
     if path.exists() and not request.force:
         raise ConfigError(f"{path} exists already; choose another name, or write it anew with --force")
     return path
@@ -87,8 +88,11 @@ def _tree_of(request: InitRequest) -> Tree:
 
 
 def _own_conf(adapter: str) -> Tree:
-    tree, _ = read_conf("datasets", adapter)
-    return tree
+    """What conf/ says of the dataset that is named as its adapter."""
+    layers = Layers()
+    for tree, source in read_conf("datasets", adapter):
+        layers.lay(tree, source=source)
+    return layers.tree
 
 
 def _config_of(name: str, tree: Tree) -> DatasetConfig:
