@@ -76,12 +76,12 @@ def render(of: Mapping[str, argparse.ArgumentParser]) -> str:
 
 
 def _shared(of: Mapping[str, argparse.ArgumentParser]) -> dict[str, argparse.Action]:
-    """Flags that more than half of the commands show in the same way."""
+    """Flags that all commands show in the same way."""
     counts: dict[str, list[argparse.Action]] = {}
     for parser in of.values():
         for action in _actions(parser):
             counts.setdefault(_row(action), []).append(action)
-    return {row: found[0] for row, found in counts.items() if len(found) > len(of) / 2}
+    return {row: found[0] for row, found in counts.items() if len(found) == len(of)}
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

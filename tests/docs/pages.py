@@ -61,7 +61,7 @@ def commands_of(page: Path) -> list[Command]:
 def commands_in_text_of(page: Path) -> list[Command]:
     """The whole commands in a page's running text: `tilebank NAME flags` in backticks."""
     found = re.findall(r"`(tilebank [^`]*)`", FENCE.sub("", page.read_text(encoding="utf-8")))
-    whole = [" ".join(text.split()) for text in found if "..." not in text and "NAME`" not in f"{text}`"]
+    whole = [" ".join(text.split()) for text in found if "..." not in text and " NAME" not in text]
     return [command for line in whole if (command := _command(page, line, run=False))]
 
 
