@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tilebank.encoders.conversion.conversion import convert_checkpoint
+from tilebank.encoders.conversion.convert import convert_checkpoint
 from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
 
 EXAMPLES = """examples:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig
 from tilebank.datasets.features import Features
 from tilebank.datasets.labels import label_breasts
-from tilebank.datasets.study import DatasetConfig
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import SlideOwner
 

@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 from tests.headers import HEADER
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, ScannedImage
 from tilebank.datasets.folder import Folder, unplaced_id
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.flows.settings.settings import Choices, load_settings
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tilebank.datasets.layout import list_dicoms
+from tilebank.datasets.listing import list_dicoms
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
 

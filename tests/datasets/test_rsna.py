@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig, Manifest
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.rsna import Rsna
-from tilebank.datasets.study import DatasetConfig, Manifest
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality
 

@@ -12,11 +12,11 @@ import yaml
 from numpy.typing import NDArray
 from tests.encoders.rows import CONF, ROWS, read_row
 
+from tilebank.encoders.contract import Encoder, EncoderConfig, PreprocessSpec
 from tilebank.encoders.flops import COUNTERS
 from tilebank.encoders.huggingface.checkpoints import COMMIT
-from tilebank.encoders.huggingface.towers import assert_fits, build_tower
+from tilebank.encoders.huggingface.model_families import assert_fits, build_tower
 from tilebank.encoders.registry import LOADERS, identity_of, load_encoder
-from tilebank.encoders.spec import Encoder, EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
 from tilebank.fingerprint import fingerprint_of
 

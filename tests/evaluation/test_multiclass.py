@@ -6,9 +6,9 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from tilebank.errors import DatasetError, LeakageError
+from tilebank.evaluation.class_scores import ScoredClasses
 from tilebank.evaluation.intervals.bootstrap import auc_interval, tails_of
 from tilebank.evaluation.multiclass import ClassEvaluation, evaluate_classes, macro_auc
-from tilebank.evaluation.scored_classes import ScoredClasses
 
 DENSITIES = tuple("ABCD")
 

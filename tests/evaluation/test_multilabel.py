@@ -6,7 +6,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.report import evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 
 
 def findings(breasts: int, seed: int, *, split: str) -> dict[str, Scored]:

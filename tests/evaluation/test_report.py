@@ -6,7 +6,7 @@ import pytest
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.evaluation.metrics import operating_point, roc_auc, threshold_at_sensitivity, youden_threshold
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 
 
 def scored(split: str, seed: int, *, patients: int = 40, shift: float = 0.0) -> Scored:

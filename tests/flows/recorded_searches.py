@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 from tilebank.flows.search.record import tags_of
 from tilebank.flows.settings.settings import Choices, Settings, load_settings
 from tilebank.store.tables import Store

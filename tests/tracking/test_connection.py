@@ -6,8 +6,8 @@ import pytest
 
 from tilebank.errors import TrackingError
 from tilebank.tracking.connection import has_record
-from tilebank.tracking.fetching import fetch_head
-from tilebank.tracking.history import find_runs
+from tilebank.tracking.download import fetch_head
+from tilebank.tracking.finished_runs import find_runs
 from tilebank.tracking.runs import Tracker
 
 

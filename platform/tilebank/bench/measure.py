@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import cv2
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import ConfigError
 from tilebank.flows.settings.settings import Settings
 

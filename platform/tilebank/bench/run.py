@@ -15,8 +15,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tilebank.bench.measure import Bench, BenchRow, BenchSizes, PartResult
-from tilebank.datasets.study import DatasetConfig
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.datasets.contract import DatasetConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import ConfigError
 from tilebank.flows.settings.settings import Settings
 

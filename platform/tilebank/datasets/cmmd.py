@@ -8,10 +8,10 @@ owner's split.
 
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
 from tilebank.datasets.folder import placed_by_header, taken_once, told_apart, unplaced_id
 from tilebank.datasets.intake import assert_asked_for
-from tilebank.datasets.layout import find_table, list_dicoms, refused, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.listing import find_table, list_dicoms, refused, stands
 from tilebank.datasets.tables import given, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import join_uri

@@ -6,7 +6,7 @@ A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV h
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.tables import given, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import Finding, SlideOwner

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
 from tilebank.datasets.intake import assert_asked_for, place_image
-from tilebank.datasets.layout import NOT_IMAGES, list_candidates, refused
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.listing import NOT_IMAGES, list_candidates, refused
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import FailureRow, Finding, ImageHeader, Laterality, ManifestRow, breast_id_of

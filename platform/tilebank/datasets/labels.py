@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from tilebank.datasets.study import Truth
+from tilebank.datasets.contract import Truth
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.terms import LabelRow
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tilebank.datasets.layout import asked_for, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.listing import asked_for, stands
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri

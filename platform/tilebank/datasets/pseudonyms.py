@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tilebank.datasets.study import Dataset, Manifest, Scan, Truth
+from tilebank.datasets.contract import Dataset, Manifest, Scan, Truth
 from tilebank.errors import ConfigError
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
 

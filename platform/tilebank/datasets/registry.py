@@ -4,13 +4,13 @@ import os
 
 from tilebank.datasets.cbis.adapter import Cbis
 from tilebank.datasets.cmmd import Cmmd
+from tilebank.datasets.contract import MADE_ELSEWHERE, Dataset, DatasetConfig
 from tilebank.datasets.embed.adapter import Embed
 from tilebank.datasets.features import Features
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import Pseudonymised, key_check, read_key
 from tilebank.datasets.rsna import Rsna
-from tilebank.datasets.study import MADE_ELSEWHERE, Dataset, DatasetConfig
 from tilebank.datasets.vindr.adapter import Vindr
 from tilebank.errors import ConfigError
 

@@ -9,8 +9,8 @@ Knows nothing of headers: the table tells the views, CC, MLO and others; the kin
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.layout import asked_for, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.listing import asked_for, stands
 from tilebank.datasets.tables import exact_id, given, read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri

@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import Breast
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.terms import LabelRow, Split
 

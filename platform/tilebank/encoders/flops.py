@@ -9,7 +9,7 @@ import math
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import EncoderError
 
 
@@ -24,7 +24,7 @@ def flops_per_tile(config: EncoderConfig) -> int:
 
 
 def _tower_flops(config: EncoderConfig) -> int:
-    from tilebank.encoders.huggingface.towers import TOWERS, build_tower
+    from tilebank.encoders.huggingface.model_families import TOWERS, build_tower
 
     with torch.device("meta"):
         tower = build_tower(config)

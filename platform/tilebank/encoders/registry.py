@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilebank.encoders.contract import Encoder, EncoderConfig, assert_config
 from tilebank.encoders.huggingface.checkpoints import weights_identity
-from tilebank.encoders.spec import Encoder, EncoderConfig, assert_config
 from tilebank.errors import EncoderError
 
 if TYPE_CHECKING:

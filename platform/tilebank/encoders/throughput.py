@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tilebank.encoders.spec import Encoder
+from tilebank.encoders.contract import Encoder
 
 MATRIX = {"cuda": 8192, "cpu": 2048}  # large enough that a product is bound by arithmetic, not by memory
 WARM_UP = 3

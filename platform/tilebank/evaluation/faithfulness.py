@@ -13,7 +13,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of
 from tilebank.evaluation.intervals.resampling import sum_replicates
 from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_pair
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,12 +12,12 @@ from functools import partial
 import numpy as np
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.confusion import accuracies, balanced_accuracies, confusion_rows, kappas
+from tilebank.evaluation.class_scores import ClassCounts, ScoredClasses, class_counts_of
+from tilebank.evaluation.confusion_matrix import accuracies, balanced_accuracies, confusion_rows, kappas
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import Floats, auc_replicates, sum_replicates
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scored import Estimate, assert_apart
-from tilebank.evaluation.scored_classes import ClassCounts, ScoredClasses, class_counts_of
+from tilebank.evaluation.scores import Estimate, assert_apart
 
 _FIGURES: dict[str, Callable[[Floats], Floats]] = {
     "accuracy": accuracies,

@@ -13,7 +13,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import auc_replicates
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, Scored
 
 
 @dataclass(frozen=True)

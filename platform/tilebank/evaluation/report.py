@@ -11,7 +11,7 @@ from tilebank.evaluation.intervals.bootstrap import (
     rate_intervals,
 )
 from tilebank.evaluation.metrics import OperatingPoint
-from tilebank.evaluation.scored import Counts, Estimate, Scored, assert_apart, counts_of
+from tilebank.evaluation.scores import Counts, Estimate, Scored, assert_apart, counts_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import auc_interval, rate_intervals
 from tilebank.evaluation.metrics import Labels, Scores, operating_point, roc_auc
-from tilebank.evaluation.scored import Counts, Estimate
+from tilebank.evaluation.scores import Counts, Estimate
 
 UNKNOWN = "unknown"
 

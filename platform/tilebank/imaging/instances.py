@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tilebank.imaging.breast import MaskConfig, chest_wall_on_right, keep_breast
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig
-from tilebank.imaging.published import cut_published
+from tilebank.imaging.published_preprocessing import cut_published
 from tilebank.imaging.reader import Mammogram
 from tilebank.imaging.tiling import ImageInstances, TilingConfig, cut_tiles, plan_tiles, plan_view
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.content import assert_shows_something
 from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig, StoredImage
+from tilebank.imaging.pixel_checks import assert_shows_something
 from tilebank.imaging.presentation import (
     Presentation,
     present_as_stated,
@@ -21,7 +21,7 @@ from tilebank.imaging.presentation import (
     present_raw,
     why_unusable,
 )
-from tilebank.imaging.published import present_published
+from tilebank.imaging.published_preprocessing import present_published
 from tilebank.terms import ImageHeader
 
 FLAT_SHARE = 0.99  # of the breast's pixels at one presentation value: the window shows nothing of it

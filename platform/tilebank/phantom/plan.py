@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tilebank.errors import ConfigError
 from tilebank.phantom.anatomy import VIEWS, BreastShape
 from tilebank.phantom.findings import Finding, Form
-from tilebank.phantom.places import Room, placed
+from tilebank.phantom.placement import Room, placed
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import Laterality
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from tests.encoders.rows import read_row
 from torch import Tensor, nn
 
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.encoders.huggingface.batching import CPU_SIZE, LARGEST_SIZE, Batcher, fitting_size, pad_rows
-from tilebank.encoders.huggingface.transfer import Lane
+from tilebank.encoders.huggingface.device_transfer import Lane
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
 
 CPU = torch.device("cpu")

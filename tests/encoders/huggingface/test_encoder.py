@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from tests.encoders.rows import ROWS, small_row
 
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.registry import identity_of, load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 COMMIT = "ed25f3a31f01632728cabb09d1542f84ab7b0056"
@@ -91,7 +91,9 @@ def test_bfloat16_is_used_where_declared(configs: dict[str, EncoderConfig], pixe
     encoder = load_encoder(config)
     weights = dict(encoder._tower.named_parameters())  # type: ignore[attr-defined]
     exact_ones = {name for name, weight in weights.items() if weight.dtype != torch.bfloat16}
-    assert {name.rpartition(".")[0] for name in exact_ones} == {"embeddings.patch_embeddings.projection"}  # gray.py
+    assert {name.rpartition(".")[0] for name in exact_ones} == {
+        "embeddings.patch_embeddings.projection"
+    }  # gray_input.py
     exact = load_encoder(configs["tiny-dinov2"]).encode(pixels, max_value=255.0)
     rounded = encoder.encode(pixels, max_value=255.0)
     assert 0 < np.abs(rounded.astype(np.float32) - exact).max() < 0.03

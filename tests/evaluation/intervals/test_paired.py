@@ -8,7 +8,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.intervals.paired import bootstrap_p_value, compare_scores, holm_p_values
 from tilebank.evaluation.metrics import operating_point
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 
 
 def two_heads(*, patients: int = 50, gap: float = 0.0, seed: int = 0) -> tuple[Scored, Scored]:

@@ -12,7 +12,7 @@ from tilebank.evaluation.intervals.bootstrap import Interval
 from tilebank.evaluation.plots.classification import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.plots.forest import ForestLine, forest_figure, heads_figure
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, Scored
 from tilebank.evaluation.subgroups import evaluate_subgroups
 
 

@@ -10,7 +10,7 @@ from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.plots.classification import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.plots.forest import forest_figure
 from tilebank.evaluation.report import evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 from tilebank.evaluation.subgroups import evaluate_subgroups
 from tilebank.evaluation.trial_quantiles import spread_of
 from tilebank.flows.champion.code_revision import code_revision

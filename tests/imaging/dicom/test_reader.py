@@ -25,7 +25,7 @@ from tests.conftest import half_disc
 from tilebank.errors import ImageError
 from tilebank.imaging.dicom import reader as dicom
 from tilebank.imaging.dicom.header import ALLOWED_TAGS, Tags
-from tilebank.imaging.dicom.makers import maker_of
+from tilebank.imaging.dicom.manufacturers import maker_of
 from tilebank.imaging.dicom.reader import read_header, read_stored
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import ImageKind

@@ -18,8 +18,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from tilebank.datasets.cbis.tables import ASSESSMENTS, PATHOLOGIES, ImagePath, LesionRow, read_lesions
-from tilebank.datasets.layout import asked_for, list_dicoms
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.listing import asked_for, list_dicoms
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, ImageKind, ManifestRow, breast_id_of

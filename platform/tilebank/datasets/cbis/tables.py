@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tilebank.datasets.layout import find_table
+from tilebank.datasets.listing import find_table
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality

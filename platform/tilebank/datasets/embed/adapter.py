@@ -9,12 +9,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.embed.clinical import COLUMNS as CLINICAL_COLUMNS
 from tilebank.datasets.embed.clinical import read_clinical
 from tilebank.datasets.embed.findings import ROI_COLUMNS, collect_findings
 from tilebank.datasets.embed.truth import facts_of
 from tilebank.datasets.intake import assert_asked_for, place_by_table
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.tables import exact_id, given, read_rows
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import join_uri

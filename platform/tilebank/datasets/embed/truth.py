@@ -6,9 +6,9 @@ They follow the owner's notebooks except where they say so. Dates go no further:
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.embed.clinical import BOTH, NEGATIVE, ClinicalRow
 from tilebank.datasets.embed.followup import Cancer, FollowUp, plan_followup
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality, breast_id_of
 

@@ -11,9 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.intake import assert_asked_for, place_by_table
-from tilebank.datasets.layout import stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.listing import stands
 from tilebank.datasets.tables import read_table
 from tilebank.datasets.vindr.findings import BOX_COLUMNS, categories_of, collect_findings
 from tilebank.errors import DatasetError, ImageError

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tilebank.encoders.contract import EncoderConfig, assert_pixels
+from tilebank.encoders.huggingface.device_transfer import Lane
 from tilebank.encoders.huggingface.preprocessing import full_scale, sendable, to_unit
-from tilebank.encoders.huggingface.transfer import Lane
-from tilebank.encoders.spec import EncoderConfig, assert_pixels
 from tilebank.errors import EncoderError
 
 CPU_SIZE = 8  # more saves nothing there, and costs memory

@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import EncoderError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.batching import Batcher
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of, folder_of
-from tilebank.encoders.huggingface.gray import fold_gray, install_gray
+from tilebank.encoders.huggingface.gray_input import fold_gray, install_gray
+from tilebank.encoders.huggingface.model_families import TOWERS, WHOLE_MODELS, Tower, assert_fits, first_patch_of
 from tilebank.encoders.huggingface.outputs import OUTPUTS, Projection, States
 from tilebank.encoders.huggingface.preprocessing import normalise
-from tilebank.encoders.huggingface.towers import TOWERS, WHOLE_MODELS, Tower, assert_fits, first_patch_of
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 PROJECTION_FILE = "projection.safetensors"  # beside the weights in a converted folder: `weight` (E, D), `bias` (E,)
@@ -72,7 +72,7 @@ class HuggingFaceEncoder:
 
 
 def _take_gray(tower: Any, kind: Tower, config: EncoderConfig) -> None:
-    """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray.py."""
+    """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray_input.py."""
     dtype = getattr(torch, config.dtype)
     convolution = tower.get_submodule(kind.patches)
     install_gray(tower, kind.patches, fold_gray(convolution, config.preprocess, dtype=dtype))

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.encoder import PROJECTION_FILE
-from tilebank.encoders.huggingface.towers import build_tower
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.huggingface.model_families import build_tower
 
 
 def write_random_weights(config: EncoderConfig, folder: Path, *, seed: int = 0) -> EncoderConfig:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tilebank.encoders.contract import Encoder, EncoderConfig
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of
+from tilebank.encoders.huggingface.model_families import TOWERS, WHOLE_MODELS, first_patch_of
 from tilebank.encoders.huggingface.outputs import OUTPUTS, States
-from tilebank.encoders.huggingface.towers import TOWERS, WHOLE_MODELS, first_patch_of
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import Encoder, EncoderConfig
 from tilebank.errors import EncoderError
 
 AT_ONCE = 8  # images a forward pass

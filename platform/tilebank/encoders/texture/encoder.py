@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.encoders.huggingface.batching import Batcher
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 from tilebank.encoders.texture.band_statistics import (
     CELLS,
     FLOOR,

@@ -19,7 +19,7 @@ from tilebank.evaluation.detection.pointing import pointing_columns
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
 from tilebank.evaluation.intervals.bootstrap import interval_of, rate_interval_of
 from tilebank.evaluation.intervals.resampling import Floats, sum_replicates
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 
 def evaluate_detection(

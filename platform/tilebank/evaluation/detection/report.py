@@ -8,7 +8,7 @@ import numpy as np
 from tilebank.errors import ConfigError
 from tilebank.evaluation.detection.images import Wanted
 from tilebank.evaluation.detection.matching import Hit
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 RULES: dict[Hit, str] = {"centre": "centre in the box", "near": "centre near that of the box"}
 

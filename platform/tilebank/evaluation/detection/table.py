@@ -14,7 +14,7 @@ from tilebank.evaluation.detection.detection import count_matches, evaluate_over
 from tilebank.evaluation.detection.images import SIZES, ImageDetections, SizeClasses, Wanted
 from tilebank.evaluation.detection.matching import Overlaps, match, overlaps_of
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 from tilebank.evaluation.subgroups import UNKNOWN
 
 

@@ -28,7 +28,7 @@ from tilebank.evaluation.intervals.resampling import (
     rate_replicates,
 )
 from tilebank.evaluation.metrics import Labels, Scores, average_precision, operating_point, roc_auc
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, Scored
 
 _Value: TypeAlias = Callable[[Any, Any], Any]
 _Replicated: TypeAlias = Callable[..., Floats]

@@ -15,7 +15,7 @@ from tilebank.evaluation.intervals.bootstrap import roc_band
 from tilebank.evaluation.metrics import roc_curve
 from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, mark_diamond, open_sheet
 from tilebank.evaluation.report import Evaluation
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

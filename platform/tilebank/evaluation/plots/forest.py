@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, open_pair, open_sheet
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 from tilebank.evaluation.subgroups import Subgroup
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.metrics import Labels, Scores, roc_curve
 from tilebank.evaluation.multiclass import ClassEvaluation
 from tilebank.evaluation.plots.style import DASHES, LIGHT, PALETTE, open_sheet
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

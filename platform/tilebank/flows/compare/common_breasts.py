@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError, StoreError
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import Scored
 from tilebank.flows.compare.runs import FoundSearch
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.predictions import Predicted, read_predictions

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from tilebank.datasets.folder import unplaced_id
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
 from tilebank.flows.engine.image_task import Expected, ImageRecipe, fetch, header_of, instances_of, look_at
 from tilebank.flows.engine.isolation import Limits, isolated

@@ -11,9 +11,9 @@ from tilebank.datasets.folder import unplaced_id
 from tilebank.errors import ConfigError, DatasetError, ImageError
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.settings.settings import Choices, Settings
-from tilebank.store.exchange.files import read_header
 from tilebank.store.exchange.layouts import LAYOUTS, list_slides
 from tilebank.store.exchange.provenance import SlideFile, SlideHeader, declared_fingerprint
+from tilebank.store.exchange.slide_reader import read_header
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow, SlideOwner
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from tilebank.datasets.contract import Manifest
 from tilebank.datasets.intake import IntakeConfig, lets_in
-from tilebank.datasets.study import Manifest
 from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.extract.cost import Estimate, estimate
 from tilebank.flows.reporting.job import aligned

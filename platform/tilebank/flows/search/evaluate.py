@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tilebank.evaluation.class_scores import ScoredClasses
 from tilebank.evaluation.multiclass import ClassEvaluation, evaluate_classes
 from tilebank.evaluation.multilabel import LabelEvaluation, evaluate_labels
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
-from tilebank.evaluation.scored_classes import ScoredClasses
+from tilebank.evaluation.scores import Scored
 from tilebank.evaluation.subgroups import Subgroup, evaluate_subgroups
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.flows.study.study import LabelledBags

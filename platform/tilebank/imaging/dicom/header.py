@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tilebank.imaging.dicom.identity import CodedTerm, IdentityTags, identify
 from tilebank.imaging.dicom.kinds import KindTags, kind_of, special_of
-from tilebank.imaging.dicom.makers import maker_of
+from tilebank.imaging.dicom.laterality_view import CodedTerm, IdentityTags, identify
+from tilebank.imaging.dicom.manufacturers import maker_of
 from tilebank.imaging.intensity import IntensityRules, LookUpTable, look_up_table
 from tilebank.terms import ImageHeader
 

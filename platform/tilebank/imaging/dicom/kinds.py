@@ -17,7 +17,7 @@ The SOP class decides first: never the modality alone, nor a file's name. Then w
 import re
 from dataclasses import dataclass
 
-from tilebank.imaging.dicom.identity import CodedTerm, read_description, read_view_position
+from tilebank.imaging.dicom.laterality_view import CodedTerm, read_description, read_view_position
 from tilebank.terms import ImageKind
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."

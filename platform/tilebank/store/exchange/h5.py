@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tilebank.store.exchange.folder import ExportCard, whole_file
+from tilebank.store.exchange.export_folder import ExportCard, whole_file
 from tilebank.terms import InstanceKind
 
 CHUNK_ROWS = 512  # TRIDENT's own chunks of one row take 20 times as long to read

@@ -8,7 +8,7 @@ import h5py
 
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
-from tilebank.store.exchange.open import open_h5
+from tilebank.store.exchange.array_files import open_h5
 from tilebank.store.exchange.provenance import SlideFile
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tilebank.errors import StoreError
-from tilebank.store.exchange.folder import ExportCard, whole_file
+from tilebank.store.exchange.export_folder import ExportCard, whole_file
 from tilebank.terms import LabelRow, Split
 
 SHARD_BYTES = 512 << 20  # of vectors

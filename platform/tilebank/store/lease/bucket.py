@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from tilebank.store.lease.place import Found
+from tilebank.store.lease.backend import Found
 
 REFUSED = 412  # the condition does not hold
 BUSY = 409  # another conditional request was under way: S3 asks to try again

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tilebank.store.lease.place import Found
+from tilebank.store.lease.backend import Found
 
 logger = logging.getLogger(__name__)
 

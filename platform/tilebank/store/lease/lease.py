@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tilebank.errors import StoreError
 from tilebank.files import is_local, join_uri
+from tilebank.store.lease.backend import Found, Place
 from tilebank.store.lease.disk import DiskPlace
-from tilebank.store.lease.place import Found, Place
 from tilebank.store.lease.processes import Process, has_ended, this_process
 
 logger = logging.getLogger(__name__)

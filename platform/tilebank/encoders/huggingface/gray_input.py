@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tilebank.encoders.spec import PreprocessSpec
+from tilebank.encoders.contract import PreprocessSpec
 from tilebank.errors import EncoderError
 
 

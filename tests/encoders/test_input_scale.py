@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.encoders.rows import ROWS, read_row
 
+from tilebank.encoders.contract import EncoderConfig
+from tilebank.encoders.input_scale import at_scale
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.scale import at_scale
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 

@@ -21,11 +21,11 @@ from tests.encoders.published_networks import (
 )
 from tests.encoders.rows import CONF, PROJECTION, SMALL_NOMINAL_PX, published_of, read_row, shrunk
 
-from tilebank.encoders.conversion.conversion import convert_checkpoint
-from tilebank.encoders.conversion.pickles import read_tensors
+from tilebank.encoders.contract import EncoderConfig
+from tilebank.encoders.conversion.convert import convert_checkpoint
+from tilebank.encoders.conversion.pickled_checkpoint import read_tensors
 from tilebank.encoders.huggingface.preprocessing import normalise
 from tilebank.encoders.registry import identity_of, load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 CHECKOUT = CONF.parents[1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix
 
-from tilebank.evaluation.confusion import accuracies, balanced_accuracies, confusion_rows, kappas
+from tilebank.evaluation.confusion_matrix import accuracies, balanced_accuracies, confusion_rows, kappas
 
 
 def table_of(labels, called, classes: int = 4) -> np.ndarray:

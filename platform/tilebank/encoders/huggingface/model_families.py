@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import EncoderError
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
-from tilebank.store.exchange.open import attributes_of, open_h5, open_npy
+from tilebank.store.exchange.array_files import attributes_of, open_h5, open_npy
 from tilebank.store.exchange.provenance import Rounding, Slide, SlideFile, SlideHeader
 
 BLOCK_BYTES = 16 << 20  # of vectors as they are stored, read at once

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tilebank.imaging.dicom.identity import (
+from tilebank.imaging.dicom.laterality_view import (
     CodedTerm,
     IdentityTags,
     identify,

@@ -10,9 +10,9 @@ from tests.conftest import half_disc
 from tests.imaging.stored_images import breast_of, stored_image
 
 from tilebank.errors import ImageError
-from tilebank.imaging.content import assert_shows_something
 from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import StoredImage
+from tilebank.imaging.pixel_checks import assert_shows_something
 from tilebank.terms import ImageKind
 
 

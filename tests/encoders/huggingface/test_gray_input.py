@@ -5,10 +5,10 @@ import torch
 from tests.encoders.rows import ROWS, read_row, shrunk
 from torch import nn
 
-from tilebank.encoders.huggingface.gray import fold_gray, install_gray
+from tilebank.encoders.contract import PreprocessSpec
+from tilebank.encoders.huggingface.gray_input import fold_gray, install_gray
+from tilebank.encoders.huggingface.model_families import TOWERS, build_tower
 from tilebank.encoders.huggingface.preprocessing import normalise
-from tilebank.encoders.huggingface.towers import TOWERS, build_tower
-from tilebank.encoders.spec import PreprocessSpec
 from tilebank.errors import EncoderError
 
 IMAGENET = PreprocessSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)

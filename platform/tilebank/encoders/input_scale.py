@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import EncoderError
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.store.conftest import DIM, LICENCE, rows_of
 
-from tilebank.store.exchange.folder import ExportCard, whole_file, write_labels
+from tilebank.store.exchange.export_folder import ExportCard, whole_file, write_labels
 from tilebank.store.exchange.h5 import bag_place, clam_splits, write_bag
 from tilebank.store.exchange.parquet import ShardWriter, written_bags
 from tilebank.store.reader import Reader

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.confusion import ClassLabels
-from tilebank.evaluation.scored import assert_rows
+from tilebank.evaluation.confusion_matrix import ClassLabels
+from tilebank.evaluation.scores import assert_rows
 
 
 @dataclass(frozen=True, eq=False)

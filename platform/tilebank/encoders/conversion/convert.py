@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tilebank.encoders.conversion.pickles import read_tensors
-from tilebank.encoders.conversion.renaming import PUBLISHED, Published, rename
+from tilebank.encoders.contract import EncoderConfig
+from tilebank.encoders.conversion.pickled_checkpoint import read_tensors
+from tilebank.encoders.conversion.weight_names import PUBLISHED, Published, rename
 from tilebank.encoders.huggingface.checkpoints import source_of
 from tilebank.encoders.huggingface.encoder import PROJECTION_FILE
-from tilebank.encoders.huggingface.towers import build_tower
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.huggingface.model_families import build_tower
 from tilebank.errors import EncoderError
 
 

@@ -19,9 +19,9 @@ from tests.s3_server import S3Server
 
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import write_bytes
-from tilebank.store.exchange.files import read_header, read_slide
 from tilebank.store.exchange.layouts import LAYOUTS, list_slides
 from tilebank.store.exchange.provenance import SlideFile, declared_fingerprint
+from tilebank.store.exchange.slide_reader import read_header, read_slide
 
 KEYS = ("features",)
 SIDES = {"trident": PATCH_PX, "stamp": 224}
@@ -101,7 +101,7 @@ def test_an_empty_slide_is_whole_and_has_no_tile(shape: tuple[int, ...], tmp_pat
 def test_large_slides_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.default_rng(0).normal(size=(1000, DIM))
     file = write_h5(tmp_path / "S.h5", features=features)
-    monkeypatch.setattr("tilebank.store.exchange.files.BLOCK_BYTES", 7 * DIM * 8)
+    monkeypatch.setattr("tilebank.store.exchange.slide_reader.BLOCK_BYTES", 7 * DIM * 8)
     slide = read_slide(file, keys=KEYS)
     np.testing.assert_array_equal(slide.vectors, features.astype(np.float16))
     assert slide.rounding.values == features.size

@@ -11,7 +11,7 @@ from tests.imaging.stored_images import breast_of, stored_image
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig
-from tilebank.imaging.published import present_published
+from tilebank.imaging.published_preprocessing import present_published
 from tilebank.imaging.reader import Mammogram, present_mammogram, read_mammogram
 from tilebank.imaging.tiling import ImageInstances, TilingConfig
 
