@@ -59,7 +59,7 @@ def read_bytes(uri: str) -> bytes:
                 raise OSError(f"{len(content)} of {stream.size()} bytes came")
             return content
 
-    return _patiently(read, uri)
+    return _with_retries(read, uri)
 
 
 @contextmanager
@@ -84,13 +84,13 @@ def write_bytes(uri: str, content: bytes) -> None:
         if first != path:
             filesystem.move(first, path)
 
-    _patiently(write, uri)
+    _with_retries(write, uri)
 
 
 def exists(uri: str) -> bool:
     """Whether a file or folder stands at `uri`."""
     filesystem, path = _open(uri)
-    return _patiently(lambda: bool(filesystem.get_file_info(path).type != fs.FileType.NotFound), uri)
+    return _with_retries(lambda: bool(filesystem.get_file_info(path).type != fs.FileType.NotFound), uri)
 
 
 def remove_folder(uri: str) -> None:
@@ -103,7 +103,7 @@ def last_written(root: str) -> datetime | None:
     """When the youngest file below the folder `root` was written; None where there is no file. Raises OSError."""
     filesystem, path = _open(root)
     chosen = fs.FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True)
-    found = _patiently(lambda: filesystem.get_file_info(chosen), root)
+    found = _with_retries(lambda: filesystem.get_file_info(chosen), root)
     return max((info.mtime for info in found if info.type == fs.FileType.File), default=None)
 
 
@@ -127,7 +127,7 @@ def list_files(root: str) -> Listing:
     if is_local(root):
         names = list(_walk(base or "/", below="", above=frozenset(), left_out=left_out))
     else:
-        found = _patiently(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
+        found = _with_retries(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
         relative = [info.path[len(base) + 1 :] for info in found if info.type == fs.FileType.File]
         names = [name for name in relative if not _is_hidden(name)]
         left_out["hidden"] = len(relative) - len(names)
@@ -197,7 +197,7 @@ def _bucket(name: str, endpoint: str) -> fs.S3FileSystem:
     )
 
 
-def _patiently(work: Callable[[], T], uri: str) -> T:
+def _with_retries(work: Callable[[], T], uri: str) -> T:
     """`work()`, tried again where a network lies between and the error may pass."""
     for attempt in range(1, ATTEMPTS):
         try:

@@ -9,7 +9,7 @@ import pytest
 from tests.headers import HEADER
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, ScannedImage
-from tilebank.datasets.folder import Folder, unplaced_id
+from tilebank.datasets.folder import Folder, id_from_path
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.flows.settings.settings import Choices, load_settings
@@ -226,8 +226,8 @@ def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
-    assert unplaced_id("/data", "/data/x/y.dcm") == unplaced_id("s3://b", "s3://b/x/y.dcm")
-    assert "y.dcm" not in unplaced_id("/data", "/data/x/y.dcm")
+    assert id_from_path("/data", "/data/x/y.dcm") == id_from_path("s3://b", "s3://b/x/y.dcm")
+    assert "y.dcm" not in id_from_path("/data", "/data/x/y.dcm")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.encoders.rows import CONF, ROWS, read_row
 from tilebank.encoders.contract import Encoder, EncoderConfig, PreprocessSpec
 from tilebank.encoders.flops import COUNTERS
 from tilebank.encoders.huggingface.checkpoints import COMMIT
-from tilebank.encoders.huggingface.model_families import assert_fits, build_tower
+from tilebank.encoders.huggingface.model_families import assert_fits, build_network
 from tilebank.encoders.registry import LOADERS, identity_of, load_encoder
 from tilebank.errors import EncoderError
 from tilebank.fingerprint import fingerprint_of
@@ -215,7 +215,7 @@ def test_shipped_gates_say_where_to_ask(name: str) -> None:
 def test_shipped_settings_fit_their_architecture(name: str) -> None:
     row = read_row(name)
     with torch.device("meta"):
-        settings = build_tower(row).config
+        settings = build_network(row).config
     assert_fits(row, settings, projection_width=row.dim)
     if row.output != "projected":
         with pytest.raises(EncoderError, match="its settings say dim"):

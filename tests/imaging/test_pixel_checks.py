@@ -12,7 +12,7 @@ from tests.imaging.stored_images import breast_of, stored_image
 from tilebank.errors import ImageError
 from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import StoredImage
-from tilebank.imaging.pixel_checks import assert_shows_something
+from tilebank.imaging.pixel_checks import assert_not_blank_or_text
 from tilebank.terms import ImageKind
 
 
@@ -34,7 +34,7 @@ def page(
 def kind_of(image: StoredImage) -> str:
     """What kind the pixels are refused as; empty where they are not."""
     try:
-        assert_shows_something(image)
+        assert_not_blank_or_text(image)
     except ImageError as error:
         return error.error_class if error.stage == "filter" else error.stage
     return ""

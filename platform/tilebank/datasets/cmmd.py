@@ -9,10 +9,10 @@ owner's split.
 from collections.abc import Mapping, Sequence
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
-from tilebank.datasets.folder import placed_by_header, taken_once, told_apart, unplaced_id
-from tilebank.datasets.intake import assert_asked_for
-from tilebank.datasets.listing import find_table, list_dicoms, refused, stands
-from tilebank.datasets.tables import given, read_table
+from tilebank.datasets.folder import drop_duplicates, id_from_path, placed_by_header, with_unique_ids
+from tilebank.datasets.intake import assert_included
+from tilebank.datasets.listing import failure_row, find_table, list_dicoms, uri_exists
+from tilebank.datasets.tables import null_to_empty, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
@@ -46,9 +46,9 @@ class Cmmd:
         root = self.config.root
         found = sorted(scan(list_dicoms(root)), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
-        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
+        images, failures = drop_duplicates([row for row in rows if isinstance(row, ManifestRow)])
         failures += [row for row in rows if isinstance(row, FailureRow)]
-        return Manifest(tuple(images), tuple(told_apart(root, images, failures)))
+        return Manifest(tuple(images), tuple(with_unique_ids(root, images, failures)))
 
     def read_truth(self) -> Truth:
         """Both breasts of every listed patient; a breast that the sheet does not name has `implied_normal` 1."""
@@ -72,21 +72,21 @@ class Cmmd:
     def _sheet(self) -> str:
         root = self.config.root
         advice = f"put the clinical sheet there, as {SHEETS[0]}"
-        if stands(join_uri(root, f"{SHEET}.xlsx")):
+        if uri_exists(join_uri(root, f"{SHEET}.xlsx")):
             advice = f"convert the sheet: libreoffice --headless --convert-to csv --outdir {root} {root}/{SHEET}.xlsx"
         return find_table(root, SHEETS, advice=advice)
 
     def _place(self, found: ScannedImage) -> ManifestRow | FailureRow:
         header = found.header
-        image_id = header.sop_instance_uid or unplaced_id(self.config.root, found.uri)
+        image_id = header.sop_instance_uid or id_from_path(self.config.root, found.uri)
         try:
-            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            assert_included(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             if not header.sop_instance_uid or not header.patient_id:
                 reason = "the header has no SOP Instance UID or no Patient ID: fetch the file again"
                 raise ImageError("identify", reason, "MissingId")
             return placed_by_header(found, dataset=self.config.name, exam_id=header.patient_id)
         except ImageError as error:
-            return refused(image_id, found.uri, error)
+            return failure_row(image_id, found.uri, error)
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, str]:
@@ -103,8 +103,8 @@ def _facts(row: Mapping[str, str]) -> dict[str, str]:
         "masses": MASSES[sort],
         "calcifications": CALCIFICATIONS[sort],
         "implied_normal": "0",
-        "subtype": given(row["subtype"]),
-        "age": given(row["Age"]),
+        "subtype": null_to_empty(row["subtype"]),
+        "age": null_to_empty(row["Age"]),
     }
 
 

@@ -7,7 +7,7 @@ A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV h
 from collections.abc import Mapping, Sequence
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.tables import given, read_table
+from tilebank.datasets.tables import null_to_empty, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import Finding, SlideOwner
 
@@ -86,7 +86,7 @@ class Features:
         """slide_id -> its row, names of columns in small letters."""
         rows: dict[str, dict[str, str]] = {}
         for cells in read_table(self.config.labels, required=()):
-            row = {name.strip().lower(): given(text) for name, text in cells.items()}
+            row = {name.strip().lower(): null_to_empty(text) for name, text in cells.items()}
             name = next((name for name in SLIDE if row.get(name)), None)
             if name is None:
                 raise DatasetError(

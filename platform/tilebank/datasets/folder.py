@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
-from tilebank.datasets.intake import assert_asked_for, place_image
-from tilebank.datasets.listing import NOT_IMAGES, list_candidates, refused
+from tilebank.datasets.intake import assert_included, place_image
+from tilebank.datasets.listing import NOT_IMAGES, failure_row, list_candidates
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import FailureRow, Finding, ImageHeader, Laterality, ManifestRow, breast_id_of
@@ -37,10 +37,10 @@ class Folder:
         """Every file that may be DICOM, placed by its header; what is not asked for or has no place is a failure."""
         found = sorted(scan(self._candidates()), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
-        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
+        images, failures = drop_duplicates([row for row in rows if isinstance(row, ManifestRow)])
         images, mixed = _of_one_patient(images)
         failures += mixed + [row for row in rows if isinstance(row, FailureRow)]
-        return Manifest(tuple(images), tuple(told_apart(self.config.root, images, failures)))
+        return Manifest(tuple(images), tuple(with_unique_ids(self.config.root, images, failures)))
 
     def read_truth(self) -> Truth:
         """The label CSV by breast: keyed by `breast_id`, or by `exam_id` and `laterality`; other columns are facts."""
@@ -71,11 +71,11 @@ class Folder:
     def _place(self, image: ScannedImage) -> ManifestRow | FailureRow:
         header = image.header
         try:
-            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            assert_included(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             exam_id = _exam_of(header, exam_key=self.config.exam_key)
             return placed_by_header(image, dataset=self.config.name, exam_id=exam_id)
         except ImageError as error:
-            return refused(header.sop_instance_uid or unplaced_id(self.config.root, image.uri), image.uri, error)
+            return failure_row(header.sop_instance_uid or id_from_path(self.config.root, image.uri), image.uri, error)
 
 
 def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> ManifestRow:
@@ -99,21 +99,21 @@ def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> Mani
     )
 
 
-def unplaced_id(root: str, uri: str) -> str:
+def id_from_path(root: str, uri: str) -> str:
     """An id for a file that has none of its own: stable for its place below the root, and no path itself."""
     return "file-" + hashlib.sha256(uri.removeprefix(root).encode()).hexdigest()[:16]
 
 
-def told_apart(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
+def with_unique_ids(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
     """The failures, each with an id of its own: a second file of one id takes that of its place below `root`."""
     taken = {row.image_id for row in images}
     for row in failures:
-        image_id = unplaced_id(root, row.uri) if row.image_id in taken else row.image_id
+        image_id = id_from_path(root, row.uri) if row.image_id in taken else row.image_id
         taken.add(image_id)
         yield replace(row, image_id=image_id)
 
 
-def taken_once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
+def drop_duplicates(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
     """The first file of each image, and failures for the others. Files that failed take no part: a copy stands in."""
     first: dict[str, ManifestRow] = {}
     failures = []

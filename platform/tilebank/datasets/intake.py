@@ -65,7 +65,7 @@ class Placement:
     view_from: str
 
 
-def assert_asked_for(kind: ImageKind, *, view: str, special: Sequence[str], intake: IntakeConfig) -> None:
+def assert_included(kind: ImageKind, *, view: str, special: Sequence[str], intake: IntakeConfig) -> None:
     """Raise ImageError (stage `filter`) for an image that the configuration does not let in.
 
     The error class is what has to be let in: a kind, a special view, or `view-` and a View Position. A view that is not
@@ -116,17 +116,17 @@ def _agreed(what: str, said: str, said_by: str, table: str) -> tuple[str, str]:
     return (said, said_by) if said else (table, "table")
 
 
-def is_asked_for(kind: str, view: str, special: str, *, intake: IntakeConfig) -> bool:
+def is_included(kind: str, view: str, special: str, *, intake: IntakeConfig) -> bool:
     """Whether a stored image is asked for; `special` as stored, names separated by commas."""
     names = [name.strip() for name in special.split(",") if name.strip()]
     try:
-        assert_asked_for(ImageKind(kind), view=view, special=names, intake=intake)
+        assert_included(ImageKind(kind), view=view, special=names, intake=intake)
     except ImageError:
         return False
     return True
 
 
-def lets_in(error_class: str, intake: IntakeConfig) -> bool:
+def would_include(error_class: str, intake: IntakeConfig) -> bool:
     """Whether an image that was filtered with this error class would be taken now."""
     if error_class.startswith("view-"):
         return not intake.views or error_class.removeprefix("view-") in intake.views

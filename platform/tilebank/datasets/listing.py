@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from tilebank.datasets.intake import IntakeConfig, assert_asked_for
+from tilebank.datasets.intake import IntakeConfig, assert_included
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import exists, join_uri, list_files
 from tilebank.terms import FailureRow, ManifestRow
@@ -21,7 +21,7 @@ NOT_IMAGES: tuple[str, ...] = (
 )
 
 
-def stands(uri: str) -> bool:
+def uri_exists(uri: str) -> bool:
     """Whether a file or folder stands at `uri`. Raises DatasetError when nobody can tell."""
     try:
         return exists(uri)
@@ -32,7 +32,7 @@ def stands(uri: str) -> bool:
 def find_table(root: str, names: Sequence[str], *, advice: str) -> str:
     """The URI of the first of `names` that stands in `root`. Raises DatasetError, ending in `advice`, without one."""
     for name in names:
-        if stands(join_uri(root, name)):
+        if uri_exists(join_uri(root, name)):
             return join_uri(root, name)
     raise DatasetError(f"no table {' or '.join(names)} in {root}; {advice}")
 
@@ -75,15 +75,15 @@ def _sort_of(name: str) -> str:
     return next((suffix for suffix in NOT_IMAGES if name.endswith(suffix)), "of another suffix or none")
 
 
-def refused(image_id: str, uri: str, error: ImageError) -> FailureRow:
+def failure_row(image_id: str, uri: str, error: ImageError) -> FailureRow:
     """The failure that `error` makes of an image."""
     return FailureRow(image_id, uri, error.stage, error.error_class, error.reason)
 
 
-def asked_for(row: ManifestRow, intake: IntakeConfig) -> ManifestRow | FailureRow:
+def included_or_failure(row: ManifestRow, intake: IntakeConfig) -> ManifestRow | FailureRow:
     """`row` itself, or the failure (stage `filter`) of an image that the configuration does not let in."""
     try:
-        assert_asked_for(row.image_kind, view=row.view, special=row.special, intake=intake)
+        assert_included(row.image_kind, view=row.view, special=row.special, intake=intake)
     except ImageError as error:
-        return refused(row.image_id, row.uri, error)
+        return failure_row(row.image_id, row.uri, error)
     return row

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.listing import asked_for, stands
+from tilebank.datasets.listing import included_or_failure, uri_exists
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
@@ -23,10 +23,10 @@ class Phantom:
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
         """The images that images.csv names."""
         root = self.config.root
-        if not stands(join_uri(root, "phantom.json")):
+        if not uri_exists(join_uri(root, "phantom.json")):
             raise DatasetError(f"no phantom study at {root}; write one with: python jobs/make_phantom.py")
         table = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
-        rows = [asked_for(self._image(row), self.config.intake) for row in table]
+        rows = [included_or_failure(self._image(row), self.config.intake) for row in table]
         return Manifest(
             images=tuple(row for row in rows if isinstance(row, ManifestRow)),
             failures=tuple(row for row in rows if isinstance(row, FailureRow)),

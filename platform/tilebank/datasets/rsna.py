@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.listing import asked_for, stands
-from tilebank.datasets.tables import exact_id, given, read_table
+from tilebank.datasets.listing import included_or_failure, uri_exists
+from tilebank.datasets.tables import exact_id, null_to_empty, read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
@@ -70,7 +70,7 @@ class Rsna:
                 if image.image_id in images:
                     raise DatasetError(f"{uri} names the image {image.image_id} twice; fetch the table again")
                 images[image.image_id] = image
-        asked = [asked_for(image, self.config.intake) for image in images.values()]
+        asked = [included_or_failure(image, self.config.intake) for image in images.values()]
         failures = [row for row in asked if isinstance(row, FailureRow)]
         return Manifest(tuple(row for row in asked if isinstance(row, ManifestRow)), tuple(failures))
 
@@ -88,7 +88,7 @@ class Rsna:
             row = _with_exact_ids(raw, uri=uri)
             facts = said[_breast_of(row)]
             for fact, column in columns.items():
-                facts[fact].add(_reading(fact, given(row[column]), column=column, row=row))
+                facts[fact].add(_reading(fact, null_to_empty(row[column]), column=column, row=row))
         return {
             breast_id: {fact: _agreed(fact, values - {""}, breast_id=breast_id) for fact, values in facts.items()}
             for breast_id, facts in said.items()
@@ -101,9 +101,9 @@ class Rsna:
     def _parts(self) -> list[str]:
         """`train`, and `test` where both its table and its images stand."""
         root = self.config.root
-        if not stands(join_uri(root, "train_images")):
+        if not uri_exists(join_uri(root, "train_images")):
             raise DatasetError(f"no folder train_images in {root}; unpack it there, beside train.csv, or check --root")
-        has_test = stands(join_uri(root, "test.csv")) and stands(join_uri(root, "test_images"))
+        has_test = uri_exists(join_uri(root, "test.csv")) and uri_exists(join_uri(root, "test_images"))
         return ["train", "test"] if has_test else ["train"]
 
     def _image(self, row: Mapping[str, str], *, folder: str) -> ManifestRow:

@@ -33,7 +33,7 @@ def read_rows(uri: str, *, required: Sequence[str], columns: Sequence[str] | Non
         raise DatasetError(f"cannot read the table {uri}: {error}") from error
 
 
-def given(text: str) -> str:
+def null_to_empty(text: str) -> str:
     """`text`, or the empty text where it is one of the ways to write an empty cell (`NaN`, `None`, ...)."""
     return "" if text.casefold() in NULLS else text
 

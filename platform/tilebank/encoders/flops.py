@@ -24,13 +24,13 @@ def flops_per_tile(config: EncoderConfig) -> int:
 
 
 def _tower_flops(config: EncoderConfig) -> int:
-    from tilebank.encoders.huggingface.model_families import TOWERS, build_tower
+    from tilebank.encoders.huggingface.model_families import MODEL_FAMILIES, build_network
 
     with torch.device("meta"):
-        tower = build_tower(config)
+        tower = build_network(config)
         size = config.input_size_px
         pixels = torch.empty(1, config.preprocess.channels, size, size)
-    kind = TOWERS[tower.config.model_type]
+    kind = MODEL_FAMILIES[tower.config.model_type]
     resized = kind.fixed_size and tower.config.image_size != size
     options = {"interpolate_pos_encoding": True} if resized else {}
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of
 from tilebank.evaluation.intervals.resampling import sum_replicates
-from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_pair
+from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_figure_pair
 from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def measure_faithfulness(group: str, curves: CurveSet, *, replicates: int, seed:
 
 def faithfulness_figure(found: Faithfulness, *, ordered_by: str, title: str = "") -> "Figure":
     """Mean scores as tiles go (left) and come (right), by the map and by chance."""
-    figure, left, right = open_pair(3.6)
+    figure, left, right = open_figure_pair(3.6)
     shares = np.linspace(0, 1, len(found.means.deletion))
     for axes, name, what in ((left, "deletion", "taken away"), (right, "insertion", "put in")):
         gap = getattr(found, f"{name}_gap")

@@ -17,7 +17,7 @@ from tilebank.evaluation.confusion_matrix import accuracies, balanced_accuracies
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import Floats, auc_replicates, sum_replicates
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scores import Estimate, assert_apart
+from tilebank.evaluation.scores import Estimate, assert_no_shared_patients
 
 _FIGURES: dict[str, Callable[[Floats], Floats]] = {
     "accuracy": accuracies,
@@ -120,7 +120,7 @@ def evaluate_classes(
     intervals, and counted. A figure at the end of its scale (an accuracy of 1) comes back with an interval without
     width. Raises LeakageError where a patient stands in both splits, DatasetError where `classes` do not fit.
     """
-    assert_apart(val.patients, test.patients)
+    assert_no_shared_patients(val.patients, test.patients)
     if not val.scores.shape[1] == test.scores.shape[1] == len(classes):
         raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one a class")
     auc, class_aucs = _against_the_others(test, replicates=replicates, seed=seed, level=level)

@@ -13,7 +13,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import auc_replicates
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scores import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, ScoredBreasts
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,12 @@ class LabelEvaluation:
 
 
 def evaluate_labels(
-    val: Mapping[str, Scored], test: Mapping[str, Scored], *, replicates: int = 2000, seed: int, level: float = 0.95
+    val: Mapping[str, ScoredBreasts],
+    test: Mapping[str, ScoredBreasts],
+    *,
+    replicates: int = 2000,
+    seed: int,
+    level: float = 0.95,
 ) -> LabelEvaluation:
     """All figures of the test scores of every label, thresholds chosen on the validation scores of the same label.
 

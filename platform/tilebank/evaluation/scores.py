@@ -10,7 +10,7 @@ from tilebank.evaluation.metrics import Labels, Scores
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredBreasts:
     """The scored breasts of one split, row by row: probability (B,), label 0/1 (B,), patient and breast id.
 
     Raises DatasetError where the four do not fit, a score is no probability, a class is missing, or a breast stands
@@ -58,12 +58,12 @@ class Counts:
     patients: int
 
 
-def counts_of(scored: Scored) -> Counts:
+def counts_of(scored: ScoredBreasts) -> Counts:
     """Breasts, positive ones, and patients of a split."""
     return Counts(scored.scores.size, int((scored.labels == 1).sum()), len(set(scored.patients)))
 
 
-def assert_apart(val: Sequence[str], test: Sequence[str]) -> None:
+def assert_no_shared_patients(val: Sequence[str], test: Sequence[str]) -> None:
     """Raise LeakageError where a patient stands in both splits."""
     shared = sorted(set(val) & set(test))
     if shared:

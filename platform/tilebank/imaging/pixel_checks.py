@@ -24,7 +24,7 @@ LETTERS = 40  # pieces of ink, at the least, make a page: a view marker has a do
 LETTER_AREA = 0.001  # of the page, at the most, is one letter
 
 
-def assert_shows_something(image: StoredImage) -> None:
+def assert_not_blank_or_text(image: StoredImage) -> None:
     """Raise ImageError (stage `filter`, classes `constant` and `text_page`) where the pixels alone show no breast."""
     stored = image.stored
     step = max(1, -(-max(stored.shape) // COARSE_PX))

@@ -13,7 +13,7 @@ from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
 from tilebank.imaging.dicom.reader import read_stored
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig, StoredImage
-from tilebank.imaging.pixel_checks import assert_shows_something
+from tilebank.imaging.pixel_checks import assert_not_blank_or_text
 from tilebank.imaging.presentation import (
     Presentation,
     present_as_stated,
@@ -57,7 +57,7 @@ def present_mammogram(image: StoredImage, *, reader: ReaderConfig, mask: MaskCon
     """What `read_mammogram` does after decoding. Raises ImageError (`decode`, `filter`, `mask`)."""
     if not 1 <= image.rules.bits_stored <= 16:
         raise ImageError("decode", f"{image.rules.bits_stored} bits stored: only 1 to 16 are known", "BitsStored")
-    assert_shows_something(image)
+    assert_not_blank_or_text(image)
     shown, breast, warnings = MODES[reader.intensity](image, mask)
     return Mammogram(
         header=image.header,

@@ -25,7 +25,7 @@ SKIN_MM = 5.0  # findings keep this distance from the skin
 _PLAN_ROWS, _PLAN_COLUMNS = 233, 163
 
 
-class Room:
+class FreeSpace:
     """Where in one view findings may still lie, on pixels of 1 mm."""
 
     def __init__(self, shape: BreastShape, view: View) -> None:
@@ -51,7 +51,9 @@ class Room:
         self.clearance = np.minimum(self.clearance, away)
 
 
-def placed(finding: Finding, rng: np.random.Generator, *, shape: BreastShape, room: dict[View, Room]) -> Finding:
+def place_finding(
+    finding: Finding, rng: np.random.Generator, *, shape: BreastShape, room: dict[View, FreeSpace]
+) -> Finding:
     """`finding` where it fits in both views, at one distance behind the nipple; smaller if the breast is too small."""
     depths = np.arange(8.0, shape.depth_mm - 2.0)
     for diameter in finding.diameter_mm * 0.9 ** np.arange(30):

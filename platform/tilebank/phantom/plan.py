@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tilebank.errors import ConfigError
 from tilebank.phantom.anatomy import VIEWS, BreastShape
 from tilebank.phantom.findings import Finding, Form
-from tilebank.phantom.placement import Room, placed
+from tilebank.phantom.placement import FreeSpace, place_finding
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import Laterality
 
@@ -165,12 +165,12 @@ def birads_of(findings: Sequence[Finding]) -> int:
 
 def _draw_findings(config: PhantomConfig, rng: np.random.Generator, *, shape: BreastShape) -> tuple[Finding, ...]:
     forms = _draw_forms(config, rng)
-    room = {view: Room(shape, view) for view in VIEWS} if forms else {}
+    room = {view: FreeSpace(shape, view) for view in VIEWS} if forms else {}
     findings: list[Finding] = []
     for form in forms:
         within = findings[-1] if form == "cluster" and findings else None  # calcifications of a mass lie in it
         if within is None:
-            finding = placed(_draw_finding(config, rng, form), rng, shape=shape, room=room)
+            finding = place_finding(_draw_finding(config, rng, form), rng, shape=shape, room=room)
         else:
             finding = replace(
                 _draw_finding(config, rng, form, most_mm=min(0.8 * within.diameter_mm, 12.0)),

@@ -37,14 +37,14 @@ def unguarded() -> None:
     """Nothing stands between a writer and its table."""
 
 
-def options_of(uri: str) -> dict[str, str] | None:
+def storage_options_of(uri: str) -> dict[str, str] | None:
     """What Lance is told of a store besides the environment: how patient it is. Never a credential."""
     return dict(REMOTE_OPTIONS) if uri.startswith("s3://") else None
 
 
 def open_table(uri: str, *, version: int | None = None) -> lance.LanceDataset:
     """The table at `uri`. Raises OSError or ValueError."""
-    return lance.dataset(uri, version=version, storage_options=options_of(uri))
+    return lance.dataset(uri, version=version, storage_options=storage_options_of(uri))
 
 
 def append_once(
@@ -55,7 +55,7 @@ def append_once(
     guard: asked before each attempt; raises where this process may no longer write. Raises StoreError.
     """
     uri = str(table.uri)
-    fragments = repeat(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
+    fragments = retry(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
     base = newest = table
     for attempt in range(ATTEMPTS):
         guard()
@@ -67,13 +67,13 @@ def append_once(
             return _without_second(written, chunk, base=base) if attempt else written
         except OSError as error:
             _wait(attempt, error, uri=uri, what="commit")
-        newest = repeat(lambda: open_table(uri), uri, what="look for a commit", guard=guard)
+        newest = retry(lambda: open_table(uri), uri, what="look for a commit", guard=guard)
         if _versions_with(chunk, newest, base=base):
             return _without_second(newest, chunk, base=base)
     raise AssertionError("the last attempt returns or raises")
 
 
-def repeat(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
+def retry(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
     """`work()`, tried again after an error that may pass, with growing pauses. Raises StoreError.
 
     For what may be done twice: an index, a deletion, a read.
@@ -106,7 +106,7 @@ def _versions_with(chunk: str, newest: lance.LanceDataset, *, base: lance.LanceD
     """The versions after `base` whose transaction carries this chunk's id."""
     held = []
     for version in range(int(base.version) + 1, int(newest.version) + 1):
-        transaction = repeat(partial(newest.read_transaction, version), str(newest.uri), what=f"read version {version}")
+        transaction = retry(partial(newest.read_transaction, version), str(newest.uri), what=f"read version {version}")
         if transaction is not None and transaction.transaction_properties.get(CHUNK) == chunk:
             held.append(version)
     return held
@@ -124,9 +124,9 @@ def _without_second(newest: lance.LanceDataset, chunk: str, *, base: lance.Lance
         undo = lance.LanceOperation.Delete([], sorted(after - before), "a second copy of a chunk")
         logger.warning("chunk %s arrived twice; its second copy is taken away", chunk)
         undone = partial(lance.LanceDataset.commit, newest, undo, read_version=newest.version)
-        newest = repeat(undone, uri, what="take a second copy away")  # fragments that are gone can go once more
+        newest = retry(undone, uri, what="take a second copy away")  # fragments that are gone can go once more
     return newest
 
 
 def _at(uri: str, version: int) -> lance.LanceDataset:
-    return repeat(lambda: open_table(uri, version=version), uri, what=f"read version {version}")
+    return retry(lambda: open_table(uri, version=version), uri, what=f"read version {version}")

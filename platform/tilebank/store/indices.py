@@ -4,7 +4,7 @@ from functools import partial
 
 import lance
 
-from tilebank.store.commits import Guard, repeat, unguarded
+from tilebank.store.commits import Guard, retry, unguarded
 from tilebank.store.schema import INSTANCE_INDICES
 
 
@@ -12,7 +12,7 @@ def build_indices(table: lance.LanceDataset, *, guard: Guard = unguarded) -> Non
     """Make them anew over all rows, the ones that stand replaced. Raises StoreError."""
     for column in INSTANCE_INDICES:
         create = partial(table.create_scalar_index, column, "BTREE", replace=True)
-        repeat(create, str(table.uri), what=f"index {column}", guard=guard)
+        retry(create, str(table.uri), what=f"index {column}", guard=guard)
 
 
 def rows_without_index(table: lance.LanceDataset) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.store.commits import open_table
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 from tilebank.terms import InstanceKind
 
 LOOKED_UP = 1000  # breasts that a filter names one by one
@@ -72,7 +72,7 @@ class StoredView:
 class Reader:
     """One table at one version and under one fingerprint: what a search reads never changes under it.
 
-    asked_for: whether rows of an image kind, view and special views (as stored, separated by commas) are read; all are
+    include: whether rows of an image kind, view and special views (as stored, separated by commas) are read; all are
     without it. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
     named).
     """
@@ -85,7 +85,7 @@ class Reader:
         encoder: str,
         fingerprint: str,
         version: int | None = None,
-        asked_for: Callable[[str, str, str], bool] | None = None,
+        include: Callable[[str, str, str], bool] | None = None,
     ) -> None:
         name = table_name("instances", dataset, encoder)
         try:
@@ -98,7 +98,7 @@ class Reader:
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)
-        self._clause = f"fingerprint = {quoted(fingerprint)}"
+        self._clause = f"fingerprint = {sql_literal(fingerprint)}"
         if self._table.count_rows(self._clause) == 0:
             held = sorted(set(self._table.to_table(columns=["fingerprint"])["fingerprint"].to_pylist()))
             raise StoreError(
@@ -107,17 +107,18 @@ class Reader:
                 " of the extraction; extract with these settings, or search with those"
             )
 
-        if asked_for is not None:
-            self._clause += self._only(asked_for)
+        if include is not None:
+            self._clause += self._only(include)
 
-    def _only(self, asked_for: Callable[[str, str, str], bool]) -> str:
+    def _only(self, include: Callable[[str, str, str], bool]) -> str:
         """A clause that leaves out the images that are not asked for; empty where all are."""
         names = ["image_kind", "view", "special"]
         rows = self._table.to_table(columns=names, filter=f"{self._clause} AND kind = 'view'")
         stored = {tuple(row[name] for name in names) for row in rows.to_pylist()}
-        out = sorted(one for one in stored if not asked_for(*one))
+        out = sorted(one for one in stored if not include(*one))
         same = [
-            " AND ".join(f"{name} = {quoted(value)}" for name, value in zip(names, one, strict=True)) for one in out
+            " AND ".join(f"{name} = {sql_literal(value)}" for name, value in zip(names, one, strict=True))
+            for one in out
         ]
         return "".join(f" AND NOT ({clause})" for clause in same)
 
@@ -146,7 +147,7 @@ class Reader:
         """A clause that names the breasts; empty where they are so many that reading all is quicker than looking up."""
         if len(breast_ids) > LOOKED_UP:
             return ""
-        return f" AND breast_id IN ({', '.join(quoted(breast_id) for breast_id in breast_ids)})"
+        return f" AND breast_id IN ({', '.join(sql_literal(breast_id) for breast_id in breast_ids)})"
 
     def read_bags(self, breast_ids: Sequence[str]) -> BagArrays:
         """The vectors of these breasts, read once, in the order given. Raises StoreError when one has none."""

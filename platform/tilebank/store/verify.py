@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.store.commits import open_table
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 from tilebank.store.verify_counts import IMAGE, OWNERS, count_rows, expected_mix, fold
 
 BATCH_ROWS = 8192
@@ -115,7 +115,7 @@ def _numbering(table: lance.LanceDataset, images: pa.Table) -> Iterator[Problem]
     """Instances missing or doubled; those of the first images are looked up by number."""
     details = []
     for image in images.slice(0, NAMED).to_pylist():
-        clause = " AND ".join(f"{name} = {quoted(image[name])}" for name in IMAGE)
+        clause = " AND ".join(f"{name} = {sql_literal(image[name])}" for name in IMAGE)
         found = table.to_table(columns=["instance_id", "instances"], filter=clause)
         gaps = _gaps(found["instance_id"].to_pylist(), claimed=pc.max(found["instances"]).as_py() or 0)
         details.append(f"{image['image_id']} ({gaps})")

@@ -29,7 +29,7 @@ def has_record(uri: str) -> bool:
 
 
 @contextmanager
-def errors_told(what: str, *, advice: str) -> Iterator[None]:
+def as_tracking_error(what: str, *, advice: str) -> Iterator[None]:
     """What MLflow, its database or a disk raises in the block, as a TrackingError: `what`, why, and `advice`."""
     _quieten()
     from mlflow.exceptions import MlflowException

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tilebank.errors import TrackingError
-from tilebank.tracking.connection import errors_told, has_record, open_client
+from tilebank.tracking.connection import as_tracking_error, has_record, open_client
 from tilebank.tracking.registry import CHAMPION
 
 
@@ -28,7 +28,7 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
         raise TrackingError(
             f"there is no run record at {uri}; search a head with jobs/tune_head.py, or name --tracking"
         )
-    with errors_told(f"cannot fetch head {wanted} from {uri}", advice="is --tracking right?"):
+    with as_tracking_error(f"cannot fetch head {wanted} from {uri}", advice="is --tracking right?"):
         import mlflow
 
         version = _find_version(open_client(uri), wanted, uri=uri)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tilebank.tracking.connection import errors_told, has_record, open_client
+from tilebank.tracking.connection import as_tracking_error, has_record, open_client
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def find_runs(uri: str, experiment: str, *, tags: Mapping[str, str]) -> list[Rec
     runs: list[RecordedRun] = []
     if not has_record(uri):
         return runs
-    with errors_told(f"cannot read the run record {uri}", advice="choose another with --tracking URI"):
+    with as_tracking_error(f"cannot read the run record {uri}", advice="choose another with --tracking URI"):
         client = open_client(uri)
         found, page = client.get_experiment_by_name(experiment), None
         while found and page != "":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.files import join_uri, write_bytes
-from tilebank.tracking.connection import errors_told, open_client
+from tilebank.tracking.connection import as_tracking_error, open_client
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class Tracker:
 
     def __init__(self, uri: str, *, experiment: str, artifacts: str) -> None:
         """Open the record, making database and experiment when they are missing. Raises TrackingError."""
-        with errors_told(
+        with as_tracking_error(
             f"cannot reach the run record {uri}, or write its artifacts to {artifacts}",
             advice="choose others with --tracking URI and --set artifacts=URI",
         ):

@@ -241,7 +241,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(configs: dict[str, EncoderCo
 
 def test_an_unknown_family_is_refused(configs: dict[str, EncoderConfig], tmp_path: Path) -> None:
     config = copy_of(configs["tiny-dinov2"], tmp_path, model_type="bert")
-    with pytest.raises(EncoderError, match="bert model; known are .*dinov2"):
+    with pytest.raises(EncoderError, match="bert model; use one of .*dinov2"):
         load_encoder(config)
 
 

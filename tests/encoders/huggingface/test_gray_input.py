@@ -7,13 +7,15 @@ from torch import nn
 
 from tilebank.encoders.contract import PreprocessSpec
 from tilebank.encoders.huggingface.gray_input import fold_gray, install_gray
-from tilebank.encoders.huggingface.model_families import TOWERS, build_tower
+from tilebank.encoders.huggingface.model_families import MODEL_FAMILIES, build_network
 from tilebank.encoders.huggingface.preprocessing import normalise
 from tilebank.errors import EncoderError
 
 IMAGENET = PreprocessSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
 FOLDED = [
-    name for name in ROWS if (shape := read_row(name).architecture) is not None and TOWERS[shape["model_type"]].patches
+    name
+    for name in ROWS
+    if (shape := read_row(name).architecture) is not None and MODEL_FAMILIES[shape["model_type"]].patches
 ]
 
 
@@ -21,11 +23,11 @@ FOLDED = [
 def test_folded_tower_gives_what_the_owners_gives(name: str) -> None:
     torch.manual_seed(0)
     row = shrunk(read_row(name))
-    tower = build_tower(row)
+    tower = build_network(row)
     unit = torch.rand(3, row.input_size_px, row.input_size_px)
     with torch.inference_mode():
         plain = tower(pixel_values=normalise(unit, row.preprocess)).last_hidden_state
-        path = TOWERS[tower.config.model_type].patches
+        path = MODEL_FAMILIES[tower.config.model_type].patches
         install_gray(tower, path, fold_gray(tower.get_submodule(path), row.preprocess, dtype=torch.float32))
         folded = tower(pixel_values=unit[:, None]).last_hidden_state
     assert plain.std() > 0.1

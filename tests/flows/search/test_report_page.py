@@ -10,9 +10,9 @@ from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.plots.classification import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.plots.forest import forest_figure
 from tilebank.evaluation.report import evaluate
-from tilebank.evaluation.scores import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.evaluation.subgroups import evaluate_subgroups
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.search.evaluate import ScoredSplit, ScoredSplits
 from tilebank.flows.search.report_figures import champion_figures
@@ -20,12 +20,12 @@ from tilebank.flows.search.report_page import RESEARCH, ChampionPage, as_documen
 from tilebank.terms import LabelRow
 
 
-def scored(split: str, seed: int) -> Scored:
+def scored(split: str, seed: int) -> ScoredBreasts:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 120)
     scores = 1 / (1 + np.exp(-(1.8 * labels + rng.normal(size=120) - 0.8)))
     patients = tuple(f"secret-{split}{index // 2}" for index in range(120))
-    return Scored(scores, labels, patients, tuple(f"{name}_{'LR'[i % 2]}" for i, name in enumerate(patients)))
+    return ScoredBreasts(scores, labels, patients, tuple(f"{name}_{'LR'[i % 2]}" for i, name in enumerate(patients)))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def drawn() -> tuple[ChampionPage, dict]:
         evaluation=found,
         subgroups=tuple(parts),
         subgroup_patients=10,
-        spread=spread_of(aucs),
+        spread=summarise_trials(aucs),
         provenance={"licence": "CC0-1.0 (may be shared)", "fingerprint of the vectors": "0123abcd"},
     )
     return page, figures

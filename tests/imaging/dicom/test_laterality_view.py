@@ -4,9 +4,9 @@ import pytest
 
 from tilebank.imaging.dicom.laterality_view import (
     CodedTerm,
-    IdentityTags,
-    identify,
+    LateralityViewTags,
     read_description,
+    read_laterality_view,
     read_view_position,
     view_of_code,
 )
@@ -15,65 +15,69 @@ from tilebank.imaging.dicom.laterality_view import (
 @pytest.mark.parametrize(
     ("tags", "side", "said_by"),
     [
-        (IdentityTags(image_laterality="L", laterality="L"), "L", "ImageLaterality"),
-        (IdentityTags(laterality="R"), "R", "Laterality"),
-        (IdentityTags(image_laterality="B", laterality="R"), "R", "Laterality"),
-        (IdentityTags(image_laterality="", frame_laterality=("R", "R")), "R", "FrameLaterality"),
-        (IdentityTags(view_position="RIGHT MLO"), "R", "ViewPosition"),
-        (IdentityTags(series_description="L CC C-View"), "L", "SeriesDescription"),
-        (IdentityTags(image_laterality="left"), "L", "ImageLaterality"),
-        (IdentityTags(image_laterality="B"), "", ""),
-        (IdentityTags(image_laterality="U", series_description="BILATERAL"), "", ""),
+        (LateralityViewTags(image_laterality="L", laterality="L"), "L", "ImageLaterality"),
+        (LateralityViewTags(laterality="R"), "R", "Laterality"),
+        (LateralityViewTags(image_laterality="B", laterality="R"), "R", "Laterality"),
+        (LateralityViewTags(image_laterality="", frame_laterality=("R", "R")), "R", "FrameLaterality"),
+        (LateralityViewTags(view_position="RIGHT MLO"), "R", "ViewPosition"),
+        (LateralityViewTags(series_description="L CC C-View"), "L", "SeriesDescription"),
+        (LateralityViewTags(image_laterality="left"), "L", "ImageLaterality"),
+        (LateralityViewTags(image_laterality="B"), "", ""),
+        (LateralityViewTags(image_laterality="U", series_description="BILATERAL"), "", ""),
     ],
 )
-def test_side_is_taken_from_the_first_tag_that_names_one(tags: IdentityTags, side: str, said_by: str) -> None:
-    found = identify(tags)
+def test_side_is_taken_from_the_first_tag_that_names_one(tags: LateralityViewTags, side: str, said_by: str) -> None:
+    found = read_laterality_view(tags)
     assert (found.laterality, found.laterality_from, found.conflict) == (side, said_by, "")
 
 
 @pytest.mark.parametrize(
     ("tags", "view", "said_by"),
     [
-        (IdentityTags(view_position="mlo "), "MLO", "ViewPosition"),
-        (IdentityTags(view_codes=(CodedTerm("R-10242"),)), "CC", "ViewCodeSequence"),
-        (IdentityTags(view_position="SPOT", view_codes=(CodedTerm("399368009"),)), "MLO", "ViewCodeSequence"),
-        (IdentityTags(frame_view_codes=(CodedTerm("R-10226"),)), "MLO", "ViewCodeSequence of the functional groups"),
-        (IdentityTags(series_description="ROUTINE LMLO"), "MLO", "SeriesDescription"),
-        (IdentityTags(view_position="FLATFIELD"), "FLATFIELD", "ViewPosition"),
-        (IdentityTags(view_codes=(CodedTerm("T-04000", "breast"),)), "", ""),
+        (LateralityViewTags(view_position="mlo "), "MLO", "ViewPosition"),
+        (LateralityViewTags(view_codes=(CodedTerm("R-10242"),)), "CC", "ViewCodeSequence"),
+        (LateralityViewTags(view_position="SPOT", view_codes=(CodedTerm("399368009"),)), "MLO", "ViewCodeSequence"),
+        (
+            LateralityViewTags(frame_view_codes=(CodedTerm("R-10226"),)),
+            "MLO",
+            "ViewCodeSequence of the functional groups",
+        ),
+        (LateralityViewTags(series_description="ROUTINE LMLO"), "MLO", "SeriesDescription"),
+        (LateralityViewTags(view_position="FLATFIELD"), "FLATFIELD", "ViewPosition"),
+        (LateralityViewTags(view_codes=(CodedTerm("T-04000", "breast"),)), "", ""),
     ],
 )
-def test_view_is_taken_from_the_first_tag_that_names_one(tags: IdentityTags, view: str, said_by: str) -> None:
-    found = identify(tags)
+def test_view_is_taken_from_the_first_tag_that_names_one(tags: LateralityViewTags, view: str, said_by: str) -> None:
+    found = read_laterality_view(tags)
     assert (found.view, found.view_from, found.conflict) == (view, said_by, "")
 
 
 @pytest.mark.parametrize(
     ("tags", "sentence"),
     [
-        (IdentityTags(image_laterality="L", laterality="R"), "ImageLaterality says L, Laterality says R"),
-        (IdentityTags(image_laterality="L", view_position="RMLO"), "ImageLaterality says L, ViewPosition says R"),
+        (LateralityViewTags(image_laterality="L", laterality="R"), "ImageLaterality says L, Laterality says R"),
+        (LateralityViewTags(image_laterality="L", view_position="RMLO"), "ImageLaterality says L, ViewPosition says R"),
         (
-            IdentityTags(laterality="R", series_description="L CC"),
+            LateralityViewTags(laterality="R", series_description="L CC"),
             "Laterality says R, SeriesDescription says L",
         ),
-        (IdentityTags(frame_laterality=("L", "R")), "FrameLaterality says L, FrameLaterality says R"),
+        (LateralityViewTags(frame_laterality=("L", "R")), "FrameLaterality says L, FrameLaterality says R"),
         (
-            IdentityTags(view_position="CC", view_codes=(CodedTerm("R-10226"),)),
+            LateralityViewTags(view_position="CC", view_codes=(CodedTerm("R-10226"),)),
             "ViewPosition says CC, ViewCodeSequence says MLO",
         ),
         (
-            IdentityTags(view_position="CC", view_codes=(CodedTerm("399192008"),)),
+            LateralityViewTags(view_position="CC", view_codes=(CodedTerm("399192008"),)),
             "ViewPosition says CC, ViewCodeSequence says XCCL",
         ),
         (
-            IdentityTags(view_position="XCC", view_codes=(CodedTerm("R-1024A"),), series_description="L XCCM"),
+            LateralityViewTags(view_position="XCC", view_codes=(CodedTerm("R-1024A"),), series_description="L XCCM"),
             "ViewCodeSequence says XCCL, SeriesDescription says XCCM",
         ),
     ],
 )
-def test_tags_that_disagree_are_a_conflict_that_names_both(tags: IdentityTags, sentence: str) -> None:
-    assert identify(tags).conflict == sentence
+def test_tags_that_disagree_are_a_conflict_that_names_both(tags: LateralityViewTags, sentence: str) -> None:
+    assert read_laterality_view(tags).conflict == sentence
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_tags_that_disagree_are_a_conflict_that_names_both(tags: IdentityTags, s
     [("AT", "R-10226", "AT"), ("XCC", "R-1024B", "XCCM"), ("XCCL", "R-102CF", "XCCL"), ("TAN", "R-10224", "TAN")],
 )
 def test_a_general_and_an_exact_name_of_one_view_agree(position: str, code: str, view: str) -> None:
-    found = identify(IdentityTags(view_position=position, view_codes=(CodedTerm(code),)))
+    found = read_laterality_view(LateralityViewTags(view_position=position, view_codes=(CodedTerm(code),)))
     assert (found.view, found.conflict) == (view, "")
 
 
@@ -199,5 +203,5 @@ def test_an_implant_is_displaced_only_where_the_text_says_so(text: str, displace
 
 
 def test_a_conflict_quotes_no_free_text() -> None:
-    tags = IdentityTags(view_position="MUSTERFRAU ERIKA", view_codes=(CodedTerm("R-10226"),))
-    assert identify(tags).conflict == "ViewPosition says OTHER, ViewCodeSequence says MLO"
+    tags = LateralityViewTags(view_position="MUSTERFRAU ERIKA", view_codes=(CodedTerm("R-10226"),))
+    assert read_laterality_view(tags).conflict == "ViewPosition says OTHER, ViewCodeSequence says MLO"

@@ -20,7 +20,7 @@ from tests.s3_server import S3Server
 from tests.store.conftest import DIM, LICENCE, rows_of
 
 from tilebank.errors import StoreError
-from tilebank.store.lease.lease import Holder, _place, find_holder, hold_lease
+from tilebank.store.lease.lease import Holder, _backend_for, find_holder, hold_lease
 from tilebank.store.lease.processes import Process, has_ended, this_process
 from tilebank.store.tables import Store
 
@@ -231,6 +231,6 @@ def ended_holder() -> Holder:
 
 def leave_behind(store_uri: str, holder: Holder) -> None:
     """Write a lease over whatever stands."""
-    place = _place(store_uri, TABLE)
-    place.remove()
-    assert place.create(json.dumps(asdict(holder)).encode())
+    backend = _backend_for(store_uri, TABLE)
+    backend.remove()
+    assert backend.create(json.dumps(asdict(holder)).encode())

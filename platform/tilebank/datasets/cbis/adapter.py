@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tilebank.datasets.cbis.tables import ASSESSMENTS, PATHOLOGIES, ImagePath, LesionRow, read_lesions
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
-from tilebank.datasets.listing import asked_for, list_dicoms
+from tilebank.datasets.listing import included_or_failure, list_dicoms
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, ImageKind, ManifestRow, breast_id_of
@@ -111,7 +111,7 @@ class Cbis:
             uri=uris[0],
             image_kind=ImageKind.FILM,
         )
-        return asked_for(row, self.config.intake)
+        return included_or_failure(row, self.config.intake)
 
     def _unplaced(self, path: ImagePath, uris: Sequence[str]) -> FailureRow:
         expected = join_uri(self.config.root, path.case, path.study_uid, path.series_uid, path.file)

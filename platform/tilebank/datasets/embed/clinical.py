@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from tilebank.datasets.tables import exact_id, given
+from tilebank.datasets.tables import exact_id, null_to_empty
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality
 
@@ -66,7 +66,7 @@ def read_clinical(rows: Iterable[Mapping[str, str]], *, uri: str) -> list[Clinic
 
 
 def _row(row: Mapping[str, str], number: int, *, uri: str) -> ClinicalRow:
-    cells = {name: given(row[name]) for name in COLUMNS}
+    cells = {name: null_to_empty(row[name]) for name in COLUMNS}
     where = f"{uri} line {number}"
     severity = _code(cells, "path_severity", where=where)
     procedure = _day(cells["procdate_anon"], "procdate_anon", where=where)

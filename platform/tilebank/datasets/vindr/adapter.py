@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.intake import assert_asked_for, place_by_table
-from tilebank.datasets.listing import stands
+from tilebank.datasets.intake import assert_included, place_by_table
+from tilebank.datasets.listing import uri_exists
 from tilebank.datasets.tables import read_table
 from tilebank.datasets.vindr.findings import BOX_COLUMNS, categories_of, collect_findings
 from tilebank.errors import DatasetError, ImageError
@@ -121,7 +121,7 @@ class Vindr:
     def _headers(self) -> dict[str, dict[str, str]]:
         """What metadata.csv, the owner's dump of the DICOM headers, says of each image; nothing without it."""
         uri = join_uri(self.config.root, METADATA)
-        if not stands(uri):
+        if not uri_exists(uri):
             logger.info("no %s: ages and makers stay unknown, and files are not held against their ids", uri)
             return {}
         return {row[UID]: row for row in read_table(uri, required=(UID,), columns=(AGE, MAKER))}
@@ -130,7 +130,7 @@ class Vindr:
 def _place(row: Mapping[str, str], header: Mapping[str, str] | None, *, config: DatasetConfig) -> ManifestRow:
     """Raises ImageError for an image that is not asked for or has no side or view."""
     view = row["view_position"].upper()
-    assert_asked_for(ImageKind.FFDM, view=view, special=(), intake=config.intake)
+    assert_included(ImageKind.FFDM, view=view, special=(), intake=config.intake)
     placement = place_by_table(row["laterality"].upper(), view)
     return ManifestRow(
         dataset=config.name,

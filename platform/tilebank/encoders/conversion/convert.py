@@ -19,7 +19,7 @@ from tilebank.encoders.conversion.pickled_checkpoint import read_tensors
 from tilebank.encoders.conversion.weight_names import PUBLISHED, Published, rename
 from tilebank.encoders.huggingface.checkpoints import source_of
 from tilebank.encoders.huggingface.encoder import PROJECTION_FILE
-from tilebank.encoders.huggingface.model_families import build_tower
+from tilebank.encoders.huggingface.model_families import build_network
 from tilebank.errors import EncoderError
 
 
@@ -75,7 +75,7 @@ def convert_checkpoint(config: EncoderConfig, *, published: Path, folder: Path) 
 
 def _filled_tower(config: EncoderConfig, weights: dict[str, Tensor], *, published: Path) -> Any:
     with torch.device("meta"):
-        tower = build_tower(config)
+        tower = build_network(config)
     wanted = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     odd = sorted(name for name in {*wanted, *given} if wanted.get(name) != given.get(name))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tilebank.encoders.contract import EncoderConfig, assert_pixels
-from tilebank.encoders.huggingface.device_transfer import Lane
+from tilebank.encoders.huggingface.device_transfer import DeviceTransfer
 from tilebank.encoders.huggingface.preprocessing import full_scale, sendable, to_unit
 from tilebank.errors import EncoderError
 
@@ -40,7 +40,7 @@ class Batcher:
         self._network = network
         self._config = config
         self._device = device
-        self._lane = Lane(device)
+        self._lane = DeviceTransfer(device)
         self._size = config.batch_size
 
     @property

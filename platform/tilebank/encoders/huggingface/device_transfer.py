@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class Lane:
+class DeviceTransfer:
     """One way to a device. On a CPU it is no way at all: the tensor shares the array's memory."""
 
     def __init__(self, device: torch.device) -> None:

@@ -17,7 +17,13 @@ from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.batching import Batcher
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of, folder_of
 from tilebank.encoders.huggingface.gray_input import fold_gray, install_gray
-from tilebank.encoders.huggingface.model_families import TOWERS, WHOLE_MODELS, Tower, assert_fits, first_patch_of
+from tilebank.encoders.huggingface.model_families import (
+    MODEL_FAMILIES,
+    VISION_PART_OF,
+    ModelFamily,
+    assert_fits,
+    first_patch_of,
+)
 from tilebank.encoders.huggingface.outputs import OUTPUTS, Projection, States
 from tilebank.encoders.huggingface.preprocessing import normalise
 from tilebank.errors import EncoderError
@@ -34,7 +40,7 @@ class HuggingFaceEncoder:
         self._dtype = getattr(torch, config.dtype)
         self._projection = _read_projection(config, device=device)
         assert_fits(config, settings, projection_width=len(self._projection.weight) if self._projection else 0)
-        kind = TOWERS[settings.model_type]
+        kind = MODEL_FAMILIES[settings.model_type]
         self._first_patch = first_patch_of(settings)
         self._options = {}
         if kind.fixed_size and settings.image_size != config.input_size_px:
@@ -71,7 +77,7 @@ class HuggingFaceEncoder:
         return OUTPUTS[self._config.output].take(States(last, pooled, self._first_patch, self._projection))
 
 
-def _take_gray(tower: Any, kind: Tower, config: EncoderConfig) -> None:
+def _take_gray(tower: Any, kind: ModelFamily, config: EncoderConfig) -> None:
     """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray_input.py."""
     dtype = getattr(torch, config.dtype)
     convolution = tower.get_submodule(kind.patches)
@@ -89,10 +95,11 @@ def _read_settings(config: EncoderConfig) -> Any:
         settings = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False, **places)
     except (OSError, ValueError) as error:
         raise EncoderError(_cannot_load(config, error)) from error
-    family = WHOLE_MODELS.get(settings.model_type, settings.model_type)
-    if family not in TOWERS:
+    family = VISION_PART_OF.get(settings.model_type, settings.model_type)
+    if family not in MODEL_FAMILIES:
         raise EncoderError(
-            f"encoder {config.name}: {checkpoint} is a {family} model; known are {sorted({*TOWERS, *WHOLE_MODELS})}"
+            f"encoder {config.name}: {checkpoint} is a {family} model; use one of the families"
+            f" {', '.join(sorted({*MODEL_FAMILIES, *VISION_PART_OF}))}"
         )
     return getattr(settings, "vision_config", settings)
 
@@ -109,7 +116,7 @@ def _read_projection(config: EncoderConfig, *, device: torch.device) -> Projecti
         raise EncoderError(_cannot_load(config, error)) from error
 
 
-def _load_tower(config: EncoderConfig, kind: Tower) -> Any:
+def _load_tower(config: EncoderConfig, kind: ModelFamily) -> Any:
     import transformers
 
     checkpoint, places = checkpoint_of(config), _places(config)

@@ -9,7 +9,7 @@ from tilebank.errors import EncoderError
 
 
 @dataclass(frozen=True)
-class Tower:
+class ModelFamily:
     """One family.
 
     outputs: what it has of `outputs.OUTPUTS`. patches: its first convolution, where that has no padding. fixed_size:
@@ -33,24 +33,24 @@ class Tower:
 
 TOKENS = ("cls", "cls_patch_mean", "patch_mean", "projected")
 
-TOWERS = {  # by model_type of its settings
-    "dinov2": Tower("Dinov2Model", "Dinov2Config", TOKENS, "embeddings.patch_embeddings.projection"),
-    "dinov2_with_registers": Tower(
+MODEL_FAMILIES = {  # by model_type of its settings
+    "dinov2": ModelFamily("Dinov2Model", "Dinov2Config", TOKENS, "embeddings.patch_embeddings.projection"),
+    "dinov2_with_registers": ModelFamily(
         "Dinov2WithRegistersModel",
         "Dinov2WithRegistersConfig",
         TOKENS,
         "embeddings.patch_embeddings.projection",
     ),
-    "dinov3_vit": Tower("DINOv3ViTModel", "DINOv3ViTConfig", TOKENS, "embeddings.patch_embeddings"),
-    "efficientnet": Tower("EfficientNetModel", "EfficientNetConfig", ("pooled", "projected"), attention=None),
-    "siglip_vision_model": Tower(
+    "dinov3_vit": ModelFamily("DINOv3ViTModel", "DINOv3ViTConfig", TOKENS, "embeddings.patch_embeddings"),
+    "efficientnet": ModelFamily("EfficientNetModel", "EfficientNetConfig", ("pooled", "projected"), attention=None),
+    "siglip_vision_model": ModelFamily(
         "SiglipVisionModel",
         "SiglipVisionConfig",
         ("map", "patch_mean"),
         "embeddings.patch_embedding",
         fixed_size=True,
     ),
-    "vit": Tower(
+    "vit": ModelFamily(
         "ViTModel",
         "ViTConfig",
         TOKENS,
@@ -59,7 +59,7 @@ TOWERS = {  # by model_type of its settings
         without=("add_pooling_layer",),
     ),
 }
-WHOLE_MODELS = {"siglip": "siglip_vision_model"}  # text and image: only the vision tower is loaded
+VISION_PART_OF = {"siglip": "siglip_vision_model"}  # text and image: only the vision tower is loaded
 
 
 def assert_fits(config: EncoderConfig, settings: Any, *, projection_width: int) -> None:
@@ -72,7 +72,7 @@ def assert_fits(config: EncoderConfig, settings: Any, *, projection_width: int) 
     missing = {"projected"} if not projection_width else set()
     if settings.model_type == "siglip_vision_model" and not settings.vision_use_head:
         missing.add("map")
-    known = [name for name in TOWERS[settings.model_type].outputs if name not in missing]
+    known = [name for name in MODEL_FAMILIES[settings.model_type].outputs if name not in missing]
     if config.output not in known:
         raise EncoderError(
             f"encoder {config.name}: a {settings.model_type} checkpoint has no output {config.output!r}; use one of "
@@ -99,7 +99,7 @@ def first_patch_of(settings: Any) -> int:
     return 1 + int(getattr(settings, "num_register_tokens", 0))
 
 
-def build_tower(config: EncoderConfig) -> Any:
+def build_network(config: EncoderConfig) -> Any:
     """The network of `config.architecture` with random weights, on the current default device (`meta` costs nothing).
 
     Raises EncoderError where there is no architecture, or it names what the family does not know.
@@ -107,11 +107,11 @@ def build_tower(config: EncoderConfig) -> Any:
     import transformers
 
     shape: Mapping[str, Any] = config.architecture or {}
-    tower = TOWERS.get(str(shape.get("model_type")))
+    tower = MODEL_FAMILIES.get(str(shape.get("model_type")))
     if tower is None:
         raise EncoderError(
             f"encoder {config.name}: architecture.model_type {shape.get('model_type')!r} is unknown; use one of "
-            f"{sorted(TOWERS)}"
+            f"{sorted(MODEL_FAMILIES)}"
         )
     kind = getattr(transformers, tower.settings)
     values = {key: value for key, value in shape.items() if key != "model_type"}

@@ -8,14 +8,14 @@ from safetensors.torch import save_file
 
 from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.encoder import PROJECTION_FILE
-from tilebank.encoders.huggingface.model_families import build_tower
+from tilebank.encoders.huggingface.model_families import build_network
 
 
 def write_random_weights(config: EncoderConfig, folder: Path, *, seed: int = 0) -> EncoderConfig:
     """The settings on a checkpoint below `folder`, written now. Raises EncoderError where there is no architecture."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        tower = build_tower(config).to(getattr(torch, config.dtype))
+        tower = build_network(config).to(getattr(torch, config.dtype))
         tower.save_pretrained(folder)
         if config.output == "projected":
             own = getattr(tower.config, "hidden_dim", None) or tower.config.hidden_size

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tilebank.encoders.contract import Encoder, EncoderConfig
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of
-from tilebank.encoders.huggingface.model_families import TOWERS, WHOLE_MODELS, first_patch_of
+from tilebank.encoders.huggingface.model_families import MODEL_FAMILIES, VISION_PART_OF, first_patch_of
 from tilebank.encoders.huggingface.outputs import OUTPUTS, States
 from tilebank.encoders.registry import load_encoder
 from tilebank.errors import EncoderError
@@ -58,7 +58,7 @@ def _network(config: EncoderConfig, device: torch.device) -> Callable[[list[Any]
         raise EncoderError(f"encoder {config.name}: its output is projected, which the reference way does not know")
     checkpoint = checkpoint_of(config)
     settings = transformers.AutoConfig.from_pretrained(checkpoint, revision=config.revision, trust_remote_code=False)
-    kind = TOWERS[WHOLE_MODELS.get(settings.model_type, settings.model_type)]
+    kind = MODEL_FAMILIES[VISION_PART_OF.get(settings.model_type, settings.model_type)]
     tower = getattr(transformers, kind.network).from_pretrained(
         checkpoint,
         revision=config.revision,

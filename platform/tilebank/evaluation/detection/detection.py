@@ -13,7 +13,7 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.curves import curve_replicates, curves_of
 from tilebank.evaluation.detection.froc import average_precisions, sensitivities_at
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.detection.matching import Matches, Overlaps, Places, match, overlaps_of
 from tilebank.evaluation.detection.pointing import pointing_columns
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
@@ -26,7 +26,7 @@ def evaluate_detection(
     images: Sequence[ImageDetections],
     config: DetectionConfig,
     *,
-    wanted: Wanted | None = None,
+    wanted: BoxFilter | None = None,
     replicates: int = 2000,
     seed: int,
     level: float = 0.95,
@@ -36,11 +36,13 @@ def evaluate_detection(
     Raises DatasetError where no annotated box counts, an image stands twice, or there is one patient.
     """
     overlaps = overlaps_of(images, iou=config.iou, hit=config.hit)
-    return evaluate_overlaps(overlaps, config, wanted=wanted or Wanted(), replicates=replicates, seed=seed, level=level)
+    return evaluate_overlaps(
+        overlaps, config, wanted=wanted or BoxFilter(), replicates=replicates, seed=seed, level=level
+    )
 
 
 def evaluate_overlaps(
-    overlaps: Overlaps, config: DetectionConfig, *, wanted: Wanted, replicates: int, seed: int, level: float = 0.95
+    overlaps: Overlaps, config: DetectionConfig, *, wanted: BoxFilter, replicates: int, seed: int, level: float = 0.95
 ) -> DetectionEvaluation:
     """`evaluate_detection` on overlaps found before: one set of them serves every choice of boxes."""
     if (overlaps.hit, overlaps.iou) != (config.hit, config.iou):

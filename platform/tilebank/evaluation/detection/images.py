@@ -85,7 +85,7 @@ class SizeClasses:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BoxFilter:
     """Which annotated boxes a figure is about; all where a field is empty. The others are ignored: see `detection`.
 
     category: one of a finding's categories, `unknown` for findings without any. size: a size class.

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.box_overlap import centres_in, centres_near, corners_of, iou_of
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.intervals.resampling import Floats
 from tilebank.terms import TileBox
 
@@ -93,7 +93,7 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "io
     )
 
 
-def match(overlaps: Overlaps, wanted: Wanted) -> Matches:
+def match(overlaps: Overlaps, wanted: BoxFilter) -> Matches:
     """Match detections to the wanted boxes of all images. Images without such a box keep their false positives."""
     targets = np.asarray([here for image in overlaps.images for here in wanted.of(image)], dtype=np.bool_)  # (L,)
     box_scores = np.full(targets.size, -np.inf)

@@ -15,7 +15,7 @@ from tilebank.evaluation.detection.matching import Matches, match, overlaps_of
 from tilebank.evaluation.detection.report import DetectionEvaluation
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.intervals.resampling import Floats
-from tilebank.evaluation.plots.style import BLUE, GREY, mark_diamond, open_sheet
+from tilebank.evaluation.plots.style import BLUE, GREY, mark_diamond, open_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def froc_figure(images: Sequence[ImageDetections], evaluation: DetectionEvaluati
     matches = _matches(images, evaluation)
     line, band = _line_and_band(matches, evaluation, lambda curves: sensitivities_at(curves, rates.tolist()))
     interval = evaluation.average_precision.interval
-    figure, axes = open_sheet(4.6, title)
+    figure, axes = open_figure(4.6, title)
     boxes = f"{counts.boxes} boxes on {counts.images_with_boxes} of {counts.images} images"
     axes.plot(rates, line, color=BLUE, linewidth=2, label=boxes)
     wash = f"{interval.level:.0%} band, patients resampled"
@@ -64,7 +64,7 @@ def precision_recall_figure(
     curves = curves_of(matches)
     found, false = curves.true_positives[0], curves.false_positives[0]
     interval = evaluation.average_precision.interval
-    figure, axes = open_sheet(4.6, title)
+    figure, axes = open_figure(4.6, title)
     area = f"envelope: AP {evaluation.average_precision.as_text()}"
     axes.plot(recalls, line, color=BLUE, linewidth=2, label=area)
     wash = f"{interval.level:.0%} band, patients resampled"

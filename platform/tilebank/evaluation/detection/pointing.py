@@ -10,11 +10,11 @@ import numpy as np
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.box_overlap import corners_of
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.intervals.resampling import Floats
 
 
-def pointing_columns(images: Sequence[ImageDetections], wanted: Wanted, *, tolerance_px: int) -> Floats | None:
+def pointing_columns(images: Sequence[ImageDetections], wanted: BoxFilter, *, tolerance_px: int) -> Floats | None:
     """One row an image (I, 2): hit, asked; their sums' ratio is the figure. None where no image has a highest point.
 
     A point up to `tolerance_px` to the side of a box, above or below it, points at it. Raises DatasetError where some
@@ -31,7 +31,7 @@ def pointing_columns(images: Sequence[ImageDetections], wanted: Wanted, *, toler
     return np.asarray([_row(image, wanted, tolerance_px) for image in images], dtype=np.float64)
 
 
-def _row(image: ImageDetections, wanted: Wanted, tolerance_px: int) -> tuple[bool, bool]:
+def _row(image: ImageDetections, wanted: BoxFilter, tolerance_px: int) -> tuple[bool, bool]:
     chosen = np.asarray(wanted.of(image), dtype=np.bool_)  # (L,)
     if image.peak is None or not chosen.any():
         return False, False

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 
 from tilebank.errors import ConfigError
-from tilebank.evaluation.detection.images import Wanted
+from tilebank.evaluation.detection.images import BoxFilter
 from tilebank.evaluation.detection.matching import Hit
 from tilebank.evaluation.scores import Estimate
 
@@ -69,7 +69,7 @@ class DetectionEvaluation:
 
     seed: int
     config: DetectionConfig
-    wanted: Wanted
+    wanted: BoxFilter
     counts: DetectionCounts
     average_precision: Estimate
     sensitivities: tuple[Estimate, ...]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import count_matches, evaluate_overlaps
-from tilebank.evaluation.detection.images import SIZES, ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import SIZES, BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import Overlaps, match, overlaps_of
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
 from tilebank.evaluation.scores import Estimate
@@ -77,19 +77,19 @@ def table_text(rows: Sequence[DetectionRow], rates: Sequence[float]) -> str:
     return "\n".join([*lines, *(f"-: {reason}" for reason in reasons)])
 
 
-def _choices(images: Sequence[ImageDetections], sizes: SizeClasses) -> list[Wanted]:
+def _choices(images: Sequence[ImageDetections], sizes: SizeClasses) -> list[BoxFilter]:
     findings = [(finding, image.spacing_mm) for image in images for finding in image.findings]
     named = {category for finding, _ in findings for category in finding.categories or (UNKNOWN,)}
     unmeasured = any(sizes.size_of(finding.box, spacing) == UNKNOWN for finding, spacing in findings)
     classes = ("", *SIZES, *([UNKNOWN] if unmeasured else []))
     categories = ["", *sorted(named, key=lambda name: (name == UNKNOWN, name))] if findings else []
-    return [Wanted(category, size, sizes) for category in categories for size in classes]
+    return [BoxFilter(category, size, sizes) for category in categories for size in classes]
 
 
 def _row(
     overlaps: Overlaps,
     config: DetectionConfig,
-    wanted: Wanted,
+    wanted: BoxFilter,
     *,
     minimum: int,
     replicates: int,

@@ -11,7 +11,7 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.metrics import Labels, Scores, roc_curve
 from tilebank.evaluation.multiclass import ClassEvaluation
-from tilebank.evaluation.plots.style import DASHES, LIGHT, PALETTE, open_sheet
+from tilebank.evaluation.plots.style import DASHES, LIGHT, PALETTE, open_figure
 from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def answers_roc_figure(
     """The exact ROC of each answer's test scores against all other breasts, with its AUC and interval."""
     if answers.keys() != aucs.keys() or not answers:
         raise DatasetError(f"scores of {list(answers)} and AUCs of {list(aucs)}; pass both for each answer")
-    figure, axes = open_sheet(5.4, title)
+    figure, axes = open_figure(5.4, title)
     for place, (name, (scores, labels)) in enumerate(answers.items()):
         curve = roc_curve(scores, labels)
         axes.plot(
@@ -48,7 +48,7 @@ def confusion_figure(evaluation: ClassEvaluation, *, title: str = "") -> "Figure
     """Test breasts by true and called class: counts, and their shares of the true class, which colour the cells."""
     counts = np.asarray(evaluation.confusion)  # (C, C) true, called
     shares = counts / counts.sum(axis=1, keepdims=True)
-    figure, axes = open_sheet(5.4, title)
+    figure, axes = open_figure(5.4, title)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (true, called), count in np.ndenumerate(counts):
         share = shares[true, called]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tilebank.datasets.folder import unplaced_id
+from tilebank.datasets.folder import id_from_path
 from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.registry import load_encoder
 from tilebank.errors import EncoderError, ImageError
@@ -101,7 +101,7 @@ def scan_headers(batch: pa.Table, *, root: str, limits: Limits) -> pa.Table:
             header = isolated(limits).call(header_of, uri)
             rows.append({"uri": uri, "image_id": header.sop_instance_uid, "header": pickle.dumps(header)} | NO_FAILURE)
         except ImageError as error:
-            rows.append({"uri": uri, "image_id": unplaced_id(root, uri), "header": b""} | failure_columns(error))
+            rows.append({"uri": uri, "image_id": id_from_path(root, uri), "header": b""} | failure_columns(error))
     return pa.Table.from_pylist(rows, schema=HEADER)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from tilebank.datasets.features import Features
-from tilebank.datasets.folder import unplaced_id
+from tilebank.datasets.folder import id_from_path
 from tilebank.errors import ConfigError, DatasetError, ImageError
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.settings.settings import Choices, Settings
@@ -145,7 +145,7 @@ def import_plan_of(settings: Settings, table: Instances | None, *, layout: str) 
 def failure_of(settings: Settings, file: SlideFile, error: ImageError) -> FailureRow:
     """The failure that `error` makes of a slide; a second file of one slide is known by its place."""
     second = error.error_class == "DuplicateSlide"
-    image_id = unplaced_id(settings.dataset.root, file.uri) if second else file.slide_id
+    image_id = id_from_path(settings.dataset.root, file.uri) if second else file.slide_id
     return FailureRow(image_id, file.uri, error.stage, error.error_class, error.reason)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import evaluate_detection
-from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import Hit
 from tilebank.evaluation.detection.plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection.published_ap import PUBLISHED_SIZES, published_average_precision, published_image
@@ -163,7 +163,7 @@ class FigureTally:
         if not self.truth.findings:
             notes.append("the dataset has no annotated boxes: detection is not measured")
             return []
-        wanted, times, seed = Wanted(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
+        wanted, times, seed = BoxFilter(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
         found = []
         try:
             for how in (DetectionConfig(hit=hit) for hit in HITS):

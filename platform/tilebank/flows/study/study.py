@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.datasets.contract import DatasetConfig, Truth
-from tilebank.datasets.intake import is_asked_for
+from tilebank.datasets.intake import is_included
 from tilebank.datasets.labels import TASKS, Breast, JointTask, Task, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
@@ -95,7 +95,7 @@ def open_reader(settings: Settings) -> Reader:
         dataset=settings.dataset.name,
         encoder=settings.encoder.name,
         fingerprint=stored_fingerprint(settings),
-        asked_for=partial(is_asked_for, intake=settings.dataset.intake),
+        include=partial(is_included, intake=settings.dataset.intake),
     )
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from tilebank.imaging.dicom.kinds import KindTags, kind_of, special_of
-from tilebank.imaging.dicom.laterality_view import CodedTerm, IdentityTags, identify
-from tilebank.imaging.dicom.manufacturers import maker_of
+from tilebank.imaging.dicom.laterality_view import CodedTerm, LateralityViewTags, read_laterality_view
+from tilebank.imaging.dicom.manufacturers import manufacturer_of
 from tilebank.imaging.intensity import IntensityRules, LookUpTable, look_up_table
 from tilebank.terms import ImageHeader
 
@@ -131,7 +131,7 @@ class Tags:
 
 def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pixels: bool) -> ImageHeader:
     """The record of one header; nothing in it is ever a reason to raise."""
-    identity = identify(_identity_tags(tags))
+    identity = read_laterality_view(_identity_tags(tags))
     kind_tags = _kind_tags(tags, sop_class=sop_class, has_pixels=has_pixels)
     kind, odd = kind_of(kind_tags)
     windows, window_warnings = windows_of(tags)
@@ -151,7 +151,7 @@ def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pix
         sop_class=sop_class if UID.fullmatch(sop_class) else "",
         transfer_syntax=transfer_syntax if UID.fullmatch(transfer_syntax) else "",
         modality=_known(kind_tags.modality, MODALITIES),
-        manufacturer=maker_of(tags.text("Manufacturer")),
+        manufacturer=manufacturer_of(tags.text("Manufacturer")),
         photometric=_known(kind_tags.photometric, PHOTOMETRICS),
         rows=tags.whole("Rows"),
         columns=tags.whole("Columns"),
@@ -211,13 +211,13 @@ def _known(text: str, words: frozenset[str]) -> str:
     return text if text in words or not text else "OTHER"
 
 
-def _identity_tags(tags: Tags) -> IdentityTags:
+def _identity_tags(tags: Tags) -> LateralityViewTags:
     anatomy = tags.functional("FrameAnatomySequence")
     framed = (
         *tags.functional("ViewCodeSequence"),
         *(code for item in anatomy for code in item.items("ViewCodeSequence")),
     )
-    return IdentityTags(
+    return LateralityViewTags(
         image_laterality=tags.text("ImageLaterality"),
         laterality=tags.text("Laterality"),
         frame_laterality=tuple(item.text("FrameLaterality") for item in anatomy),

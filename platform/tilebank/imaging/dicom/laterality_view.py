@@ -1,8 +1,8 @@
-"""Which breast and which view: the header's several places for one fact, read as one. Works on text; opens no file.
+"""Read the side of the breast and the view from a DICOM header.
 
-Every tag that names a side (or a view) is heard, the first in the order of `identify` is taken, and all must agree: a
-contradiction is reported, never settled. `B`, an empty value and words that name no side are silence. Only known words
-go further: people write names of patients into any tag.
+A header holds both in several tags. `read_laterality_view` lists them in order; the first that has a value is taken,
+and all that have one must agree: a contradiction is reported, never resolved. `B`, an empty value and words that name
+no side count as no value. Only known words are passed on, because people write patients' names into any tag.
 """
 
 import re
@@ -72,7 +72,7 @@ class CodedTerm:
 
 
 @dataclass(frozen=True)
-class IdentityTags:
+class LateralityViewTags:
     """All that a header says of side and view. `frame_...` are from the functional groups."""
 
     image_laterality: str = ""
@@ -85,7 +85,7 @@ class IdentityTags:
 
 
 @dataclass(frozen=True)
-class Identity:
+class LateralityView:
     """Side and view, empty where unknown, the tags that said so, and a sentence where two tags disagree."""
 
     laterality: str
@@ -104,7 +104,7 @@ class ViewText:
     marks: tuple[str, ...] = ()
 
 
-def identify(tags: IdentityTags) -> Identity:
+def read_laterality_view(tags: LateralityViewTags) -> LateralityView:
     """Side and view of one image.
 
     Side: ImageLaterality, Laterality, FrameLaterality, ViewPosition, SeriesDescription; view: ViewPosition,
@@ -126,7 +126,9 @@ def identify(tags: IdentityTags) -> Identity:
     ]
     side, side_from, side_conflict = _agreed(sides)
     view, view_from, view_conflict = _agreed(views)
-    return Identity(side, side_from, view, view_from, conflict="; ".join(filter(None, (side_conflict, view_conflict))))
+    return LateralityView(
+        side, side_from, view, view_from, conflict="; ".join(filter(None, (side_conflict, view_conflict)))
+    )
 
 
 def view_of_code(code: CodedTerm) -> str:

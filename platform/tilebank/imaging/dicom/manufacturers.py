@@ -5,9 +5,9 @@ Manufacturer is a free text, and people write anything into it: a name goes furt
 
 import re
 
-OTHER_MAKER = "other"
+OTHER_MANUFACTURER = "other"
 # Maker -> what its names hold, as whole words: old names, owners and trade names included.
-MAKERS: dict[str, tuple[str, ...]] = {
+MANUFACTURERS: dict[str, tuple[str, ...]] = {
     "Hologic": ("hologic", "lorad"),
     "GE": ("ge", "gehc", "gems", "general electric", "instrumentarium"),
     "Siemens": ("siemens",),
@@ -40,8 +40,8 @@ MAKERS: dict[str, tuple[str, ...]] = {
 _WORD = re.compile("[a-z0-9]+")
 
 
-def maker_of(text: str) -> str:
+def manufacturer_of(text: str) -> str:
     """The known maker that Manufacturer names; `other` for any other text, empty where it is empty."""
     words = f" {' '.join(_WORD.findall(text.lower()))} "
-    named = (maker for maker, names in MAKERS.items() if any(f" {name} " in words for name in names))
-    return next(named, OTHER_MAKER) if text.strip() else ""
+    named = (maker for maker, names in MANUFACTURERS.items() if any(f" {name} " in words for name in names))
+    return next(named, OTHER_MANUFACTURER) if text.strip() else ""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Found:
+class LeaseObject:
     """An object as it stood. tag: changes with every write. age_s: since the last write, by the place's own clock.
 
     The place's clock, not the reader's: both times come from the server (or the file system), so that clocks of two
@@ -17,18 +17,18 @@ class Found:
     age_s: float
 
 
-class Place(Protocol):
+class LeaseBackend(Protocol):
     """One object. Everything that goes wrong is an OSError."""
 
-    def read(self) -> Found | None:
+    def read(self) -> LeaseObject | None:
         """The object, None where there is none."""
         ...
 
-    def create(self, content: bytes) -> Found | None:
+    def create(self, content: bytes) -> LeaseObject | None:
         """Write it where there is none; None when another was first."""
         ...
 
-    def replace(self, content: bytes, *, found: Found) -> Found | None:
+    def replace(self, content: bytes, *, found: LeaseObject) -> LeaseObject | None:
         """Write over what was found; None when it is not that any more."""
         ...
 
