@@ -32,10 +32,11 @@ class Breast(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A question about a breast: the fact it is answered from, what that may look like, and the rule.
+    """A question about a breast, answered from one fact by one rule.
 
-    `rule` says it in words; `answers` names the classes 0, 1, ...; `decide` is given text that is not empty, returns
-    None for what the rule leaves out, and raises ValueError for what it cannot read.
+    expects: what the fact's text may be, for messages; rule: the rule in words; decide: the rule itself, from text that
+    is not empty to a class, None for what the rule leaves out; it raises ValueError for text it cannot read. answers:
+    names of the classes 0, 1, ...; boxes: the category of annotated boxes that show the answer, empty for all boxes.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Task:
     rule: str
     decide: Callable[[str], int | None]
     answers: tuple[str, ...] = ("negative", "positive")
+    boxes: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -65,6 +67,7 @@ class JointTask:
 
     name: str
     parts: tuple[Task, ...]
+    boxes: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -127,24 +130,26 @@ def _yes_no(text: str) -> int:
 COUNT = "a whole number"
 CATEGORY = "a BI-RADS category, 0 to 6 or 4A to 4C"
 LETTER = "a density, A to D or 1 to 4"
+FLAG = "0 or 1"
 MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
+MASS_RULE = "no annotated mass -> 0; one or more -> 1"
+CALCIFICATION_RULE = "no annotated calcification -> 0; one or more -> 1"
 DENSITY_RULE = "breast density A (1) -> 0; B (2) -> 1; C (3) -> 2; D (4) -> 3"
-MASS = Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present)
-CALCIFICATION = Task(
-    "calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present
-)
+MASS = Task("mass", "masses", COUNT, MASS_RULE, _present, boxes="mass")
+CALCIFICATION = Task("calcification", "calcifications", COUNT, CALCIFICATION_RULE, _present, boxes="calcification")
 TASKS: Mapping[str, Task | JointTask] = {
     task.name: task
     for task in (
         Task("malignancy", "birads", CATEGORY, MALIGNANCY_RULE, _malignancy),
-        Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _yes_no),
+        Task("cancer", "cancer", FLAG, "as the owner's 0 or 1 for the breast", _yes_no),
         MASS,
         CALCIFICATION,
-        Task("label", "label", "0 or 1", "as the table's 0 or 1 in its column label", _yes_no),
+        Task("label", "label", FLAG, "as the table's 0 or 1 in its column label", _yes_no),
         Task("density", "density", LETTER, DENSITY_RULE, _density, answers=tuple("ABCD")),
         JointTask("findings", (MASS, CALCIFICATION)),
     )
 }
+"""Every task: one row each. Flags, help texts, `validate` and the pseudonymised facts all follow this table."""
 
 
 def task_named(name: str) -> Task | JointTask:
@@ -152,6 +157,11 @@ def task_named(name: str) -> Task | JointTask:
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def box_category(task_name: str) -> str:
+    """The category of annotated boxes that show the task's answer; empty, for all boxes, also for an unknown task."""
+    return TASKS[task_name].boxes if task_name in TASKS else ""
 
 
 def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, dataset: str) -> list[LabelRow]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tilebank.datasets.contract import Dataset, Manifest, Scan, Truth
+from tilebank.datasets.labels import TASKS
 from tilebank.errors import ConfigError
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
 
@@ -22,14 +23,15 @@ DIGITS = 16
 
 FACTS = frozenset(
     {
-        # labels and what they are made of
-        *("birads", "density", "cancer", "label", "pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
-        *("masses", "calcifications", "asymmetries", "distortions", "difficult_negative", "implied_normal"),
-        # how they may be used: the owner's split, and what confounds
+        *(fact for task in TASKS.values() for fact in task.facts),
+        # what labels are made of, and what stands beside them
+        *("pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
+        *("asymmetries", "distortions", "difficult_negative", "implied_normal"),
+        # how they may be used: the owner's split, and possible confounders
         *("split", "years_to_last_followup", "exam_kind", "normal_male", "implant", "age", "site_id", "machine_id"),
     }
 )
-"""The facts that pass: classes, counts, whole years. No ids, no dates, no free text."""
+"""The facts that pass: those of every task, and other classes, counts and whole years. No ids, dates or free text."""
 
 
 def read_key(environ: Mapping[str, str]) -> bytes:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.dicom.reader import read_stored
+from tilebank.imaging.formats import read_stored
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig, StoredImage
 from tilebank.imaging.pixel_checks import assert_not_blank_or_text
 from tilebank.imaging.presentation import (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.batching import Batcher
@@ -22,13 +23,31 @@ from tilebank.encoders.huggingface.model_families import (
     VISION_PART_OF,
     ModelFamily,
     assert_fits,
+    build_network,
     first_patch_of,
+    input_size_options,
 )
 from tilebank.encoders.huggingface.outputs import OUTPUTS, Projection, States
 from tilebank.encoders.huggingface.preprocessing import normalise
 from tilebank.errors import EncoderError
 
 PROJECTION_FILE = "projection.safetensors"  # beside the weights in a converted folder: `weight` (E, D), `bias` (E,)
+
+
+def load(config: EncoderConfig, *, device: torch.device) -> "HuggingFaceEncoder":
+    """The encoder of the registry's loader `huggingface`. Raises EncoderError."""
+    return HuggingFaceEncoder(config, device=device)
+
+
+def count_flops(config: EncoderConfig) -> int:
+    """Operations of one tile, counted on the architecture. Raises EncoderError where the settings hold none."""
+    with torch.device("meta"):
+        network = build_network(config)
+        size = config.input_size_px
+        pixels = torch.empty(1, config.preprocess.channels, size, size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(pixel_values=pixels, **input_size_options(network.config, config))
+    return int(counter.get_total_flops())
 
 
 class HuggingFaceEncoder:
@@ -42,9 +61,7 @@ class HuggingFaceEncoder:
         assert_fits(config, settings, projection_width=len(self._projection.weight) if self._projection else 0)
         kind = MODEL_FAMILIES[settings.model_type]
         self._first_patch = first_patch_of(settings)
-        self._options = {}
-        if kind.fixed_size and settings.image_size != config.input_size_px:
-            self._options = {"interpolate_pos_encoding": True}
+        self._options = input_size_options(settings, config)
         self._takes_gray = bool(kind.patches)
         self._tower = _load_tower(config, kind)
         if self._takes_gray:

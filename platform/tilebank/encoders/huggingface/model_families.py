@@ -99,6 +99,12 @@ def first_patch_of(settings: Any) -> int:
     return 1 + int(getattr(settings, "num_register_tokens", 0))
 
 
+def input_size_options(settings: Any, config: EncoderConfig) -> dict[str, Any]:
+    """What a network is called with to take tiles of another size than its own."""
+    resized = MODEL_FAMILIES[settings.model_type].fixed_size and settings.image_size != config.input_size_px
+    return {"interpolate_pos_encoding": True} if resized else {}
+
+
 def build_network(config: EncoderConfig) -> Any:
     """The network of `config.architecture` with random weights, on the current default device (`meta` costs nothing).
 

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from tilebank.encoders.contract import Encoder, EncoderConfig
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of
-from tilebank.encoders.huggingface.model_families import MODEL_FAMILIES, VISION_PART_OF, first_patch_of
+from tilebank.encoders.huggingface.model_families import (
+    MODEL_FAMILIES,
+    VISION_PART_OF,
+    first_patch_of,
+    input_size_options,
+)
 from tilebank.encoders.huggingface.outputs import OUTPUTS, States
 from tilebank.encoders.registry import load_encoder
 from tilebank.errors import EncoderError
@@ -78,8 +83,7 @@ def _network(config: EncoderConfig, device: torch.device) -> Callable[[list[Any]
         image_std=list(spec.std) * (spec.channels // len(spec.std)),
     )
     first_patch = first_patch_of(tower.config)
-    resized = kind.fixed_size and tower.config.image_size != config.input_size_px
-    options = {"interpolate_pos_encoding": True} if resized else {}
+    options = input_size_options(tower.config, config)
 
     def forward(images: list[Any]) -> NDArray[np.floating]:
         values = process([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]

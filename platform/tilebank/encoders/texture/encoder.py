@@ -37,6 +37,20 @@ LEVEL_CENTRE = -5.0
 LIMIT = 4.0  # features saturate here, so that a clip or a marker does not take over the unit vector
 
 
+def load(config: EncoderConfig, *, device: torch.device) -> "TextureEncoder":
+    """The encoder of the registry's loader `texture`. Raises EncoderError."""
+    return TextureEncoder(config, device=device)
+
+
+def count_flops(config: EncoderConfig) -> int:
+    """Operations of the FFTs, 2.5 n^2 log2 n^2 for n x n real values: Frigo & Johnson 2005, Proc. IEEE 93:216, II.A."""
+    bank = build_filter_bank(config.input_size_px, device=torch.device("cpu"))
+    grids = [config.input_size_px]
+    for filters in (*bank.bands, bank.discs):
+        grids += [filters.grid_px] * len(filters.gains)
+    return int(sum(2.5 * grid**2 * math.log2(grid**2) for grid in grids))
+
+
 class TextureEncoder:
     """The filter bank on a device; there are no weights."""
 

@@ -14,7 +14,7 @@ from tilebank.datasets.intake import IntakeConfig, Placement, assert_included, p
 from tilebank.errors import ImageError
 from tilebank.files import open_file, read_bytes
 from tilebank.imaging.breast import MaskConfig
-from tilebank.imaging.dicom.reader import read_header
+from tilebank.imaging.formats import read_header
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.intensity import ReaderConfig
 from tilebank.imaging.reader import Mammogram, read_mammogram
