@@ -1,4 +1,4 @@
-"""Configuration files into frozen, checked settings. Owns `conf/`, `--set` and the messages; knows no component.
+"""Read configuration files and flags into frozen, checked settings.
 
 A setting's value comes from, weakest first: the file in `conf/`, the environment, a flag, `--set`. Whatever is wrong is
 said with the place it came from, the key, and the nearest key that exists, before any work is started.

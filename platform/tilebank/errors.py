@@ -1,4 +1,4 @@
-"""Every error that Tilebank raises on purpose. Knows nothing of the rest of the package.
+"""Every error that Tilebank raises on purpose.
 
     TilebankError
     |-- ConfigError        a file, flag or setting is wrong: nothing was started

@@ -1,4 +1,4 @@
-"""Bytes behind a URI: local paths and `s3://`, through pyarrow. Knows nothing of what the bytes mean.
+"""Read, write and list files on local disks and in `s3://` buckets, through pyarrow.
 
 Credentials and endpoints come from the environment alone (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL,
 AWS_REGION); nothing here takes a key. What a bucket refuses for the moment (503 Slow Down, cut connections) is asked

@@ -1,4 +1,4 @@
-"""The field's words as types: who, which side, which view, which rectangle. Records only; no libraries."""
+"""Define the field's terms as records: side, view, split, image header, finding, label."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""CMMD (Chinese Mammography Database): headers say whose image it is, the clinical sheet what is true of a breast.
+"""Read CMMD (Chinese Mammography Database): images from DICOM headers, facts about breasts from the clinical sheet.
 
 Every patient has one study, so `exam_id` is the patient's ID1, which is also the DICOM's Patient ID. The side is in
 Image Laterality and the view in the View Code Sequence alone, so the manifest is made from headers. The sheet names

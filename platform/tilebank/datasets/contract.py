@@ -1,4 +1,4 @@
-"""What a dataset is: a configuration, a manifest, and the truth about its breasts. Knows no owner's files."""
+"""Define what a dataset adapter reads and returns: its configuration, the manifest, and the facts about breasts."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

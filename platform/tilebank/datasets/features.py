@@ -1,4 +1,4 @@
-"""Features made elsewhere: whose each slide is and what is known of it, from one CSV. Knows no features.
+"""Read the CSV of a dataset of imported features: the owner of each slide and the facts about it.
 
 A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV has a row a slide: `slide_id`, then
 `patient_id` or `case_id`, `exam_id`, and facts. Without a patient column each slide counts as a patient of its own.

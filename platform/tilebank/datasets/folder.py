@@ -1,4 +1,4 @@
-"""Any folder or bucket prefix of DICOMs: the manifest comes from headers alone, labels from an optional CSV by breast.
+"""Read any folder or bucket prefix of DICOMs: the manifest from headers, labels from an optional CSV by breast.
 
 Knows nothing of pixels, and no owner's tables. Nothing is guessed: a file whose header leaves out whose image it is
 becomes a failure.

@@ -1,4 +1,4 @@
-"""Which images are asked for, and whose they are: the filter and the placement that all datasets share.
+"""Decide which images a configuration includes, and which side and view each image shows.
 
 Works on header records; reads nothing. What is not asked for is a failure with the stage `filter`: recorded, counted,
 and taken up again when the configuration lets it in.

@@ -1,4 +1,4 @@
-"""From an owner's facts to labels: one rule a task, kept beside every label it makes. Works on text records.
+"""Turn facts about breasts into labels: one task, one rule, kept with every label it makes.
 
 A breast is labelled, never an image. Adapters bring an owner's rows to one fact a breast before they reach here: the
 worst assessment, the number of distinct findings over all images of the breast, cancer when any finding of it is one,

@@ -1,4 +1,4 @@
-"""What lies below a dataset's root, and which of its images are asked for: the steps that owners' adapters share.
+"""List the image files below a dataset's root, and filter them: steps that the dataset adapters share.
 
 Works on names and records; reads no table and no header.
 """

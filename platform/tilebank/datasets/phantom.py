@@ -1,4 +1,4 @@
-"""The phantom study as its writer left it: its own tables of images and truths. Knows nothing of how it is made."""
+"""Read the phantom study: images, facts about breasts and lesions from its own CSV tables."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Ids replaced by a keyed hash: the same study, linkable by nobody who lacks the key. Knows no owner's files.
+"""Replace patient, exam and image ids by a keyed hash, which only the holder of the key can link.
 
 A patient's, exam's or image's id becomes the first 16 hexadecimal digits of HMAC-SHA256 (RFC 2104) of its kind and the
 id, so the same key gives the same ids in every run and dataset, and two kinds never share one. DICOM UIDs are ids too:

@@ -1,4 +1,4 @@
-"""Adapters by name."""
+"""Open a dataset by the name of its adapter."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""RSNA Screening Mammography 2022: `train.csv` names the images and says what is true of their breasts.
+"""Read RSNA Screening Mammography 2022: `train.csv` lists the images and the facts about their breasts.
 
 The tables know a patient but no study: every patient has one screening exam, so `exam_id` is the patient's. An
 `image_id` is the owner's number and not the DICOM's own UID. `test.csv` and `test_images`, where they lie there, add

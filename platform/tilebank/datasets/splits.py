@@ -1,4 +1,4 @@
-"""Train, validation and test by patient, stratified. Works on label rows; a leak raises.
+"""Split patients into train, validation and test, stratified, and raise on a leak.
 
 `plan_splits` gives every labelled patient a split; that is what is kept, and handed in again as `held`, so that nobody
 ever moves when patients are added: shares and memory together can not be had from a hash alone. `keep_fraction` reduces

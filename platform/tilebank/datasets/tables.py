@@ -1,4 +1,4 @@
-"""CSV tables as text: every cell a string, so that no identifier is ever read through a float."""
+"""Read CSV tables as text: every cell stays a string, so that no identifier passes through a float."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What an encoder is, as plain records: its settings, its contract. Knows no library and loads nothing."""
+"""Define an encoder: its settings, and the methods that every encoder offers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

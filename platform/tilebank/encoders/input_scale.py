@@ -1,4 +1,4 @@
-"""The same encoder on smaller or larger tiles at native resolution. Decides sizes; loads nothing."""
+"""Change an encoder's input size, to see smaller or larger tiles at native resolution."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Load an encoder by the name of its loader, count what it costs, and say what identifies it.
+"""Load an encoder by the name of its loader, count its operations, and identify it for the fingerprint.
 
 Torch is imported when an encoder is loaded, not before.
 """

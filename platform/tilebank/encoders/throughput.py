@@ -1,4 +1,4 @@
-"""How fast a device is: at matrix products, which bound what any network can do there, and at an encoder's tiles.
+"""Measure how fast a device is: at matrix products, and at an encoder's tiles.
 
 Letters: N tiles, S pixels a side.
 """

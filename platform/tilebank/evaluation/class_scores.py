@@ -1,4 +1,4 @@
-"""Scores of several classes laid beside labels and patients. Knows arrays; nothing of heads or splits.
+"""Hold the class probabilities of a split beside its labels and patients.
 
 Shapes: B breasts, C classes.
 """

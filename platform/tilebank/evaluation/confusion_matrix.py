@@ -1,4 +1,4 @@
-"""Which class was called for which: counts of true and called class, and what follows from them. Knows arrays.
+"""Count true against predicted classes, and compute accuracy and kappa from the counts.
 
 Everything takes tables (R, C, C) of counts, true class by called class, and gives one figure a table (R,): a split is a
 single table, its replicates are many.

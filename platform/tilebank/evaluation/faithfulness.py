@@ -1,4 +1,4 @@
-"""Whether a map drives the score: areas between curves of deletion and insertion and those of tiles taken by chance.
+"""Measure whether a map drives the score: areas between its deletion and insertion curves and those of random tiles.
 
 Knows curves, not how they were made. B breast, F share of the tiles, from 0 to 1.
 """

@@ -1,4 +1,4 @@
-"""Figures of merit of scores against labels, on the exact ROC. Knows arrays; nothing of patients, splits or heads.
+"""Compute classification metrics of scores against labels, on the exact ROC.
 
 A breast is called positive where score >= threshold. Names that start with `published_` follow the looser rules of the
 method's published code; they serve comparison with its tables and nothing else.

@@ -1,4 +1,4 @@
-"""Figures of tasks with more than two answers (density): scores of each class against a class number. Knows arrays.
+"""Evaluate tasks with more than two classes, such as density.
 
 The class that is called is the one of the highest score: no threshold is chosen, on any split.
 

@@ -1,4 +1,4 @@
-"""Figures of tasks of several labels at once: each label's own evaluation, and their mean AUC. Knows scores and labels.
+"""Evaluate tasks of several labels at once: each label by itself, and the mean of their AUCs.
 
 Every label is a yes-no question with thresholds of its own, frozen on validation; nothing is pooled over labels but
 the AUC that heads are chosen by.

@@ -1,4 +1,4 @@
-"""All figures of one set of scores, thresholds frozen on validation. Knows scores and labels, not who made them."""
+"""Evaluate one head on the test split, with thresholds chosen on validation."""
 
 from dataclasses import asdict, dataclass
 

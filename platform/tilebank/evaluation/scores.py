@@ -1,4 +1,4 @@
-"""Scores laid beside labels and patients, and figures beside their intervals: the records that evaluation passes on."""
+"""Hold the scores of a split beside its labels and patients, and figures beside their intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

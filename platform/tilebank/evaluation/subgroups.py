@@ -1,4 +1,4 @@
-"""One head in parts of the test split: by density, vendor, age band, views. Knows columns of names, not their source.
+"""Evaluate one head on parts of the test split: by density, vendor, age band or views.
 
 Every part is held against the threshold of the whole, as it would be in use. A part whose patients are too few gets its
 counts and no figures: an interval of a handful of patients says less than it seems to. The parts are looked at side by

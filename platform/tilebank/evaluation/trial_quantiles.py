@@ -1,4 +1,4 @@
-"""How far the trials of one search lie apart, on validation alone. Knows nothing of the test split."""
+"""Summarise the validation AUCs of a search's trials."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

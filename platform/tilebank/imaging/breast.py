@@ -1,4 +1,4 @@
-"""Where the breast is: a mask without markers, labels and padding. Works on arrays; knows nothing of DICOM or tiles."""
+"""Segment the breast: a mask without view markers, labels and padding."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an encoder sees of an image: the whole view and its tiles, cut at its size. Composes what tiling offers."""
+"""Cut the instances of an image for an encoder: the whole view and its tiles."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a file says about its intensities, and the contract by which stored values become presentation values.
+"""Define how stored values become presentation values: the settings, the records, and the contract below.
 
 Owns the records between the DICOM reader and the pixels, and the settings; knows no files, and no arithmetic but that
 of a table's descriptor (`presentation` computes).

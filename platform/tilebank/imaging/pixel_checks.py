@@ -1,4 +1,4 @@
-"""What the pixels of a readable image show where it is no breast: one value, or a page of text. Knows no files.
+"""Refuse images whose pixels show no breast: a constant image, or a page of text.
 
 Cheap for a mammogram, which is told by its breast on a coarse grid: a large region, unlike the background, whose values
 vary. Only what has none is looked at closely.

@@ -1,4 +1,4 @@
-"""Stored values become presentation values by the contract of `intensity`. Works on arrays; knows no files, no masks.
+"""Turn stored values into presentation values, by the contract in `intensity`.
 
 A presentation value depends on nothing but the stored value, so a chain is computed once for each value of the domain
 and applied as one table look-up.

@@ -1,4 +1,4 @@
-"""The reference method's own preprocessing, for reproducing its figures. Works on arrays; knows no DICOM tag at all.
+"""Preprocess images as the reference method does, to reproduce its figures.
 
 The heuristics are those of the released code of MIL-PF (mil-pf-core), described here and written anew:
 

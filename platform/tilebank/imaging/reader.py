@@ -1,4 +1,4 @@
-"""A DICOM file becomes a Mammogram: decoded, brought to presentation values, with its breast. Composes; decides little.
+"""Read an image file into a Mammogram: decoded, brought to presentation values, with its breast mask.
 
 Knows the order of the steps and the fall-backs between them; `intensity` says by what contract.
 """

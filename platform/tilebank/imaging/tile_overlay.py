@@ -1,4 +1,4 @@
-"""A picture of what the reader understood: mask, tiles and view square over the mammogram. Draws; decides nothing."""
+"""Draw the breast mask, the tiles and the whole view's square over a mammogram."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Plan and cut tiles; bring the whole view to the encoder's input. Works on arrays; knows nothing of DICOM or Ray."""
+"""Plan and cut tiles on a breast mask, and resize the whole view to the encoder's input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

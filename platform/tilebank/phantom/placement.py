@@ -1,4 +1,4 @@
-"""Where in a breast a finding fits: away from skin, muscle and other findings, at one depth in both views.
+"""Place a finding in a breast: away from skin, muscle and other findings, at one depth in both views.
 
 Chooses on pixels of 1 mm, whatever the size of the images; knows nothing of grey values.
 """

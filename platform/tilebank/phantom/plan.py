@@ -1,4 +1,4 @@
-"""Who is in the phantom study and what they have: every random choice, before a pixel is made.
+"""Plan the phantom study: draw patients, exams, breasts and findings before any pixel is made.
 
 Knows patients, exams, breasts and findings; knows nothing of rendering or files. Each choice draws from its own stream,
 named by study seed, purpose, patient and exam, so that an exam does not depend on the others, and vendor, density,

@@ -1,4 +1,4 @@
-"""Grey values of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
+"""Render the tissue of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
 
 Arrays in, arrays out, on one scale: 0 is the unexposed background, 1 is white on the display. Knows nothing of
 findings, files or vendors.

@@ -1,4 +1,4 @@
-"""The phantom study on disk: DICOM files and truth tables, written by as many processes as one likes.
+"""Write the phantom study to disk, DICOM files and truth tables, in any number of processes.
 
 Owns the layout of the study and the order of its writing; knows nothing of how a pixel is made. The bytes are a
 function of the config alone, on one kind of machine.

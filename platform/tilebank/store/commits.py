@@ -1,4 +1,4 @@
-"""Changes that happen exactly once, over a network that breaks. Knows Lance and its versions, not what is stored.
+"""Commit changes to Lance tables exactly once, over a network that may fail.
 
 A request may be taken though its answer is lost, and may even arrive after its sender gave up. So an append carries the
 id of its chunk in its transaction, each attempt is made once, and before another the newest versions are searched for

@@ -1,4 +1,4 @@
-"""The scalar indices of an instances table: by breast, exam and image."""
+"""Build the scalar indices of an instances table: by breast, exam and image."""
 
 from functools import partial
 

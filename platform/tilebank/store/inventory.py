@@ -1,4 +1,4 @@
-"""What a store holds, table by table. Reads only."""
+"""List what a store holds, table by table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

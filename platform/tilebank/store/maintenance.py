@@ -1,4 +1,4 @@
-"""What keeps a large table quick and small: compact, index, drop a fingerprint, clean. Each under the table's lease.
+"""Maintain large tables: compact, index, drop a fingerprint, clean up. Each under the table's lease.
 
 Every action can be planned: the same figures, nothing done, no lease taken. The instances and the failures of one
 dataset and encoder are kept together; the lease is that of the instances.

@@ -1,4 +1,4 @@
-"""Predictions, one run at a time: how an answer stands in its row, and reading back. Knows no heads and no figures."""
+"""Write and read the predictions of one run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Read vectors back: a pinned version of a table becomes ragged arrays by breast. Knows nothing of heads or splits."""
+"""Read vectors from a pinned version of a table into ragged arrays by breast."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

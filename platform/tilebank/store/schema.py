@@ -1,4 +1,4 @@
-"""Names and Arrow schemas of the store's tables."""
+"""Define the names and Arrow schemas of the store's tables."""
 
 import pyarrow as pa
 

@@ -1,4 +1,5 @@
-"""Write the store's tables: commits, failures, labels, indices. One writer a table, the holder of its lease.
+"""Write the store's tables: instances, failures, labels, splits, predictions. Each has one writer, its lease's holder.
+lease.
 
 A stored view row is an image's completion marker, so all rows of an image go into one commit (one Lance transaction,
 which either becomes the next version whole or leaves nothing).

@@ -1,4 +1,4 @@
-"""Whether a table of instances is whole: read once in batches, counted by image. Writes nothing, mends nothing.
+"""Check that a table of instances is complete: read it once in batches and count by image.
 
 An image is stored whole when it has one view row, `<image_id>#0`, and its instances are numbered without gap or
 repetition, as many as its rows say that it has; a slide that was encoded elsewhere has no view, and is numbered

@@ -1,4 +1,4 @@
-"""How a record is reached: MLflow's client, quiet, and whether a database is there at all. Knows no runs."""
+"""Connect to MLflow: a quiet client, and errors in plain words."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Registered heads as they are found again, by name, alias or version. Registers nothing."""
+"""Download a registered head by name, alias or version."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs as they are read: which searches of an experiment are finished, and what they found. Writes nothing."""
+"""Find the finished runs of an experiment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Heads as they are registered: versions of a name, one of them the champion. Knows no runs but by id."""
+"""Register heads in MLflow: versions of a name, one of which is the champion."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Runs as they are written: a search with its trials, their curves, and what they found. Registers no head."""
+"""Record a search in MLflow: its run, its trials with their curves, and its results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

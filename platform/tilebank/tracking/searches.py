@@ -1,4 +1,4 @@
-"""Runs of searches, ended or not: what the record knows of each attempt, and ending one that nobody will take up."""
+"""Find the runs of searches, finished or not, and end one that will not be continued."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

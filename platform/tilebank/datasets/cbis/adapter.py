@@ -1,4 +1,4 @@
-"""CBIS-DDSM: digitised film, one bag for each breast that has a lesion. The owner's tables name images and lesions.
+"""Read CBIS-DDSM: digitised film, one bag for each breast that has a lesion.
 
 - A full mammogram is one series of one file. The file is found below the root, in this order: by a folder that is
   named (or whose name ends) with the series UID; by the folder of the case, `Mass-Training_P_00001_LEFT_CC`, and if it

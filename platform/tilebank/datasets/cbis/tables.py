@@ -1,4 +1,4 @@
-"""The four tables of CBIS-DDSM as records: one lesion in one full mammogram. Knows the owner's columns, no files.
+"""Read the four tables of CBIS-DDSM into one record per lesion and full mammogram.
 
 A row stands for one abnormality in one view, so an image with three of them has three rows. The tables of masses and
 of calcifications name the density differently, and the last path of every row ends in a line break.

@@ -1,4 +1,4 @@
-"""EMBED Open Data (Emory): its image table as a manifest, its clinical table as truth. Knows nothing of headers.
+"""Read EMBED Open Data (Emory): the manifest from its image table, facts about breasts from its clinical table.
 
 The root holds what the owner ships: `tables/EMBED_OpenData_clinical.csv`, `tables/EMBED_OpenData_metadata.csv` and
 `images/cohort_<n>/<patient>/<study>/<series>/<image>.dcm`. Patient is `empi_anon`, exam is `acc_anon`, an image is

@@ -1,4 +1,4 @@
-"""EMBED's clinical table, row by row: a finding, or one specimen of it. Owns how its cells are read, not what follows.
+"""Parse EMBED's clinical table: one row per finding, or per specimen of a finding.
 
 The owner's legend (AWS_Open_Data_Clinical_Legend.csv) names the codes; pandas' ways to write them (`1.0`, `nan`) are
 read too. What cannot be read stops the reading: a wrong truth is worse than none.

@@ -1,4 +1,4 @@
-"""EMBED's regions of interest: the text of its image table into boxes. Knows nothing of files or breasts.
+"""Parse EMBED's regions of interest from the text of its image table into boxes.
 
 A cell holds a Python literal, `((ymin, xmin, ymax, xmax), ...)` in source pixels, `()` for none; brackets are round or
 square, and some cells nest the regions once more, by the screen save that they come from. What does not read like that

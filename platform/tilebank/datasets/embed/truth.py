@@ -1,4 +1,4 @@
-"""EMBED's clinical rows into facts about breasts. Owns the rules (`RULES` says each in words); reads no file.
+"""Derive facts about breasts from EMBED's clinical rows, by the rules in `RULES`.
 
 They follow the owner's notebooks except where they say so. Dates go no further: what leaves are whole years.
 """

@@ -1,4 +1,4 @@
-"""VinDr-Mammo (PhysioNet): its annotation tables as manifest, truth and findings. Knows nothing of headers.
+"""Read VinDr-Mammo (PhysioNet): manifest, facts and findings from its annotation tables.
 
 The root holds what PhysioNet ships: `breast-level_annotations.csv`, `finding_annotations.csv`, `metadata.csv` (may be
 missing) and `images/<study_id>/<image_id>.dicom`. The dataset names no patients, only studies: each study is taken for

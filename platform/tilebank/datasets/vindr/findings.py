@@ -1,4 +1,4 @@
-"""VinDr-Mammo's finding rows into boxes within their images. Works on text rows; reads no file.
+"""Turn VinDr-Mammo's finding rows into boxes inside their images.
 
 Corners are fractions of pixels and some lie outside: in the owner's table 22 boxes begin below 0, 20 end beyond the
 width and 1 beyond the height. A box is widened to whole pixels, then clipped by width in x and by height in y.

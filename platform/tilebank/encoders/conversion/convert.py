@@ -1,4 +1,4 @@
-"""A checkpoint that was published as a pickle, once into safetensors and json that transformers loads. Reads no pixels.
+"""Convert a checkpoint that was published as a pickle into a folder that transformers loads.
 
 What is written: config.json and model.safetensors of the tower, projection.safetensors of the owner's last linear step,
 source.json that says what it was made from. Names are changed, and fused query-key-value weights are split: no number.

@@ -1,4 +1,4 @@
-"""Tensors out of a pickled checkpoint, without running anything that stands in it. Knows torch's file, no network."""
+"""Read the tensors of a pickled checkpoint without running any code stored in it."""
 
 import pickle
 import zipfile

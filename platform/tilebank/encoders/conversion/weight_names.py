@@ -1,4 +1,4 @@
-"""What published weights are called, and what transformers calls them: two tables. Knows names and one split, no file.
+"""Rename published weights to the names that transformers uses.
 
 timm's ViT as open_clip keeps it (BiomedCLIP), and the EfficientNet of Melas-Kyriazi's package as Mammo-CLIP keeps it.
 """

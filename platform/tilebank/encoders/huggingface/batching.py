@@ -1,4 +1,4 @@
-"""Many images through one network in pieces that fit, out as stored vectors. Knows neither the network nor its weights.
+"""Run images through a network in batches that fit into memory, and return vectors ready to store.
 
 All pieces of a GPU have one shape, since a GPU chooses its kernels by shape and kernels round differently: a vector
 does not depend on how many images came with it. It may depend on the size of a piece, in the last bits of the

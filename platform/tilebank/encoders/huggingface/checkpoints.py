@@ -1,4 +1,4 @@
-"""Where an encoder's weights lie and what names them for good: a pinned commit, or a hash. No network, no torch."""
+"""Find an encoder's weights and identify them: by a pinned commit of the hub, or by a hash of a folder's files."""
 
 import hashlib
 import re

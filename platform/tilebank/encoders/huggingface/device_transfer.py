@@ -1,4 +1,4 @@
-"""Arrays on their way to a device, beside what is computed there. Knows streams and pinned memory, not pixels.
+"""Copy arrays to a device while it computes on earlier ones.
 
 On a GPU an array is copied into pinned memory and sent on a stream of its own. Nothing here waits: while one piece is
 computed on, the host already pins the next one, and its bytes travel.

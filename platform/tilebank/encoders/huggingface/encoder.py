@@ -1,4 +1,4 @@
-"""Vision towers of the transformers library as encoders. Knows checkpoints; outputs and pixels have their own modules.
+"""Load vision networks of the transformers library as encoders.
 
 Letters: N images, S pixels a side, C channels.
 """

@@ -1,4 +1,4 @@
-"""The first convolution of a network for gray images: (x - mean) / std and three equal channels, folded into it.
+"""Fold normalisation, (x - mean) / std, and the repeated gray channel into a network's first convolution.
 
 Exact where the convolution has no padding, as the patch embedding of a ViT: padding adds zeros after the normalisation,
 which no bias can follow. It stays in float32, whatever the network computes in: bfloat16 has 8 bits for a gray level,

@@ -1,4 +1,4 @@
-"""Vision networks of the transformers library, family by family. Knows classes and shapes; loads no weights."""
+"""Describe the families of vision networks that can be loaded from the transformers library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From stored pixels to the network's input, on the device. Knows tensors and PreprocessSpec, no network.
+"""Turn stored pixels into a network's input, on the device.
 
 Letters: N images, S pixels a side, C channels.
 """

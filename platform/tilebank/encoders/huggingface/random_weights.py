@@ -1,4 +1,4 @@
-"""A checkpoint of random weights in an encoder's architecture: its cost without its knowledge. For timing alone."""
+"""Write a checkpoint of random weights in an encoder's architecture, for timing without a download."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Encoders as their owners' examples run them: PIL images, the transformers processor, float32, three channels.
+"""Run encoders as their owners' examples do: PIL images, the transformers processor, float32, three channels.
 
 For comparison alone: nothing here makes a stored vector. Letters: N images, S pixels a side, D width of a vector.
 """

@@ -1,4 +1,4 @@
-"""The encoder that needs no download: statistics of whitened bands and discs, 110 numbers a tile.
+"""The built-in encoder, which needs no download: statistics of whitened bands and discs, 110 numbers a tile.
 
 Energy statistics of an oriented bank as in Manjunath & Ma 1996, IEEE Trans. PAMI 18:837, over log-frequency bands
 (Field 1987, J. Opt. Soc. Am. A 4:2379). Band statistics are relative to the tile's own energy, so a gain changes none

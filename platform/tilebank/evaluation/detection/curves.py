@@ -1,4 +1,4 @@
-"""Boxes found and false positives by threshold, of a split and of its replicates by patient. Knows matches, no boxes.
+"""Count boxes found and false positives at each threshold, for a split and for its bootstrap replicates by patient.
 
 A threshold takes all detections of one score or none, so that ties are not ordered.
 

@@ -1,4 +1,4 @@
-"""How well detections find annotated boxes, with patient-level intervals: AP, FROC, the share found, the pointing game.
+"""Evaluate detections against annotated boxes, with patient-level intervals: AP, FROC, share found, pointing game.
 
 All images count, also those without a box. What counts as found, and what is ignored, is in `detection_matching`; what
 an image is, and that a lesion counts once a view, in `detection_images`. Figures for one category or size ignore the

@@ -1,4 +1,4 @@
-"""What was annotated and what was detected on each image of a split, and which annotated boxes a figure is about.
+"""Hold the annotated and the detected boxes of each image, and choose which annotated boxes to evaluate.
 
 Knows boxes; nothing of maps or figures. The image is the unit: a lesion that was annotated in two views of a breast is
 two boxes, one on each image, and counts twice. So do false positives; patients are what the intervals resample.

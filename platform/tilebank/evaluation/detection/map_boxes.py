@@ -1,4 +1,4 @@
-"""Boxes out of a map of the breast, and the place where it is highest. Knows arrays, not how the map was made.
+"""Find boxes in an attention map, and the place where it is highest.
 
 A map is a hilly land: each hill that stands by itself becomes one box. The box of a hill encloses what rises to half of
 the hill's own height (its full width at half maximum), and its score is the map at its top. So

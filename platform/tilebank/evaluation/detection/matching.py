@@ -1,4 +1,4 @@
-"""Which detection found which annotated box. Knows boxes and scores; makes no figure of them.
+"""Match detections to annotated boxes.
 
 Detections are taken by score, highest first; each finds the annotated box that it overlaps most among those that it
 hits, are wanted and not found yet (the greedy matching of COCO). What a hit is, is a choice:

@@ -1,4 +1,4 @@
-"""Figures of detection: the FROC curve, and precision against recall. Draw what was found, no more.
+"""Plot the FROC curve, and precision against recall.
 
 Every function returns a Figure; whoever asked saves it.
 """

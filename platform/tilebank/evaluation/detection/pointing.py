@@ -1,4 +1,4 @@
-"""The pointing game: does the highest point of a map lie on a lesion? Knows points and boxes.
+"""Play the pointing game: does the highest point of a map lie on a lesion?
 
 Zhang et al., International Journal of Computer Vision 126:1084 (2018), who allowed 15 px around an object. Images with
 a box that counts are asked; one whose highest point lies on another box alone is left out, as a detection there is.

@@ -1,4 +1,4 @@
-"""Average precision by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
+"""Compute average precision by the published recipe of FPN-MIL; use it only to compare with its tables.
 
 Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, on boxes of its
 grid: `published_image` brings an image there. What it calls mAP is one AP of one category. What to know of it:

@@ -1,4 +1,4 @@
-"""Boxes out of attention maps by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
+"""Find boxes in attention maps by the published recipe of FPN-MIL; use it only to compare with its tables.
 
 Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, from a map on; how
 it lays a map out of its own model's cells is not here. Its sizes are in pixels of its own grid: the breast's crop,

@@ -1,4 +1,4 @@
-"""Figures of detections beside their intervals, and what they were measured by. Holds and prints; computes nothing."""
+"""Hold the figures of a detection evaluation with their intervals, and print them."""
 
 from dataclasses import dataclass
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Detection by type of finding and size, one row each: what was annotated, and how well it is found.
+"""Tabulate detection by type of finding and size, one row each.
 
 Each row ignores the detections on boxes of the other rows; false positives of all images are in every row. A box of
 several categories counts in the row of each. A row whose patients are too few gets its counts and no figures, as in

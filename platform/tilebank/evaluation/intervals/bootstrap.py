@@ -1,4 +1,4 @@
-"""Intervals out of patient replicates: widened percentiles, and what stands in where percentiles have no width.
+"""Compute confidence intervals from patient replicates: widened percentiles, exact where a rate is 0 or 1.
 
 Intervals are percentiles of the replicates (Efron & Tibshirani 1993, chapter 13), taken a little further out:
 replicates of n patients vary by too little, as a variance divided by n does, and a normal quantile is too short for n.

@@ -1,4 +1,4 @@
-"""Two heads, or two encoders, on the same breasts: how far apart, and could chance do it. Knows no names of either.
+"""Compare two heads or encoders on the same breasts: differences with intervals and p-values.
 
 Replicates draw the same patients for both (see `resampling`), so the difference keeps what the two share. The p-value
 inverts the interval of `bootstrap`: from the smaller share of replicates on either side of no difference, with one

@@ -1,4 +1,4 @@
-"""How often each patient stands in each bootstrap replicate. Knows patient ids; nothing of what is resampled.
+"""Draw bootstrap samples of patients: how often each patient is in each replicate.
 
 Draws follow the sorted patient ids: replicate i of one seed holds the same patients for every statistic, every head and
 every order of rows, so replicates of two heads can be subtracted.

@@ -1,4 +1,4 @@
-"""Replicates of a statistic by resampling patients, all of a patient's breasts together. Makes no interval of them.
+"""Compute bootstrap replicates of a statistic, resampling patients with all of their breasts.
 
 Breasts of one patient are not independent, so the patient is the unit that is drawn (Rutter, Academic Radiology 7:413,
 2000); see `draws`. A replicate in which a statistic is not defined (one class alone has no ROC) is a NaN.

@@ -1,4 +1,4 @@
-"""Figures for people, drawn from numbers that are already there. Knows matplotlib's objects, not its global state.
+"""Plot ROC, trials, learning curves and calibration of a head.
 
 Every function returns a Figure about 800 pixels wide; whoever asked saves it.
 """

@@ -1,4 +1,4 @@
-"""Forest plots: the AUC of each part of the test split, or of several heads. Draw what was found, no more."""
+"""Draw forest plots: the AUC of each subgroup of the test split, or of several heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

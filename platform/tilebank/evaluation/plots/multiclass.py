@@ -1,4 +1,4 @@
-"""Figures of heads that give several answers: one ROC an answer, and which class was called for which.
+"""Plot heads with several outputs: one ROC curve per class or label, and the confusion matrix.
 
 Draws what was found, no more. Every function returns a Figure; whoever asked saves it.
 """

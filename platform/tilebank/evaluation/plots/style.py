@@ -1,4 +1,4 @@
-"""What figures have in common: their width, their colours, their bare axes. Knows nothing of what is drawn.
+"""Set the size, colours and axes that all plots share.
 
 Colours are from Okabe & Ito (2008), told apart without colour vision; the chosen thing is also a diamond.
 """

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself: its size, its depth, and whether it is all there. Decodes nothing.
+"""Parse the header of a compressed frame: its size, its depth, and whether it is complete.
 
 Also undoes DICOM's encapsulation (PS3.5 A.4). Works on bytes; knows no tags. Everything here is read before a decoder
 sees the data, so that a decoder is never handed a frame that is cut off or claims a size of its own.

@@ -1,4 +1,4 @@
-"""From DICOM tags to records: what the object is, whose it is, and what it says of its intensities. Opens no file.
+"""Turn DICOM tags into records: what the object is, whose it is, and how its intensities are meant.
 
 Only the tags of ALLOWED are ever asked for, and of free text only what was recognised in it goes further. A tag that
 cannot be read is as good as none, and is named in the warnings.

@@ -1,4 +1,4 @@
-"""What a DICOM object is, and what makes a view a special one. Works on tags in plain records; opens no file.
+"""Tell what kind of image a DICOM object is, and what makes its view a special one.
 
 The SOP class decides first: never the modality alone, nor a file's name. Then what the object says of itself.
 

@@ -1,4 +1,4 @@
-"""Whose machine made an image: known makers by the words of their names. Works on text; opens no file.
+"""Map the free text of the Manufacturer tag to a known manufacturer.
 
 Manufacturer is a free text, and people write anything into it: a name goes further only as one that is listed here.
 """

@@ -1,4 +1,4 @@
-"""Suggested boxes as a DICOM object that a viewer lays over the original image.
+"""Write suggested boxes as a DICOM presentation state, which a viewer lays over the original image.
 
 A Grayscale Softcopy Presentation State (PS3.3 A.33): viewers offer it with the image that it names, which stays as it
 is. It knows nothing of heads or maps.

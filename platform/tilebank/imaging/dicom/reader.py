@@ -1,4 +1,4 @@
-"""The bytes of a DICOM file become a header record and stored values. The only reader that knows pydicom.
+"""Read a DICOM file: its header record and its stored values.
 
 Knows nothing of windows, masks, tiles or tables. Only the tags listed in `header` are ever read: ids and technical
 tags, no patient text; and no error quotes any other.

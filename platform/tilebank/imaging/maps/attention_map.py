@@ -1,4 +1,4 @@
-"""Values of tiles become a map on the source's pixels. Works on arrays; knows nothing of heads, DICOM or colours.
+"""Assemble tile values into a map on the source's pixels.
 
 A map is float32 (rows, columns), zero outside the breast. Boxes are source pixels, so mirrored tiles need no undoing.
 Raw values and those normalised to 0..1 are kept apart: the first can be compared between images, the second say no

@@ -1,4 +1,4 @@
-"""One picture a breast: its views side by side under their maps, boxes told apart. Draws what it is given.
+"""Draw one picture per breast: its views side by side under their maps, with suggested and annotated boxes.
 
 The map's colours say where in this image, from the least to the most: never how much, which is the score's to say.
 """

@@ -1,4 +1,4 @@
-"""Other tools' files, opened: HDF5 and NumPy arrays behind a path or a URI. Knows no layout. Never unpickles."""
+"""Open HDF5 and NumPy files of other tools, behind a path or a URI, without unpickling."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A folder of exported bags: what says where they come from, which are there, and labels beside them. Local disks only.
+"""Manage a folder of exported bags on a local disk: its card, its files and its labels.
 
 A file stands under its name only when it is whole: it is written under another, then renamed. So an export that was
 interrupted goes on with the bags that are missing. A folder holds one export: what says so is never overwritten.

@@ -1,4 +1,4 @@
-"""Exported bags as HDF5, a file a bag, in the layouts of CLAM and TRIDENT. Tiles alone: these tools know no views."""
+"""Export bags as HDF5, one file per bag, in the layouts of CLAM and TRIDENT."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where other tools put their features: one row a layout, and the slides that lie below a root. Reads no vector."""
+"""List the slides below a root, in each tool's layout of files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Exported bags as Parquet shards, a row an instance, views and tiles; with a card as a Hugging Face dataset.
+"""Export bags as Parquet shards, one row per instance, with a card as a Hugging Face dataset.
 
 A bag is never cut: a shard ends after the bag that fills it. Which bags are there is read from the shards themselves.
 """

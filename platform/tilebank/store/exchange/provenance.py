@@ -1,4 +1,4 @@
-"""Features made elsewhere: where a slide's lie, what their file says of them, and the fingerprint that follows.
+"""Describe imported features: where a slide's file is, what its header says, and the fingerprint of what was declared.
 
 Records only; reads no file. A slide is to others what a breast is here: a bag (or a part of a patient's bag) of tiles,
 each with a vector and, where it is known, a box.

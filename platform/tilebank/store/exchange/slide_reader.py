@@ -1,4 +1,4 @@
-"""One slide's features from another tool's file: header first, then vectors in blocks of rows. Knows no store.
+"""Read one slide's features from another tool's file: the header first, then vectors in blocks of rows.
 
 Vectors become float16, the store's own: what that changed is counted, and what does not fit is refused. N tile, D
 dimension.

@@ -1,4 +1,4 @@
-"""What a lease needs of the place where it is kept: a small object, created by one, replaced by who saw it last."""
+"""Define where a lease is kept: a small object, created once and replaced only by who read its latest version."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""A lease as an object in a bucket, by conditional requests (If-None-Match: *, If-Match) and the server's clock.
+"""Keep a lease in a bucket, by conditional requests (If-None-Match: *, If-Match) and the server's clock.
 
 Credentials and endpoint come from the environment alone, as everywhere in the store.
 """

@@ -1,4 +1,4 @@
-"""A lease as a file: created by O_EXCL, replaced by rename under a lock that the kernel frees when its holder dies."""
+"""Keep a lease in a file: created by O_EXCL, replaced by rename under a lock that the kernel frees with its process."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Who may write a table: one holder at a time, wherever its writers run.
+"""Hold the right to write a table: one holder at a time, on any host.
 
 The lease is an object `<store>/leases/<table>.json` that says who holds it, renewed by a thread of the holder. Not
 renewed for its time to live, it is taken over by who asks next; at once, where the holder was a process of the asking
