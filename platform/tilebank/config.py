@@ -1,7 +1,7 @@
 """Read configuration files and flags into frozen, checked settings.
 
-A setting's value comes from, weakest first: the file in `conf/`, the environment, a flag, `--set`. Whatever is wrong is
-said with the place it came from, the key, and the nearest key that exists, before any work is started.
+A setting's value comes from, weakest first: the file in `conf/`, the environment, a flag, `--set`. An error names the
+place a value came from, the key, and the nearest known key, before any work is started.
 """
 
 import dataclasses

@@ -15,7 +15,7 @@ A message says what is wrong, which thing it is, and what to do.
 
 
 class TilebankError(Exception):
-    """Root of the tree: `except TilebankError` catches what Tilebank raised itself, and nothing else."""
+    """Base class of all errors that Tilebank raises on purpose."""
 
 
 class ConfigError(TilebankError):
@@ -30,11 +30,11 @@ class ImageError(TilebankError):
     """One image cannot be used.
 
     `stage` names where it stopped: `read`, `identify`, `filter` (fit for use, but not asked for), `decode`, `mask` or
-    `tile`; `error_class` is the short name of what is wrong, for counting; `reason` is for a person.
+    `tile`; `error_class` is a short name of what is wrong, to count by; `reason` explains it in words.
     """
 
     def __init__(self, stage: str, reason: str, error_class: str = "ImageError") -> None:
-        super().__init__(stage, reason, error_class)  # all in args, so that it survives pickling between processes
+        super().__init__(stage, reason, error_class)  # all in args, so that the error can be pickled
         self.stage = stage
         self.reason = reason
         self.error_class = error_class

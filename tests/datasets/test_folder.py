@@ -86,7 +86,7 @@ def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(
     manifest = adapter(tmp_path).read_manifest(scan)
     assert [uri.removeprefix(f"{tmp_path}/") for uri in seen] == ["a.dcm", "sub/1.2.840.99", "sub/noext"]
     assert len(manifest.images) == 3
-    assert sorted(caplog.messages[0].partition("5 files were not looked at as images: ")[2].split(", ")) == [
+    assert sorted(caplog.messages[0].partition("5 files are not read as images: ")[2].split(", ")) == [
         "1 .csv",
         "1 .png",
         "1 .txt",
@@ -247,8 +247,8 @@ def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) ->
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ("exam_id,birads\n0012,4\n", "names no breast"),
-        ("exam_id,laterality,birads\n0012,,4\n", "names no breast"),
+        ("exam_id,birads\n0012,4\n", "identifies no breast"),
+        ("exam_id,laterality,birads\n0012,,4\n", "identifies no breast"),
         ("exam_id,laterality,birads\n0012,R/L,4\n", "the laterality of exam 0012 is none of L, LEFT, R, RIGHT"),
         ("exam_id,laterality,birads\n0012,Lesion,4\n", "the laterality of exam 0012 is none of"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),

@@ -146,7 +146,7 @@ def test_specificity_at_sensitivity_is_the_best_of_all_sklearn_roc_points(sensit
 
 @pytest.mark.parametrize("sensitivity", [0.0, 1.1])
 def test_a_sensitivity_that_can_not_be_asked_for_raises(sensitivity: float) -> None:
-    with pytest.raises(DatasetError, match="can not be asked for"):
+    with pytest.raises(DatasetError, match="is not possible"):
         specificity_at_sensitivity(HAND_SCORES, HAND_LABELS, sensitivity=sensitivity)
 
 

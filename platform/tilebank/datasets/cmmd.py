@@ -1,7 +1,7 @@
 """Read CMMD (Chinese Mammography Database): images from DICOM headers, facts about breasts from the clinical sheet.
 
 Every patient has one study, so `exam_id` is the patient's ID1, which is also the DICOM's Patient ID. The side is in
-Image Laterality and the view in the View Code Sequence alone, so the manifest is made from headers. The sheet names
+Image Laterality and the view only in the View Code Sequence, so the manifest is made from headers. The sheet names
 the breasts with a lesion; the other breast of a listed patient is an implied normal one. There are no boxes and no
 owner's split.
 """
@@ -58,7 +58,7 @@ class Cmmd:
             facts = _facts(row)
             if sides.setdefault(row["LeftRight"], facts) != facts:
                 breast = f"{row['ID1']} {row['LeftRight']}"
-                raise DatasetError(f"the sheet says two different things about breast {breast}; mend one of the rows")
+                raise DatasetError(f"the sheet says two different things about breast {breast}; correct one row")
         return {
             breast_id_of(patient_id, side): sides.get(side.value) or _implied_normal(sides)
             for patient_id, sides in said.items()
@@ -91,12 +91,12 @@ class Cmmd:
 
 def _facts(row: Mapping[str, str]) -> dict[str, str]:
     if not row["ID1"] or row["LeftRight"] not in ("L", "R"):
-        raise DatasetError(f"the sheet has a row with ID1 {row['ID1']!r} and LeftRight {row['LeftRight']!r}; mend it")
+        raise DatasetError(f"the sheet has a row with ID1 {row['ID1']!r} and LeftRight {row['LeftRight']!r}; fix it")
     sort, found = row["abnormality"].lower(), row["classification"].lower()
     if sort not in MASSES or found not in CANCER:
         raise DatasetError(
             f"breast {row['ID1']} {row['LeftRight']}: abnormality is {row['abnormality']!r} (mass, calcification or"
-            f" both), classification {row['classification']!r} (Benign or Malignant); mend the sheet"
+            f" both), classification {row['classification']!r} (Benign or Malignant); correct the sheet"
         )
     return {
         "cancer": CANCER[found],

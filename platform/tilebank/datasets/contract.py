@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.terms import FailureRow, Finding, ImageHeader, ManifestRow
 
-MADE_ELSEWHERE = "features"  # the adapter of datasets that hold vectors alone
+MADE_ELSEWHERE = "features"  # the adapter of datasets that hold only vectors
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DatasetConfig:
     root: folder or bucket prefix; labels: CSV of breast truths (adapter `folder`), empty for none; exam_key: which tag
     names the exam, `accession_number` or `study_uid` (adapter `folder`); licence: its name; redistributable: whether
     vectors and heads made from it may be shared: tables and heads inherit both. ids: `plain`, or `keyed-hash` to
-    replace patient and exam ids by a hash under the key in TILEBANK_ID_KEY. intake: which images are asked for.
+    replace patient and exam ids by a hash under the key in TILEBANK_ID_KEY. intake: which images are included.
     bag: what a bag is, a `slide` or a `patient`; fingerprint: which of several imports is read, empty where there is
     one (adapter `features`).
     """
@@ -40,13 +40,13 @@ class DatasetConfig:
 
     @property
     def made_elsewhere(self) -> bool:
-        """Whether there are vectors alone, which were encoded by somebody else."""
+        """Whether the dataset holds only vectors, encoded by another tool."""
         return self.adapter == MADE_ELSEWHERE
 
 
 @dataclass(frozen=True)
 class ScannedImage:
-    """One file and what its header says: handed in by whoever can read DICOM."""
+    """One file and its header, as the scan returns it."""
 
     uri: str
     header: ImageHeader
@@ -54,7 +54,7 @@ class ScannedImage:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The images that a run should hold, and the files that are refused or (stage `filter`) not asked for."""
+    """The images of a dataset, and the files that are refused or (stage `filter`) not included."""
 
     images: tuple[ManifestRow, ...]
     failures: tuple[FailureRow, ...]
@@ -72,14 +72,14 @@ Facts that several datasets share: `birads`, `density`, `masses` and `calcificat
 
 
 class Dataset(Protocol):
-    """One adapter. All calls read metadata only; a table that is missing or lacks a column raises DatasetError."""
+    """One adapter. All methods read metadata only; a table that is missing or lacks a column raises DatasetError."""
 
     def read_manifest(self, scan: Scan) -> Manifest:
         """Every image of the dataset. Raises DatasetError when there is none."""
         ...
 
     def read_truth(self) -> Truth:
-        """What the owner's tables say about breasts, with images or without."""
+        """The facts of the owner's tables about breasts, whether they have images or not."""
         ...
 
     def read_findings(self) -> Sequence[Finding]:

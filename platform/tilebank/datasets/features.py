@@ -26,7 +26,7 @@ class Features:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 (the contract's: there is nothing to scan)
-        """Raises DatasetError: there are no images, the vectors are there already."""
+        """Raises DatasetError: there are no images to read, only imported vectors."""
         raise DatasetError(
             f"dataset {self.config.name!r} has no images, only features that were made elsewhere; bring them in with:"
             f" python jobs/exchange.py import --dataset {self.config.name}"
@@ -58,7 +58,7 @@ class Features:
         if slide_id in owners:
             return owners[slide_id]
         if owners:
-            reason = f"{self.config.labels} has no row for the slide, so nobody knows whose it is; add one"
+            reason = f"{self.config.labels} has no row for the slide, so its patient is not known; add a row"
             raise ImageError("identify", reason, "MissingPatient")
         return self._owner(slide_id, {})
 
@@ -68,8 +68,8 @@ class Features:
         if not any(name in row for row in rows.values() for name in PATIENT):
             if self.config.bag == "patient":
                 raise DatasetError(
-                    f"dataset {self.config.name!r} has patients for bags, and no table names them; give a CSV with the"
-                    " columns slide_id and patient_id with --labels"
+                    f"dataset {self.config.name!r} has one bag per patient, and no table names the patients; give a CSV"
+                    " with the columns slide_id and patient_id with --labels"
                 )
             return {}
         return {slide_id: self._owner(slide_id, row) for slide_id, row in rows.items()}
@@ -94,7 +94,7 @@ class Features:
                 )
             slide_id = _without_suffix(row[name])
             if rows.setdefault(slide_id, row) != row:
-                raise DatasetError(f"{self.config.labels} says two different things about slide {slide_id}; mend it")
+                raise DatasetError(f"{self.config.labels} says two different things about slide {slide_id}; correct it")
         return rows
 
 

@@ -1,10 +1,9 @@
 """Read any folder or bucket prefix of DICOMs: the manifest from headers, labels from an optional CSV by breast.
 
-Knows nothing of pixels, and no owner's tables. Nothing is guessed: a file whose header leaves out whose image it is
-becomes a failure.
+Nothing is guessed: a file whose header lacks patient, exam, side or view becomes a failure.
 
-Of several files of one image (SOP Instance UID) the first by name whose header places it is taken. A header says
-nothing of the pixels behind it: where those are damaged the image is a failure, though another copy may be whole.
+Of several files of one image (SOP Instance UID) the first by name with a complete header is used. Headers do not show
+whether the pixels are intact: if those are damaged the image is a failure, even if another copy is intact.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ SIDES = {"L": Laterality.L, "LEFT": Laterality.L, "R": Laterality.R, "RIGHT": La
 DUPLICATE = "the same image (SOP Instance UID) as another file that comes first by name: kept once"
 TWO_PATIENTS = (
     "its exam id stands for several patients, so their breasts cannot be told apart; choose another tag for it with"
-    " --set dataset.exam_key, or mend the headers"
+    " --set dataset.exam_key, or correct the headers"
 )
 
 
@@ -100,12 +99,12 @@ def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> Mani
 
 
 def id_from_path(root: str, uri: str) -> str:
-    """An id for a file that has none of its own: stable for its place below the root, and no path itself."""
+    """An id for a file that has none: a hash of its path below the root, so that it is stable and reveals no path."""
     return "file-" + hashlib.sha256(uri.removeprefix(root).encode()).hexdigest()[:16]
 
 
 def with_unique_ids(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
-    """The failures, each with an id of its own: a second file of one id takes that of its place below `root`."""
+    """The failures with unique ids: a second file of one id gets an id from its path below `root`."""
     taken = {row.image_id for row in images}
     for row in failures:
         image_id = id_from_path(root, row.uri) if row.image_id in taken else row.image_id
@@ -114,7 +113,7 @@ def with_unique_ids(root: str, images: Iterable[ManifestRow], failures: Iterable
 
 
 def drop_duplicates(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
-    """The first file of each image, and failures for the others. Files that failed take no part: a copy stands in."""
+    """The first file of each image, and failures for its other files. Pass no failed files: a copy can replace them."""
     first: dict[str, ManifestRow] = {}
     failures = []
     for row in images:
@@ -124,7 +123,7 @@ def drop_duplicates(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], l
 
 
 def _of_one_patient(images: Sequence[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
-    """The images of exams that belong to one patient, and failures for the others: a patient would stand in two."""
+    """The images of exams with one patient, and failures for exams that name several patients."""
     patients: dict[str, set[str]] = defaultdict(set)
     for row in images:
         patients[row.exam_id].add(row.patient_id)
@@ -158,7 +157,7 @@ def _breast_of(row: dict[str, str], *, uri: str) -> str:
         return row["breast_id"]
     exam_id, side = row.get("exam_id", ""), row.get("laterality", "").strip().upper()
     if not exam_id or not side:
-        raise DatasetError(f"{uri}: a row names no breast; give breast_id, or exam_id and laterality (L or R)")
+        raise DatasetError(f"{uri}: a row identifies no breast; give breast_id, or exam_id and laterality (L or R)")
     if side not in SIDES:
-        raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; mend the row")
+        raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; correct the row")
     return breast_id_of(exam_id, SIDES[side])

@@ -1,10 +1,9 @@
 """Turn facts about breasts into labels: one task, one rule, kept with every label it makes.
 
-A breast is labelled, never an image. Adapters bring an owner's rows to one fact a breast before they reach here: the
-worst assessment, the number of distinct findings over all images of the breast, cancer when any finding of it is one,
-the density of the breast or else of its exam. An image without a finding says nothing by itself: it is the breast's
-fact that decides. A fact that is missing (no row, an empty cell) is no label, never a negative one; a fact that cannot
-be read raises.
+Labels belong to breasts, not to images. The adapter has already reduced an owner's rows to one fact per breast: the
+worst assessment, the number of distinct findings over all of its images, cancer if any finding is one, the density of
+the breast or else of its exam. A missing fact (no row, an empty cell) gives no label, never a negative one; a fact that
+cannot be read raises.
 """
 
 import re
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 
 class Breast(Protocol):
-    """Whatever names a breast: a row of a manifest, or a stored one."""
+    """Anything with a breast's ids: a row of a manifest, or a stored breast."""
 
     @property
     def patient_id(self) -> str: ...
@@ -208,4 +207,4 @@ def _read(facts: Mapping[str, str], fact: str, decide: Callable[[str], T], *, ex
     try:
         return decide(text) if text else None
     except ValueError as error:
-        raise DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; mend the table") from error
+        raise DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; correct the table") from error

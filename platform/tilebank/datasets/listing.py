@@ -1,7 +1,4 @@
-"""List the image files below a dataset's root, and filter them: steps that the dataset adapters share.
-
-Works on names and records; reads no table and no header.
-"""
+"""List the image files below a dataset's root, and filter them: steps that the dataset adapters share."""
 
 import logging
 from collections import Counter
@@ -14,7 +11,7 @@ from tilebank.terms import FailureRow, ManifestRow
 
 logger = logging.getLogger(__name__)
 
-# DICOM files often have no suffix, or one that is part of a UID: so known others are left out, not known ones let in.
+# DICOM files often have no suffix, or one that is part of a UID: so other known types are skipped instead.
 NOT_IMAGES: tuple[str, ...] = (
     *(".csv", ".tsv", ".txt", ".json", ".xlsx", ".xls", ".xml", ".pdf", ".html", ".md", ".yaml", ".yml"),
     *(".png", ".jpg", ".jpeg", ".zip", ".gz", ".py", ".log"),
@@ -22,15 +19,15 @@ NOT_IMAGES: tuple[str, ...] = (
 
 
 def uri_exists(uri: str) -> bool:
-    """Whether a file or folder stands at `uri`. Raises DatasetError when nobody can tell."""
+    """Whether there is a file or folder at `uri`. Raises DatasetError when it cannot be checked."""
     try:
         return exists(uri)
     except OSError as error:
-        raise DatasetError(f"cannot look at {uri}: {error}; check --root") from error
+        raise DatasetError(f"cannot check whether {uri} exists: {error}; check --root") from error
 
 
 def find_table(root: str, names: Sequence[str], *, advice: str) -> str:
-    """The URI of the first of `names` that stands in `root`. Raises DatasetError, ending in `advice`, without one."""
+    """The URI of the first of `names` found in `root`. Raises DatasetError, ending in `advice`, if there is none."""
     for name in names:
         if uri_exists(join_uri(root, name)):
             return join_uri(root, name)
@@ -66,22 +63,22 @@ def list_candidates(root: str, *, may_be_image: Callable[[str], bool]) -> list[s
             left_out[_sort_of(name)] += 1
     if left_out:
         parts = ", ".join(f"{count} {sort}" for sort, count in left_out.most_common())
-        logger.warning("%d files were not looked at as images: %s", left_out.total(), parts)
+        logger.warning("%d files are not read as images: %s", left_out.total(), parts)
     return uris
 
 
 def _sort_of(name: str) -> str:
-    """What a file is by its suffix, where that is a known one: another may be part of a name of somebody."""
+    """A file's suffix if it is a known one; any other may be part of a person's name, so it is not logged."""
     return next((suffix for suffix in NOT_IMAGES if name.endswith(suffix)), "of another suffix or none")
 
 
 def failure_row(image_id: str, uri: str, error: ImageError) -> FailureRow:
-    """The failure that `error` makes of an image."""
+    """The row of `failures` for an image that raised `error`."""
     return FailureRow(image_id, uri, error.stage, error.error_class, error.reason)
 
 
 def included_or_failure(row: ManifestRow, intake: IntakeConfig) -> ManifestRow | FailureRow:
-    """`row` itself, or the failure (stage `filter`) of an image that the configuration does not let in."""
+    """`row` itself, or a failure (stage `filter`) if the configuration does not include the image."""
     try:
         assert_included(row.image_kind, view=row.view, special=row.special, intake=intake)
     except ImageError as error:

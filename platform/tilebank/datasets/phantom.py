@@ -62,5 +62,7 @@ def _finding(row: dict[str, str], *, uri: str) -> Finding:
     try:
         x, y, width, height = (int(row[name]) for name in BOX_COLUMNS)
     except ValueError as error:
-        raise DatasetError(f"{uri}: the box of a finding is not whole numbers ({error}); write it anew") from error
+        raise DatasetError(
+            f"{uri}: the box of a finding is not whole numbers ({error}); write the study again"
+        ) from error
     return Finding(row["image_id"], (row["kind"],), TileBox(x, y, width, height))

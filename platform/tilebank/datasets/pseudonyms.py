@@ -2,8 +2,8 @@
 
 A patient's, exam's or image's id becomes the first 16 hexadecimal digits of HMAC-SHA256 (RFC 2104) of its kind and the
 id, so the same key gives the same ids in every run and dataset, and two kinds never share one. DICOM UIDs are ids too:
-an archive resolves them. Of the facts about a breast only those in `FACTS` pass. What stays, in memory alone and needed
-there, is where a file lies (`uri`) and which UID it must hold (`sop_instance_uid`).
+an archive resolves them. Of the facts about a breast only those in `FACTS` pass. The file's
+place (`uri`) and its expected UID (`sop_instance_uid`) stay as they are, but only in memory.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def read_key(environ: Mapping[str, str]) -> bytes:
 
 
 def key_check(key: bytes) -> str:
-    """Eight hexadecimal digits that tell one key from another, and say nothing of it."""
+    """Eight hexadecimal digits that differ between keys and reveal nothing about the key."""
     return hmac.new(key, b"tilebank key check", hashlib.sha256).hexdigest()[:8]
 
 
@@ -71,7 +71,7 @@ class Pseudonymised:
         )
 
     def read_truth(self) -> Truth:
-        """The dataset's facts under hashed breast ids, those of `FACTS` alone."""
+        """The dataset's facts under hashed breast ids, only those in `FACTS`."""
         return {
             self._breast(breast_id): {name: text for name, text in facts.items() if name in FACTS}
             for breast_id, facts in self._dataset.read_truth().items()
@@ -99,7 +99,7 @@ class Pseudonymised:
 
     def _breast(self, breast_id: str) -> str:
         exam_id, _, side = breast_id.rpartition("_")
-        if side not in tuple(Laterality):  # no breast of a manifest: it stays so, and says nothing
+        if side not in tuple(Laterality):  # not a breast of a manifest: hashed all the same
             return self._hash("exam", breast_id)
         return breast_id_of(self._hash("exam", exam_id), Laterality(side))
 

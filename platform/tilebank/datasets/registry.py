@@ -38,6 +38,6 @@ def open_dataset(config: DatasetConfig) -> Dataset:
 
 
 def identity_of_ids(config: DatasetConfig) -> dict[str, str]:
-    """How rows are named, for the fingerprint: rows of two namings never stand in one bag. Raises ConfigError."""
+    """How ids are made, for the fingerprint: rows with ids of two kinds never share a bag. Raises ConfigError."""
     check = key_check(read_key(os.environ)) if config.ids == "keyed-hash" else ""
     return {"ids": config.ids, "key_check": check, "exam_key": config.exam_key}

@@ -3,7 +3,7 @@
 The tables know a patient but no study: every patient has one screening exam, so `exam_id` is the patient's. An
 `image_id` is the owner's number and not the DICOM's own UID. `test.csv` and `test_images`, where they lie there, add
 images without labels. The owner's test set has no public labels, so the owner states no split; there are no boxes.
-Knows nothing of headers: the table tells the views, CC, MLO and others; the kind is seen when a file is read.
+The table gives the views, CC, MLO and others; the image kind is known only when a file is read.
 """
 
 from collections import defaultdict
@@ -130,7 +130,9 @@ def _with_exact_ids(row: Mapping[str, str], *, uri: str) -> dict[str, str]:
 
 def _breast_of(row: Mapping[str, str]) -> str:
     if row["laterality"] not in ("L", "R"):
-        raise DatasetError(f"image {row['image_id']}: laterality is {row['laterality']!r}, not L or R; mend the table")
+        raise DatasetError(
+            f"image {row['image_id']}: laterality is {row['laterality']!r}, not L or R; correct the table"
+        )
     return breast_id_of(row["patient_id"], Laterality(row["laterality"]))
 
 
@@ -139,12 +141,14 @@ def _reading(fact: str, cell: str, *, column: str, row: Mapping[str, str]) -> st
     if known is None:
         return cell
     if cell.lower() not in known:
-        raise DatasetError(f"image {row['image_id']}: {column} is {cell!r}, which it never is; fetch the table again")
+        raise DatasetError(
+            f"image {row['image_id']}: {column} is {cell!r}, which the owner's table never holds; fetch it again"
+        )
     return known[cell.lower()]
 
 
 def _agreed(fact: str, values: set[str], *, breast_id: str) -> str:
     if len(values) > 1 and fact in LABELS:
         both = " and ".join(sorted(values))
-        raise DatasetError(f"breast {breast_id}: {LABELS[fact]} is {both} in two rows of train.csv; mend the table")
+        raise DatasetError(f"breast {breast_id}: {LABELS[fact]} is {both} in two rows of train.csv; correct the table")
     return values.pop() if len(values) == 1 else ""

@@ -12,7 +12,7 @@ from tilebank.errors import EncoderError
 
 @dataclass(frozen=True)
 class PreprocessSpec:
-    """What gray pixels go through: divided by full scale, minus `mean`, over `std`, then repeated to `channels`.
+    """Preprocessing of gray pixels: divide by full scale, subtract `mean`, divide by `std`, repeat to `channels`.
 
     `mean` and `std` hold one value, or one a channel. Nothing is resized: tiles are cut at the encoder's size.
     """
@@ -52,7 +52,7 @@ class EncoderConfig:
 
 
 def foreign_encoder(name: str) -> EncoderConfig:
-    """An encoder that ran elsewhere: its name says which, its settings and the dimension stand with its vectors."""
+    """Placeholder settings of an encoder that ran in another tool; its real settings are stored with its vectors."""
     return EncoderConfig(
         name=name,
         loader="none",
@@ -87,10 +87,11 @@ class Encoder(Protocol):
 
 
 def assert_config(config: EncoderConfig) -> None:
-    """Raise EncoderError for settings that no loader could honour."""
+    """Raise EncoderError for settings that no loader can follow."""
     if min(config.input_size_px, config.dim) < 1 or config.batch_size < 0:
         raise EncoderError(
-            f"encoder {config.name}: input_size_px and dim must be at least 1, batch_size at least 0 (automatic)"
+            f"encoder {config.name}: input_size_px and dim must be at least 1, and batch_size at least 0 (which"
+            " chooses it from the free memory)"
         )
     spec = config.preprocess
     if any(len(values) not in (1, spec.channels) for values in (spec.mean, spec.std)):

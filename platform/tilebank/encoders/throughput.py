@@ -18,7 +18,7 @@ WARM_UP = 3
 
 
 def device_for(asked: str) -> str:
-    """`cuda` or `cpu`: what is there of what is asked for; `auto` is a GPU where there is one."""
+    """`cuda` or `cpu`: the device asked for if this machine has it; `auto` is a GPU if there is one."""
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -63,7 +63,7 @@ def tiles_per_s(encoder: Encoder, pixels: NDArray[np.uint16], *, step: int, repe
 
 
 def calls_per_s(work: Callable[[], object], *, device: str, least_s: float) -> float:
-    """How often `work` is done in a second; on a GPU the queue is waited for at both ends."""
+    """Calls of `work` per second; on a GPU the queue is synchronised at both ends."""
     wait = torch.cuda.synchronize if device == "cuda" else _nothing
     for _ in range(WARM_UP):
         work()

@@ -41,7 +41,7 @@ def kappas(tables: Floats, *, power: int) -> Floats:
     1968): 1 is linear (Cicchetti & Allison, American Journal of EEG Technology 11:101, 1971), 2 quadratic (Fleiss &
     Cohen, Educational and Psychological Measurement 33:613, 1973).
 
-    Takes the classes as ordered. NaN where all breasts are of one class and called so: chance alone would agree.
+    Takes the classes as ordered. NaN if all breasts are of one class and predicted so, because chance would agree too.
     """
     shares = tables / tables.sum(axis=(1, 2), keepdims=True)
     places = np.arange(tables.shape[1])

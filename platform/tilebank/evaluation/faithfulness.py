@@ -1,6 +1,6 @@
 """Measure whether a map drives the score: areas between its deletion and insertion curves and those of random tiles.
 
-Knows curves, not how they were made. B breast, F share of the tiles, from 0 to 1.
+Shapes: B breasts, F shares of the tiles, from 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Faithfulness:
         )
 
     def as_text(self) -> str:
-        """One line for people."""
+        """One line of text."""
         return (
             f"{self.group} ({self.breasts} breasts): deletion {self.deletion_gap.as_text()}, insertion"
             f" {self.insertion_gap.as_text()}"

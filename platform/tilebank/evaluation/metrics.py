@@ -1,7 +1,7 @@
 """Compute classification metrics of scores against labels, on the exact ROC.
 
 A breast is called positive where score >= threshold. Names that start with `published_` follow the looser rules of the
-method's published code; they serve comparison with its tables and nothing else.
+method's published code; use them only to compare with its tables.
 
 Shapes: T trials, B breasts, K distinct scores.
 """
@@ -75,7 +75,7 @@ def roc_auc(scores: Scores, labels: Labels) -> float | NDArray[np.float64]:
 
     The share of (positive, negative) pairs in the right order, ties a half: the Mann-Whitney form of Hanley & McNeil,
     Radiology 143:29 (1982). A trial that holds a NaN gets NaN, so that it loses every comparison and does not stop its
-    pack; in scores (B,) a NaN raises DatasetError, as one class alone does in either shape.
+    pack; in scores (B,) a NaN raises DatasetError, as a single class does in either shape.
     """
     if scores.ndim == 1:
         return float(_pair_shares(scores[None, :], positives_of(scores, labels))[0])
@@ -128,7 +128,7 @@ def specificity_at_sensitivity(scores: Scores, labels: Labels, *, sensitivity: f
     Letters 27:861, 2006).
     """
     if not 0 < sensitivity <= 1:
-        raise DatasetError(f"a sensitivity of {sensitivity} can not be asked for; pass a value above 0 and up to 1")
+        raise DatasetError(f"a sensitivity of {sensitivity} is not possible; pass a value above 0 and up to 1")
     curve = roc_curve(scores, labels)
     reaching = np.flatnonzero(curve.true_positives / curve.positives >= sensitivity)
     fewest = curve.false_positives[reaching[0]]

@@ -1,6 +1,6 @@
 """Evaluate tasks with more than two classes, such as density.
 
-The class that is called is the one of the highest score: no threshold is chosen, on any split.
+The predicted class is the one with the highest score; no threshold is chosen.
 
 Shapes: B breasts, C classes, R replicates.
 """
@@ -81,7 +81,7 @@ class ClassEvaluation:
         return {"test macro AUC": self.auc, "quadratic kappa": self.quadratic_kappa}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line, and the confusion table."""
+        """A small aligned table, one figure per line, and the confusion matrix."""
         interval, counts = self.auc.interval, self.test_counts
         commonest, share = self.commonest
         lines = [

@@ -91,7 +91,7 @@ class Evaluation:
         return {"test AUC": self.auc, f"Spec@Sens={self.sensitivity_wanted:g}": self.specificity}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line."""
+        """A small aligned table, one figure per line."""
         interval, wanted, counts = self.auc.interval, self.sensitivity_wanted, self.test_counts
         at_sensitivity = f"threshold {self.at_sensitivity.threshold:.4f}, chosen on val for sensitivity {wanted:g}"
         at_youden = f"threshold {self.at_youden.threshold:.4f}, chosen on val (Youden)"

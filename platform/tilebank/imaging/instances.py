@@ -14,7 +14,7 @@ def cut_instances(
 ) -> ImageInstances:
     """Plan and cut one image the way that `reader` asks for. Raises ImageError (stage `tile`).
 
-    The published way has a mask, an overlap and a flip of its own: `mask` and `tiling` mean nothing to it.
+    The published way has its own mask, overlap and flip, and ignores `mask` and `tiling`.
     """
     return WAYS.get(reader.intensity, _cut_breast)(mammogram, mask, tiling, size_px)
 

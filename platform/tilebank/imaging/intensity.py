@@ -1,8 +1,5 @@
 """Define how stored values become presentation values: the settings, the records, and the contract below.
 
-Owns the records between the DICOM reader and the pixels, and the settings; knows no files, and no arithmetic but that
-of a table's descriptor (`presentation` computes).
-
 The contract, in the standard's order (PS3.4 N.2), in float64, as one table over the stored values:
 
 1. Modality: the Modality LUT, else slope and intercept.

@@ -1,7 +1,7 @@
 """Refuse images whose pixels show no breast: a constant image, or a page of text.
 
-Cheap for a mammogram, which is told by its breast on a coarse grid: a large region, unlike the background, whose values
-vary. Only what has none is looked at closely.
+Cheap for a mammogram, which is recognised by its breast on a coarse grid: a large region that differs from the
+background and whose values vary. Only images without such a region are checked closely.
 """
 
 import cv2
@@ -25,7 +25,7 @@ LETTER_AREA = 0.001  # of the page, at the most, is one letter
 
 
 def assert_not_blank_or_text(image: StoredImage) -> None:
-    """Raise ImageError (stage `filter`, classes `constant` and `text_page`) where the pixels alone show no breast."""
+    """Raise ImageError (stage `filter`, classes `constant` and `text_page`) where the pixels show no breast."""
     stored = image.stored
     step = max(1, -(-max(stored.shape) // COARSE_PX))
     coarse = stored[::step, ::step]

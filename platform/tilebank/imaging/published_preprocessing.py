@@ -1,6 +1,6 @@
 """Preprocess images as the reference method does, to reproduce its figures.
 
-The heuristics are those of the released code of MIL-PF (mil-pf-core), described here and written anew:
+The heuristics are those of the released code of MIL-PF (mil-pf-core), described here and reimplemented:
 
 1. The image is negated (maximum - value) when the fullest of 20 equal bins between minimum and maximum lies in the
    upper half; it is mirrored when the right half sums to more than the left.
@@ -9,7 +9,7 @@ The heuristics are those of the released code of MIL-PF (mil-pf-core), described
    other way round. Another release of the method uses half of Otsu's threshold; this is the released core's, whole.
 3. Outside the mask is black; the box of what lies above Otsu's threshold is cut out and completed to a square with
    black on the right or below; by area means to 4096 x 4096; minimum to maximum becomes 0 to 1. That is the view.
-4. Tiles lie over the box of a mask made anew on the square, in windows 10 % larger than the encoder's input (as
+4. Tiles lie over the box of a second mask, made on the square, in windows 10 % larger than the encoder's input (as
    released, the search for a growth of up to 10 % always ends there) that share 25 % at the least. A window with a mean
    above 5 % of the maximum is kept; an encoder sees its middle.
 

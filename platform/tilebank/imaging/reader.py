@@ -1,6 +1,6 @@
 """Read an image file into a Mammogram: decoded, brought to presentation values, with its breast mask.
 
-Knows the order of the steps and the fall-backs between them; `intensity` says by what contract.
+The order of the steps and the fall-backs between them; `intensity` defines the contract that they follow.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Mammogram:
 
 
 def read_mammogram(content: bytes, *, reader: ReaderConfig, mask: MaskConfig) -> Mammogram:
-    """Decode one DICOM image and bring it to presentation values.
+    """Decode one image file and bring it to presentation values.
 
     Raises ImageError: `read`, `decode`, `filter` (the pixels are constant, or a page of text) or `mask`.
     """
@@ -115,7 +115,7 @@ def _breast(image: StoredImage, shown: Presentation, mask: MaskConfig) -> NDArra
 
 def _hides_breast(image: StoredImage, shown: Presentation, mask: MaskConfig) -> bool:
     """Whether (nearly) one presentation value is left of a breast that holds more; where that is, the range of all
-    pixels says, on a coarse grid, for what `shown` shows may be a marker alone.
+    pixels says, on a coarse grid, because `shown` may show nothing but a marker.
     """
     step = max(1, max(image.stored.shape) // SAMPLED_PX)
     padding = None if image.padding is None else image.padding[::step, ::step]

@@ -1,6 +1,6 @@
 """Place a finding in a breast: away from skin, muscle and other findings, at one depth in both views.
 
-Chooses on pixels of 1 mm, whatever the size of the images; knows nothing of grey values.
+Works on a grid of 1 mm, whatever the size of the images.
 """
 
 from dataclasses import replace

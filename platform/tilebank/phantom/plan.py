@@ -1,8 +1,7 @@
 """Plan the phantom study: draw patients, exams, breasts and findings before any pixel is made.
 
-Knows patients, exams, breasts and findings; knows nothing of rendering or files. Each choice draws from its own stream,
-named by study seed, purpose, patient and exam, so that an exam does not depend on the others, and vendor, density,
-form and number of exams do not depend on the findings.
+Each choice draws from its own random stream, keyed by study seed, purpose, patient and exam. So an exam does not depend
+on the others, and vendor, density, form and number of exams do not depend on the findings.
 """
 
 from collections.abc import Sequence

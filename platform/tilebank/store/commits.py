@@ -1,8 +1,8 @@
 """Commit changes to Lance tables exactly once, over a network that may fail.
 
-A request may be taken though its answer is lost, and may even arrive after its sender gave up. So an append carries the
-id of its chunk in its transaction, each attempt is made once, and before another the newest versions are searched for
-the id. Requests that may be repeated without harm (an index, a deletion) are simply repeated.
+A request may succeed although its answer is lost, and may even arrive after its sender gave up. So an append carries
+the id of its chunk in its transaction, each attempt is made once, and before the next attempt the newest versions are
+searched for the id. Requests that may run twice without harm (an index, a deletion) are simply retried.
 """
 
 import logging
@@ -34,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 
 def unguarded() -> None:
-    """Nothing stands between a writer and its table."""
+    """The guard of a writer without a lease: it never raises."""
 
 
 def storage_options_of(uri: str) -> dict[str, str] | None:
-    """What Lance is told of a store besides the environment: how patient it is. Never a credential."""
+    """Lance's storage options for a store: how often to retry. Credentials come from the environment."""
     return dict(REMOTE_OPTIONS) if uri.startswith("s3://") else None
 
 
@@ -50,9 +50,9 @@ def open_table(uri: str, *, version: int | None = None) -> lance.LanceDataset:
 def append_once(
     table: lance.LanceDataset, rows: pa.Table, *, chunk: str, guard: Guard = unguarded
 ) -> lance.LanceDataset:
-    """The table with `rows` added, in one transaction, exactly once whatever the network does.
+    """Append `rows` in one transaction, exactly once whatever the network does; returns the new table.
 
-    guard: asked before each attempt; raises where this process may no longer write. Raises StoreError.
+    guard: called before each attempt; raises if this process may no longer write. Raises StoreError.
     """
     uri = str(table.uri)
     fragments = retry(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
@@ -74,9 +74,9 @@ def append_once(
 
 
 def retry(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
-    """`work()`, tried again after an error that may pass, with growing pauses. Raises StoreError.
+    """Call `work()`, and retry after errors that may be temporary, with growing pauses. Raises StoreError.
 
-    For what may be done twice: an index, a deletion, a read.
+    Only for work that may run twice: an index, a deletion, a read.
     """
     for attempt in range(ATTEMPTS):
         guard()
@@ -96,7 +96,7 @@ def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
 
 
 def _may_pass(error: OSError, uri: str) -> bool:
-    """A rival's commit passes; so does what a network does, but not what a disk says."""
+    """Whether a retry may help: after another writer's commit or a network error, but not after a disk error."""
     if isinstance(error, CommitConflictError):
         return bool(error.retryable)
     return not is_local(uri) and not isinstance(error, FileNotFoundError | PermissionError)
@@ -113,9 +113,10 @@ def _versions_with(chunk: str, newest: lance.LanceDataset, *, base: lance.LanceD
 
 
 def _without_second(newest: lance.LanceDataset, chunk: str, *, base: lance.LanceDataset) -> lance.LanceDataset:
-    """Take a chunk's second copy away again.
+    """Remove the second copy of a chunk.
 
-    An attempt that arrives between the search for it and the next attempt is rebased under that one, and both stand.
+    An attempt that arrives between the search for it and the next attempt is rebased before that one, and both are
+    kept.
     """
     uri = str(newest.uri)
     versions = _versions_with(chunk, newest, base=base)

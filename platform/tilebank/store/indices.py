@@ -9,13 +9,13 @@ from tilebank.store.schema import INSTANCE_INDICES
 
 
 def build_indices(table: lance.LanceDataset, *, guard: Guard = unguarded) -> None:
-    """Make them anew over all rows, the ones that stand replaced. Raises StoreError."""
+    """Build the indices over all rows, replacing existing ones. Raises StoreError."""
     for column in INSTANCE_INDICES:
         create = partial(table.create_scalar_index, column, "BTREE", replace=True)
         retry(create, str(table.uri), what=f"index {column}", guard=guard)
 
 
 def rows_without_index(table: lance.LanceDataset) -> int:
-    """How many rows the least complete of the indices does not know."""
+    """How many rows are missing from the least complete index."""
     known = {index.field_names[0]: int(index.num_rows_indexed) for index in table.describe_indices()}
     return int(table.count_rows()) - min(known.get(column, 0) for column in INSTANCE_INDICES)

@@ -19,7 +19,7 @@ INSTANCES = "instances--"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What stands under one fingerprint."""
+    """How much is stored under one fingerprint."""
 
     fingerprint: str
     images: int

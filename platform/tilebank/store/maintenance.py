@@ -1,7 +1,7 @@
 """Maintain large tables: compact, index, drop a fingerprint, clean up. Each under the table's lease.
 
-Every action can be planned: the same figures, nothing done, no lease taken. The instances and the failures of one
-dataset and encoder are kept together; the lease is that of the instances.
+Every action can be planned: it returns the same figures, does nothing and takes no lease. The instances and the
+failures of one dataset and encoder are maintained together; the lease is that of the instances.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ Figures = dict[str, int | str]
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was done to one table, or would be: figures by name."""
+    """What was done to one table, or would be done: figures by name."""
 
     table: str
     done: bool
@@ -54,7 +54,7 @@ def compact_tables(target: Target, *, target_rows: int = TARGET_ROWS) -> list[Up
 
 
 def index_tables(target: Target) -> list[Upkeep]:
-    """Make the scalar indices of the instances anew. Raises StoreError."""
+    """Rebuild the scalar indices of the instances. Raises StoreError."""
     return _each(target, _index)[:1]
 
 
@@ -66,8 +66,8 @@ def drop_fingerprint(target: Target, fingerprint: str) -> list[Upkeep]:
 def clean_tables(target: Target, *, older_than: timedelta = KEPT_FOR) -> list[Upkeep]:
     """Remove versions older than this, and files that no version names. Raises StoreError.
 
-    A file that no version names may belong to a write that is under way in some client that knows no lease: where one
-    is younger than `older_than`, none is touched.
+    A file that no version names may belong to an unfinished write of a client that takes no lease: if one is younger
+    than `older_than`, none of them is removed.
     """
     return _each(target, partial(_clean, older_than=older_than))
 

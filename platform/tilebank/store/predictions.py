@@ -27,7 +27,7 @@ class Predicted:
 
 
 def answer_columns(scores: Sequence[float]) -> dict[str, object]:
-    """The columns of a breast's answer: `score` holds a single one, `scores` those of classes or labels."""
+    """The columns of a breast's scores: `score` holds a single one, `scores` those of classes or labels."""
     if len(scores) == 1:
         return {"score": scores[0], "scores": None}
     return {"score": None, "scores": list(scores)}

@@ -36,9 +36,9 @@ class BagArrays:
 
 @dataclass(frozen=True)
 class TilePlaces:
-    """Where the tiles of some breasts lie: image, view and box (x, y, width, height) in source pixels (Nt, 4) int32.
+    """The places of tiles: image, view and box (x, y, width, height) in source pixels (Nt, 4) int32.
 
-    A box of width 0 is not known: so it may be for vectors that were made elsewhere.
+    A box of width 0 is not known, which may be so for imported vectors.
     Tiles stand in the order of `BagArrays.tile_features`, and offsets are the same.
     """
 
@@ -60,7 +60,7 @@ class StoredBreast:
 
 @dataclass(frozen=True)
 class StoredView:
-    """What the reader saw of one stored image: its view position, vendor, kind, and where its intensity came from."""
+    """What the reader recorded of one stored image: view position, manufacturer, kind, and its intensity rule."""
 
     breast_id: str
     view: str
@@ -70,10 +70,10 @@ class StoredView:
 
 
 class Reader:
-    """One table at one version and under one fingerprint: what a search reads never changes under it.
+    """One table at one version and under one fingerprint, so that what a search reads cannot change.
 
-    include: whether rows of an image kind, view and special views (as stored, separated by commas) are read; all are
-    without it. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
+    include: whether rows of an image kind, view and special views (as stored, separated by commas) are read; without
+    it all are. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
     named).
     """
 
@@ -111,7 +111,7 @@ class Reader:
             self._clause += self._only(include)
 
     def _only(self, include: Callable[[str, str, str], bool]) -> str:
-        """A clause that leaves out the images that are not asked for; empty where all are."""
+        """A clause that leaves out the images that are not included; empty if all are."""
         names = ["image_kind", "view", "special"]
         rows = self._table.to_table(columns=names, filter=f"{self._clause} AND kind = 'view'")
         stored = {tuple(row[name] for name in names) for row in rows.to_pylist()}

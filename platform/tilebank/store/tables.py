@@ -1,5 +1,4 @@
 """Write the store's tables: instances, failures, labels, splits, predictions. Each has one writer, its lease's holder.
-lease.
 
 A stored view row is an image's completion marker, so all rows of an image go into one commit (one Lance transaction,
 which either becomes the next version whole or leaves nothing).
@@ -56,7 +55,7 @@ class Store:
     ) -> "Instances":
         """The instances of one dataset and encoder, with their failures; both tables made when they are missing.
 
-        guard: asked before each attempt at a commit (`Lease.assert_held`); raises where another may write by now.
+        guard: called before each attempt at a commit (`Lease.assert_held`); raises if another process may write by now.
         Raises StoreError when the table holds vectors of another dimension.
         """
         instances = self._table(table_name("instances", dataset, encoder), instances_schema(dim), licence)
@@ -68,12 +67,12 @@ class Store:
         return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence), guard)
 
     def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
-        """The same where they are already there; writes nothing."""
+        """The instances if both tables exist, else None; writes nothing."""
         instances, failures = (self._standing(table_name(one, dataset, encoder)) for one in ("instances", "failures"))
         return None if instances is None or failures is None else Instances(instances, failures)
 
     def read_licence(self, dataset: str, encoder: str) -> dict[str, str]:
-        """The tag that the instances of one dataset and encoder inherited; nothing where there are none."""
+        """The licence tag of the instances of one dataset and encoder; empty if there are none."""
         table = self._standing(table_name("instances", dataset, encoder))
         return {} if table is None else read_tags(table.schema)
 
@@ -106,7 +105,7 @@ class Store:
     def write_imports(
         self, dataset: str, encoder: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]
     ) -> None:
-        """Keep what is declared of vectors made elsewhere; what was declared under another fingerprint stays."""
+        """Store the declared provenance of imported vectors; that of other fingerprints stays."""
         self._replace(table_name("imports", dataset, encoder), IMPORTS, rows, keys=("fingerprint",), licence=licence)
 
     def read_imports(self, dataset: str, encoder: str) -> list[dict[str, str]]:
@@ -153,7 +152,7 @@ class Store:
         )
 
     def _standing(self, name: str) -> lance.LanceDataset | None:
-        """The table where it is already there."""
+        """The table, or None if it does not exist."""
         place = join_uri(self.uri, f"{name}.lance")
         try:
             return open_table(place) if exists(place) else None
@@ -234,7 +233,7 @@ class Instances:
         self._instances = append_once(self._instances, rows, chunk=chunk or uuid.uuid4().hex, guard=self._guard)
 
     def commit_failures(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Record failures; one that stands as it is stays, one of the same image and fingerprint is replaced."""
+        """Record failures; an equal one is kept, another one of the same image and fingerprint is replaced."""
         fresh = {(row["image_id"], row["fingerprint"]): dict(row) for row in rows}
         replaced: dict[str, list[str]] = {}
         for standing in self._standing_failures(fresh):

@@ -51,7 +51,7 @@ class Verified:
 def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: bool, views: bool = True) -> Verified:
     """Read everything and count. Raises StoreError when unreadable.
 
-    unit_norm: the encoder's vectors have length 1. views: each image has one; slides made elsewhere are tiles alone.
+    unit_norm: the encoder's vectors have length 1. views: each image has one; imported slides have only tiles.
     """
     names = [table_name(table, dataset, encoder) for table in ("instances", "failures")]
     try:
@@ -96,7 +96,7 @@ def _image_problems(table: lance.LanceDataset, images: pa.Table, *, expected_vie
     views, first = images["views"].to_numpy(), images["first_views"].to_numpy()
     wrong = {
         "no view row": (views == 0) & expected_views,
-        "a view where tiles alone are stored": (views > 0) & (not expected_views),
+        "a view where only tiles are stored": (views > 0) & (not expected_views),
         "several view rows": views > 1,
         "the view is not instance #0": (views == 1) & (first == 0),
         "rows that are neither view nor tile": views + images["tiles"].to_numpy() != rows,

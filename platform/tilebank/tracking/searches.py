@@ -44,6 +44,6 @@ def find_searches(uri: str, dataset: str, *, encoder: str) -> list[RecordedSearc
 
 
 def end_search(uri: str, run_id: str) -> None:
-    """The run says from now on that it was killed. Raises TrackingError."""
+    """Mark the run as killed. Raises TrackingError."""
     with as_tracking_error(f"cannot write the run record {uri}", advice="choose another with --tracking URI"):
         open_client(uri).set_terminated(run_id, status="KILLED")

@@ -100,7 +100,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def test_breasts_or_labels_that_differ_raise() -> None:
     first, second = two_heads()
-    with pytest.raises(DatasetError, match="2 breasts are scored by one of the two alone"):
+    with pytest.raises(DatasetError, match="2 breasts have scores from only one of the two"):
         compare_scores(first, replace(second, breast_ids=("other", *second.breast_ids[1:])), replicates=10, seed=0)
     with pytest.raises(DatasetError, match="different labels or patients"):
         compare_scores(first, replace(second, labels=1 - second.labels), replicates=10, seed=0)

@@ -147,7 +147,7 @@ def _facts(rows: Sequence[LesionRow], *, split: str, breast_id: str) -> dict[str
     densities = {row.density for row in rows} - {""}
     if len(densities) > 1:
         both = " and ".join(sorted(densities))
-        raise DatasetError(f"breast {breast_id} has the densities {both} in the tables; mend one of them")
+        raise DatasetError(f"breast {breast_id} has the densities {both} in the tables; correct one of them")
     pathology = max((row.pathology for row in rows), key=PATHOLOGIES.index)
     return {
         "cancer": str(int(pathology == "MALIGNANT")),

@@ -108,5 +108,5 @@ def _assert_known(
 ) -> None:
     if cell not in known:
         raise DatasetError(
-            f"{uri}, patient {row['patient_id']}: {column} is {cell!r}, not one of {', '.join(known)}; mend the table"
+            f"{uri}, patient {row['patient_id']}: {column} is {cell!r}, not one of {', '.join(known)}; correct it"
         )

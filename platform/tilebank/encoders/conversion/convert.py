@@ -1,7 +1,7 @@
 """Convert a checkpoint that was published as a pickle into a folder that transformers loads.
 
-What is written: config.json and model.safetensors of the tower, projection.safetensors of the owner's last linear step,
-source.json that says what it was made from. Names are changed, and fused query-key-value weights are split: no number.
+It writes config.json and model.safetensors of the network, projection.safetensors of the owner's last linear layer, and
+source.json with the origin. Weights are renamed, and fused query-key-value weights are split; no number changes.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def convert_checkpoint(config: EncoderConfig, *, published: Path, folder: Path) 
     if kind is None:
         raise EncoderError(f"encoder {config.name}: architecture.model_type must be one of {sorted(PUBLISHED)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EncoderError(f"{folder} is there already; give a folder that is new or empty")
+        raise EncoderError(f"{folder} exists and is not empty; give a new or empty folder")
     state = read_tensors(published, under=kind.under)
     renamed = rename(state, kind)
     tower = _filled_tower(config, renamed, published=published)
@@ -98,7 +98,7 @@ def _projection(state: dict[str, Tensor], kind: Published) -> dict[str, Tensor]:
 
 
 def _forget_version(path: Path) -> None:
-    """The library's version would change the folder's hash, and with it every fingerprint, for the same weights."""
+    """Remove the library's version, which would change the folder's hash, and the fingerprint, for the same weights."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings.pop("transformers_version", None)
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from tilebank.errors import EncoderError
 
 
 class Unknown:
-    """Stands for an object of any class that is not read: it takes whatever it is given, and keeps nothing."""
+    """Placeholder for an object of a class that is not read: it accepts any arguments and keeps nothing."""
 
     def __new__(cls, *_: object) -> "Unknown":
         return super().__new__(cls)

@@ -69,7 +69,7 @@ ENDINGS = r"(\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?"
 
 
 def rename(state: dict[str, Tensor], kind: Published) -> dict[str, Tensor]:
-    """The tower's weights under the names of transformers; names without a place are kept, to be seen as foreign.
+    """The tower's weights under the names of transformers; unknown names are kept, so that the caller reports them.
 
     Raises EncoderError where the file holds no such tower.
     """

@@ -1,7 +1,7 @@
 """Copy arrays to a device while it computes on earlier ones.
 
-On a GPU an array is copied into pinned memory and sent on a stream of its own. Nothing here waits: while one piece is
-computed on, the host already pins the next one, and its bytes travel.
+On a GPU an array is copied into pinned memory and sent on its own stream. Nothing here waits: while the device computes
+on one batch, the host already pins and sends the next.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class DeviceTransfer:
-    """One way to a device. On a CPU it is no way at all: the tensor shares the array's memory."""
+    """Sends arrays to one device. On a CPU nothing is copied: the tensor shares the array's memory."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -2,7 +2,7 @@
 
 Exact where the convolution has no padding, as the patch embedding of a ViT: padding adds zeros after the normalisation,
 which no bias can follow. It stays in float32, whatever the network computes in: bfloat16 has 8 bits for a gray level,
-and a mammogram has 12 and more. Knows tensors and PreprocessSpec, no network.
+and a mammogram has 12 and more.
 
 Letters: N images, C channels, D features, P pixels a side of a patch.
 """

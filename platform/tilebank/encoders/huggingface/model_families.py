@@ -81,8 +81,8 @@ def assert_fits(config: EncoderConfig, settings: Any, *, projection_width: int) 
     patch = getattr(settings, "patch_size", 1)
     if config.input_size_px % patch:
         raise EncoderError(
-            f"encoder {config.name}: input_size_px {config.input_size_px} is no multiple of its patch of "
-            f"{patch} px (the rest would be dropped unseen); use {config.input_size_px // patch * patch}"
+            f"encoder {config.name}: input_size_px {config.input_size_px} is not a multiple of its patch of "
+            f"{patch} px (the remainder would be dropped silently); use {config.input_size_px // patch * patch}"
         )
     own = getattr(settings, "hidden_dim", None) or settings.hidden_size
     width = OUTPUTS[config.output].widths * own or projection_width
@@ -93,7 +93,7 @@ def assert_fits(config: EncoderConfig, settings: Any, *, projection_width: int) 
 
 
 def first_patch_of(settings: Any) -> int:
-    """How many tokens stand before the patches: class and registers."""
+    """How many tokens come before the patches: class and registers."""
     if settings.model_type == "siglip_vision_model":
         return 0
     return 1 + int(getattr(settings, "num_register_tokens", 0))

@@ -1,6 +1,6 @@
 """Run encoders as their owners' examples do: PIL images, the transformers processor, float32, three channels.
 
-For comparison alone: nothing here makes a stored vector. Letters: N images, S pixels a side, D width of a vector.
+For comparison only: nothing here makes a stored vector. Letters: N images, S pixels a side, D width of a vector.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def _network(config: EncoderConfig, device: torch.device) -> Callable[[list[Any]
     import transformers
 
     if config.output == "projected":
-        raise EncoderError(f"encoder {config.name}: its output is projected, which the reference way does not know")
+        raise EncoderError(f"encoder {config.name}: its output is projected, which the reference does not support")
     checkpoint = checkpoint_of(config)
     settings = transformers.AutoConfig.from_pretrained(checkpoint, revision=config.revision, trust_remote_code=False)
     kind = MODEL_FAMILIES[VISION_PART_OF.get(settings.model_type, settings.model_type)]

@@ -33,7 +33,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class FilterBank:
-    """All filters for one image size, and what takes the wrap-around jump out of a spectrum."""
+    """All filters for one image size, and the weights that remove the wrap-around jump from a spectrum."""
 
     size_px: int
     bands: tuple[Filters, ...]  # one an octave, one filter an orientation; they sum to the band without orientation

@@ -21,7 +21,7 @@ from tilebank.evaluation.intervals.resampling import Floats
 class DetectionCurves:
     """Counts at score >= threshold, of one split (r = 1) or of replicates of it, at the scores where a box is found.
 
-    Between two of them come false positives alone: no better point of a curve lies there.
+    Between two of them only false positives are added: no better point of a curve lies there.
     """
 
     thresholds: Floats  # (K,) descending
@@ -38,7 +38,7 @@ def curves_of(matches: Matches) -> DetectionCurves:
 
 
 def curve_replicates(matches: Matches, *, replicates: int, seed: int) -> Iterator[DetectionCurves]:
-    """The curves of replicates by patient, r at a time, R in all; matched once, for matching knows one image alone.
+    """The curves of replicates by patient, r at a time, R in all; matched once, because matching is by image.
 
     Raises DatasetError where no annotated box counts or there is one patient.
     """

@@ -1,6 +1,6 @@
 """Hold the annotated and the detected boxes of each image, and choose which annotated boxes to evaluate.
 
-Knows boxes; nothing of maps or figures. The image is the unit: a lesion that was annotated in two views of a breast is
+The image is the unit: a lesion that was annotated in two views of a breast is
 two boxes, one on each image, and counts twice. So do false positives; patients are what the intervals resample.
 """
 
@@ -60,7 +60,7 @@ class SizeClasses:
 
     In millimetres the edges are those between T1b, T1c and T2 of the TNM classification, 10 and 20 mm; no stage, for a
     box is wider than its lesion, and spacing is at the detector, where a lesion is shown a little enlarged. Pixels
-    compare within one detector alone. A box on an image without spacing is of size `unknown` in millimetres.
+    can be compared only within one detector. A box on an image without spacing is of size `unknown` in millimetres.
     """
 
     unit: Literal["mm", "px"] = "mm"

@@ -103,7 +103,7 @@ def _assert_map(heights: Map, breast: Mask) -> None:
         raise DatasetError(f"a map of shape {heights.shape} and a mask of {breast.shape}; pass both of one image")
     broken = int(np.count_nonzero(~np.isfinite(heights[breast])))
     if broken:
-        raise DatasetError(f"the map is no number in {broken} pixels of the breast; make it anew")
+        raise DatasetError(f"the map is no number in {broken} pixels of the breast; compute it again")
 
 
 def _working(heights: Map, breast: Mask, *, working_px: int) -> tuple[NDArray[np.float64], Mask]:
@@ -134,7 +134,7 @@ def _hills(
         peaks = highest[1:]  # the first piece is all that lies lower
         reached = config.peak_share * peaks
         large = stats[1:, cv2.CC_STAT_AREA] * scale[0] * scale[1] >= config.min_area_px
-        taken = (level <= reached) & (reached < above) & large  # so each hill is taken at one level alone
+        taken = (level <= reached) & (reached < above) & large  # so each hill is taken at exactly one level
         found.append(_source_corners(stats[1:][taken], scale))
         tops.append(peaks[taken])
         above = level

@@ -1,6 +1,6 @@
 """Plot the FROC curve, and precision against recall.
 
-Every function returns a Figure; whoever asked saves it.
+Every function returns a Figure; the caller saves it.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Play the pointing game: does the highest point of a map lie on a lesion?
 
 Zhang et al., International Journal of Computer Vision 126:1084 (2018), who allowed 15 px around an object. Images with
-a box that counts are asked; one whose highest point lies on another box alone is left out, as a detection there is.
+a box that counts are asked; one whose highest point lies only on another box is left out, as a detection there is.
 """
 
 from collections.abc import Sequence

@@ -89,7 +89,7 @@ class DetectionEvaluation:
         return figures | {"detection_boxes": float(self.counts.boxes), "detection_images": float(self.counts.images)}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line."""
+        """A small aligned table, one figure per line."""
         counts, interval, config = self.counts, self.average_precision.interval, self.config
         held = "all detections" if config.threshold == -np.inf else f"score {config.threshold:.4f} or more"
         lines = [

@@ -66,7 +66,7 @@ def tabulate_detection(
 
 
 def table_text(rows: Sequence[DetectionRow], rates: Sequence[float]) -> str:
-    """The rows as an aligned table for people, with a line for each reason why figures are withheld."""
+    """The rows as an aligned table, with a line for each reason why figures are withheld."""
     cells = [row.as_cells(rates) for row in rows]
     if not cells:
         raise DatasetError("no rows to show; the images have no annotated boxes")

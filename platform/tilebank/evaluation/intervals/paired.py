@@ -143,7 +143,9 @@ def _aligned(scored: ScoredBreasts, like: ScoredBreasts) -> ScoredBreasts:
     """The same scores in the order of the other's breasts."""
     if set(scored.breast_ids) != set(like.breast_ids):
         apart = sorted(set(scored.breast_ids) ^ set(like.breast_ids))
-        raise DatasetError(f"{len(apart)} breasts are scored by one of the two alone, such as {apart[:3]}; score both")
+        raise DatasetError(
+            f"{len(apart)} breasts have scores from only one of the two, such as {apart[:3]}; score both"
+        )
     row = {breast_id: place for place, breast_id in enumerate(scored.breast_ids)}
     order = np.asarray([row[breast_id] for breast_id in like.breast_ids])
     patients = tuple(scored.patients[place] for place in order)

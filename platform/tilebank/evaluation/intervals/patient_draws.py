@@ -31,7 +31,7 @@ class Patients:
             raise DatasetError(f"{len(patients)} patient ids for {breasts} scores; pass the patient of every breast")
         names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         if names.size < 2:
-            raise DatasetError("one patient can not be resampled; an interval needs two or more")
+            raise DatasetError("one patient cannot be resampled; an interval needs two or more")
         return cls(place, int(names.size))
 
 

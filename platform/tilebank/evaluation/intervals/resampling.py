@@ -1,7 +1,7 @@
 """Compute bootstrap replicates of a statistic, resampling patients with all of their breasts.
 
 Breasts of one patient are not independent, so the patient is the unit that is drawn (Rutter, Academic Radiology 7:413,
-2000); see `draws`. A replicate in which a statistic is not defined (one class alone has no ROC) is a NaN.
+2000); see `patient_draws`. A replicate in which a statistic is not defined (a single class has no ROC) is a NaN.
 
 Shapes: R replicates (r of them at a time), P patients, B breasts, K distinct scores.
 """

@@ -1,6 +1,6 @@
 """Plot ROC, trials, learning curves and calibration of a head.
 
-Every function returns a Figure about 800 pixels wide; whoever asked saves it.
+Every function returns a Figure about 800 pixels wide; the caller saves it.
 """
 
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ def forest_figure(subgroups: Sequence[Subgroup], whole: Estimate, *, title: str 
 def heads_figure(lines: Sequence[ForestLine], *, title: str = "") -> "Figure":
     """AUC of every head with its interval, from the top down in the order given, beside its paired difference.
 
-    Raises DatasetError unless one of the lines, and one alone, is the reference.
+    Raises DatasetError unless exactly one of the lines is the reference.
     """
     if [line.difference for line in lines].count(None) != 1:
         raise DatasetError("heads are drawn beside one reference; leave out the difference of just one line")

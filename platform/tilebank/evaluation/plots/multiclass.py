@@ -1,6 +1,6 @@
 """Plot heads with several outputs: one ROC curve per class or label, and the confusion matrix.
 
-Draws what was found, no more. Every function returns a Figure; whoever asked saves it.
+Every function returns a Figure; the caller saves it.
 """
 
 from collections.abc import Mapping

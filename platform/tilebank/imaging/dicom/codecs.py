@@ -1,7 +1,7 @@
 """Decode compressed frames to arrays, and arrays to stored values.
 
-One decoder a transfer syntax, all of them with one thread. A frame is decoded only when its own header says the same as
-the file's (PS3.5 8.2): so nothing is filled in, cropped or scaled, and no frame can ask for more memory than its file.
+One decoder per transfer syntax, each with one thread. A frame is decoded only when its own header says the same as the
+file's (PS3.5 8.2): so nothing is filled in, cropped or scaled, and no frame can take more memory than its file says.
 """
 
 from collections.abc import Callable

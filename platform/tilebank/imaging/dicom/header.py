@@ -1,7 +1,7 @@
 """Turn DICOM tags into records: what the object is, whose it is, and how its intensities are meant.
 
-Only the tags of ALLOWED are ever asked for, and of free text only what was recognised in it goes further. A tag that
-cannot be read is as good as none, and is named in the warnings.
+Only the tags of ALLOWED are read, and of free text only recognised words are passed on. A tag that cannot be read
+counts as missing, and is named in the warnings.
 """
 
 import math
@@ -54,7 +54,7 @@ DAMAGE = (
 
 
 class Tags:
-    """The allowed tags of a dataset (anything with `get(keyword)`), read so that a damaged one is no disaster.
+    """The allowed tags of a dataset (anything with `get(keyword)`), read so that a damaged one counts as missing.
 
     damage: what the dataset's library raises on a damaged value; anything else is a bug and should be seen as one.
     """
@@ -130,7 +130,7 @@ class Tags:
 
 
 def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pixels: bool) -> ImageHeader:
-    """The record of one header; nothing in it is ever a reason to raise."""
+    """The record of one header; never raises for its content."""
     identity = read_laterality_view(_identity_tags(tags))
     kind_tags = _kind_tags(tags, sop_class=sop_class, has_pixels=has_pixels)
     kind, odd = kind_of(kind_tags)
@@ -171,7 +171,7 @@ def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pix
 
 
 def intensity_rules(tags: Tags, header: ImageHeader) -> tuple[IntensityRules, tuple[str, ...]]:
-    """What the file says of its intensities, and what of that cannot be used.
+    """The file's intensity rules, and warnings about those that cannot be used.
 
     A Modality LUT that is broken leaves nothing that a window or VOI LUT could be applied to: both are left out.
     """

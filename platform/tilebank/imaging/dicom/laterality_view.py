@@ -73,7 +73,7 @@ class CodedTerm:
 
 @dataclass(frozen=True)
 class LateralityViewTags:
-    """All that a header says of side and view. `frame_...` are from the functional groups."""
+    """The tags of a header that name side or view. `frame_...` are from the functional groups."""
 
     image_laterality: str = ""
     laterality: str = ""
@@ -86,7 +86,7 @@ class LateralityViewTags:
 
 @dataclass(frozen=True)
 class LateralityView:
-    """Side and view, empty where unknown, the tags that said so, and a sentence where two tags disagree."""
+    """Side and view, empty where unknown, the tags they come from, and a sentence if two tags disagree."""
 
     laterality: str
     laterality_from: str
@@ -197,7 +197,7 @@ def read_description(text: str) -> ViewText:
 def _implant_of(words: Sequence[str]) -> str:
     """The mark of a view with the implant pushed back, by words of their own: `CC ID`, `implant displacement`.
 
-    ID counts right after a view alone (`MAMMO ID` is an identifier), and an implant that is merely there does not.
+    ID counts only right after a view (`MAMMO ID` is an identifier); that there is an implant does not count.
     """
     implant = "IMPLANT" in words or "IMPLANTS" in words
     for before, word in zip(["", *words], words, strict=False):
@@ -209,7 +209,7 @@ def _implant_of(words: Sequence[str]) -> str:
 
 
 def _agreed(said: Sequence[tuple[str, str]]) -> tuple[str, str, str]:
-    """The first that speaks, who it is, and a sentence where another one says otherwise."""
+    """The first value, its tag, and a sentence if another tag contradicts it."""
     spoken = [(tag, value) for tag, value in said if value]
     if not spoken:
         return "", "", ""

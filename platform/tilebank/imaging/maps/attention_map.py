@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 FINEST_SIGMA = 4.0  # a Gaussian is sampled at this many points to its deviation, or at every pixel
 FLAT = 1e-6  # a range below this share of the largest value is rounding: the map says nothing
-LEAST_SHARE = 1e-3  # of the mean tile's value: less counts as that much where a mean would follow the least tile alone
+LEAST_SHARE = 1e-3  # of the mean tile's value: smaller ones are raised to it where a mean would follow the smallest
 
 Values = NDArray[np.float64]
 Mean = Literal["arithmetic", "geometric", "harmonic"]
@@ -122,7 +122,7 @@ def _add_boxes(
 
 
 def _smooth(raw: Map, inside: Mask, *, sigma_px: float) -> Map:
-    """A Gaussian mean over what is `inside` alone (normalised convolution, Knutsson & Westin 1993): nothing bleeds in.
+    """A Gaussian mean over pixels `inside` only (normalised convolution, Knutsson & Westin 1993).
 
     A wide Gaussian is taken on block means, which changes it by less than the blocks' own width.
     """

@@ -1,7 +1,7 @@
 """Manage a folder of exported bags on a local disk: its card, its files and its labels.
 
-A file stands under its name only when it is whole: it is written under another, then renamed. So an export that was
-interrupted goes on with the bags that are missing. A folder holds one export: what says so is never overwritten.
+A file gets its name only when it is complete: it is written under another name, then renamed. So an interrupted export
+continues with the missing bags. A folder holds one export, and its card is never overwritten.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Export bags as HDF5, one file per bag, in the layouts of CLAM and TRIDENT."""
+"""Export bags as HDF5, one file per bag, in the layouts of CLAM and TRIDENT. Only tiles: these tools have no views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

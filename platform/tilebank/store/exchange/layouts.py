@@ -14,7 +14,7 @@ from tilebank.store.exchange.provenance import SlideFile
 
 @dataclass(frozen=True)
 class Layout:
-    """One tool's files. what: for people; keys: the names that features may have, the first that is there is taken."""
+    """One tool's files. what: in words; keys: the names that features may have, of which the first found is used."""
 
     what: str
     keys: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Export bags as Parquet shards, one row per instance, with a card as a Hugging Face dataset.
 
-A bag is never cut: a shard ends after the bag that fills it. Which bags are there is read from the shards themselves.
+A bag is never split: a shard ends after the bag that fills it. The bags that are already written are read from the
+shards.
 """
 
 from collections.abc import Iterator

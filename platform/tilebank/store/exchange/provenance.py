@@ -1,7 +1,7 @@
 """Describe imported features: where a slide's file is, what its header says, and the fingerprint of what was declared.
 
-Records only; reads no file. A slide is to others what a breast is here: a bag (or a part of a patient's bag) of tiles,
-each with a vector and, where it is known, a box.
+A slide corresponds to a breast here: a bag (or a part of a patient's bag) of tiles, each with a vector and, if known, a
+box.
 """
 
 from collections.abc import Mapping
@@ -68,9 +68,9 @@ class Slide:
 
 
 def declared_fingerprint(*, layout: str, encoder: str, bag: str, provenance: Mapping[str, str]) -> str:
-    """The fingerprint of vectors that were made elsewhere: of all that is declared about them.
+    """The fingerprint of imported vectors, made of everything that is declared about them.
 
-    Nobody can check it against the vectors; but two declarations that differ never share a bag.
+    It cannot be checked against the vectors, but vectors with different declarations never share a bag.
     """
     return fingerprint_of(
         {

@@ -1,6 +1,6 @@
 """Read one slide's features from another tool's file: the header first, then vectors in blocks of rows.
 
-Vectors become float16, the store's own: what that changed is counted, and what does not fit is refused. N tile, D
+Vectors become float16, as stored: changed values are counted, and values out of range are refused. N tile, D
 dimension.
 """
 
@@ -24,7 +24,7 @@ PROVENANCE = (
     *("patch_size", "target_magnification", "overlap", "patch_level", "downsample"),
     *("tile_size", "tile_size_um", "tile_size_px", "unit"),
 )
-"""The attributes that say what shaped vectors. Those of one slide alone (its name, its own magnification) do not."""
+"""The attributes that shape vectors; those of a single slide (its name, its own magnification) do not."""
 
 
 def read_header(file: SlideFile, *, keys: Sequence[str]) -> SlideHeader:
@@ -174,7 +174,7 @@ def _halved(block: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float16], Roun
 
 
 def _corners(held: _Held) -> NDArray[np.int32] | None:
-    """x and y of every tile in pixels, (N, 2); None where the file knows none."""
+    """x and y of every tile in pixels, (N, 2); None if the file has none."""
     if held.coords is None or not held.header.tiles:
         return None
     corners = _rows(held.coords, 0, held.header.tiles).astype(np.float64)

@@ -6,10 +6,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class LeaseObject:
-    """An object as it stood. tag: changes with every write. age_s: since the last write, by the place's own clock.
+    """The object as it was read. tag: changes with every write. age_s: since the last write, by the storage's clock.
 
-    The place's clock, not the reader's: both times come from the server (or the file system), so that clocks of two
-    hosts that differ can make nobody look dead.
+    Both times come from the server (or the file system), so that clocks of two hosts that differ cannot make a holder
+    look dead.
     """
 
     content: bytes
@@ -18,20 +18,20 @@ class LeaseObject:
 
 
 class LeaseBackend(Protocol):
-    """One object. Everything that goes wrong is an OSError."""
+    """One object. Every method raises OSError when it fails."""
 
     def read(self) -> LeaseObject | None:
-        """The object, None where there is none."""
+        """The object, or None if there is none."""
         ...
 
     def create(self, content: bytes) -> LeaseObject | None:
-        """Write it where there is none; None when another was first."""
+        """Create it; None if it exists."""
         ...
 
     def replace(self, content: bytes, *, found: LeaseObject) -> LeaseObject | None:
-        """Write over what was found; None when it is not that any more."""
+        """Replace the version that was read; None if it has changed."""
         ...
 
     def remove(self) -> None:
-        """Take it away, if it is there."""
+        """Delete it if it exists."""
         ...

@@ -1,6 +1,6 @@
 """Keep a lease in a bucket, by conditional requests (If-None-Match: *, If-Match) and the server's clock.
 
-Credentials and endpoint come from the environment alone, as everywhere in the store.
+Credentials and endpoint come from the environment, as everywhere in the store.
 """
 
 import os
@@ -70,7 +70,7 @@ class BucketBackend:
         self._ask("delete_object")
 
     def _put(self, content: bytes, **condition: str) -> LeaseObject | None:
-        """A refused request may be the second sending of one that was taken: what is there now says which."""
+        """A refused request may be a repetition of one that succeeded: the object's content tells."""
         status, answer, _ = self._ask("put_object", Body=content, **condition)
         if status not in (REFUSED, MISSING):
             return LeaseObject(content, answer["ETag"], 0.0)

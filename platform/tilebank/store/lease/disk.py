@@ -54,11 +54,11 @@ class DiskBackend:
         return LeaseObject(content, content.decode(), 0.0)
 
     def remove(self) -> None:
-        """The lease alone: an empty lock file stays, since another may be waiting on it."""
+        """Remove only the lease: the empty lock file stays, because another process may wait on it."""
         self._path.unlink(missing_ok=True)
 
     def _now_s(self) -> float:
-        """The time that a file written now would carry; the reader's own where it may not write."""
+        """The time that a file written now would get; this host's time if it may not write."""
         try:
             self._lock.touch()
             return self._lock.stat().st_mtime_ns / 1e9

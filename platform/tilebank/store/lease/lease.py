@@ -1,9 +1,9 @@
 """Hold the right to write a table: one holder at a time, on any host.
 
-The lease is an object `<store>/leases/<table>.json` that says who holds it, renewed by a thread of the holder. Not
-renewed for its time to live, it is taken over by who asks next; at once, where the holder was a process of the asking
-machine that has ended. Its age is told by the place itself (S3 server, file system): nobody has to wait and watch, and
-no two hosts' clocks need agree. A holder that slept through its time finds out before its next commit (`assert_held`).
+The lease is an object `<store>/leases/<table>.json` that names its holder and is renewed by a thread of the holder. If
+it is not renewed within its time to live, the next process that asks takes it over; at once, if the holder was a
+process of the same machine and has ended. Its age comes from the storage (S3 server, file system), so the clocks of two
+hosts need not agree. A holder that was suspended for too long finds out before its next commit (`assert_held`).
 """
 
 import json
@@ -32,7 +32,7 @@ ROUNDS = 5  # of looking and trying, where others come and go meanwhile
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease. Times are the holder's own, for people; whether it lives is judged by the object's age."""
+    """Who holds a lease. Its times are for display; whether it is alive is decided by the object's age."""
 
     host: str
     machine: str
@@ -58,7 +58,7 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name=f"lease of {what}", daemon=True)
 
     def assert_held(self) -> None:
-        """Raise StoreError when another has taken over, or nobody can tell any more; costs one small read."""
+        """Raise StoreError when another process took over, or it can no longer be told; costs one small read."""
         if not self._lost:
             try:
                 found = self._backend.read()
@@ -78,7 +78,7 @@ class Lease:
             self._renew()
 
     def _renew(self) -> None:
-        """Write the lease anew over our own last writing of it, so that one taken over is never taken back unseen."""
+        """Replace our own last version of the lease, so that a lease that was taken over is never taken back."""
         asked_s = time.monotonic()
         renewed = replace(self.holder, renewed_at=_now())
         try:
