@@ -7,8 +7,8 @@
     |-- EncoderError       weights are missing, gated or do not fit their settings
     |-- HeadError          a head cannot be built or fitted on the bags it was given
     |-- StoreError         a table cannot be read or written, or does not hold what was asked for
-    |-- LeakageError       a patient stands in two splits
-    `-- TrackingError      the run record (MLflow) cannot be reached or written, or does not hold what was asked for
+    |-- LeakageError       a patient is in two splits
+    `-- TrackingError      MLflow cannot be reached or written, or does not hold what was asked for
 
 A message says what is wrong, which thing it is, and what to do.
 """
@@ -56,8 +56,8 @@ class StoreError(TilebankError):
 
 
 class LeakageError(TilebankError):
-    """A patient stands in more than one split."""
+    """A patient is in more than one split."""
 
 
 class TrackingError(TilebankError):
-    """The record of runs cannot be reached or written, or does not hold what was asked for."""
+    """MLflow cannot be reached or written, or does not hold what was asked for."""

@@ -95,7 +95,7 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One image that a run should hold. All ids are strings: some owners' numbers exceed a float's precision.
+    """One image of a dataset. All ids are strings: some owners' numbers exceed a float's precision.
 
     `breast_id` is `exam_id` + `_` + laterality. `view` is DICOM's View Position (`CC`, `MLO`, ...). `..._from` says
     where side and view were taken from: a DICOM tag or a table. `sop_instance_uid` is the DICOM's own id where the

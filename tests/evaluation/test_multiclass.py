@@ -34,10 +34,12 @@ def test_figures_equal_sklearn(seed: int) -> None:
     found = evaluated(test)
     one_vs_rest = {"multi_class": "ovr", "average": "macro"}
     assert found.auc.value == pytest.approx(roc_auc_score(test.labels, test.scores, **one_vs_rest), abs=1e-12)
-    assert found.accuracy.value == accuracy_score(test.labels, test.called)
-    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(test.labels, test.called), abs=1e-12)
+    assert found.accuracy.value == accuracy_score(test.labels, test.predicted)
+    assert found.balanced_accuracy.value == pytest.approx(
+        balanced_accuracy_score(test.labels, test.predicted), abs=1e-12
+    )
     for weights, kappa in (("linear", found.linear_kappa), ("quadratic", found.quadratic_kappa)):
-        expected = cohen_kappa_score(test.labels, test.called, weights=weights)
+        expected = cohen_kappa_score(test.labels, test.predicted, weights=weights)
         assert kappa.value == pytest.approx(expected, abs=1e-12)
     for each, auc in enumerate(found.class_aucs):
         assert auc.value == pytest.approx(roc_auc_score(test.labels == each, test.scores[:, each]), abs=1e-12)
@@ -53,12 +55,12 @@ def test_intervals_equal_a_plain_loop_over_patients() -> None:
     figures = []
     for draw in np.random.default_rng(9).integers(0, 24, size=(80, 24)):
         rows = np.concatenate([np.flatnonzero(place == patient) for patient in draw])
-        labels, scores, called = test.labels[rows], test.scores[rows], test.called[rows]
+        labels, scores, predicted = test.labels[rows], test.scores[rows], test.predicted[rows]
         whole = len(set(labels)) == 4
-        kappas = [cohen_kappa_score(labels, called, weights=w, labels=range(4)) for w in ("quadratic", "linear")]
+        kappas = [cohen_kappa_score(labels, predicted, weights=w, labels=range(4)) for w in ("quadratic", "linear")]
         auc = roc_auc_score(labels, scores, multi_class="ovr") if whole else np.nan
-        balanced = balanced_accuracy_score(labels, called) if whole else np.nan
-        figures.append((auc, balanced, *kappas, accuracy_score(labels, called)))
+        balanced = balanced_accuracy_score(labels, predicted) if whole else np.nan
+        figures.append((auc, balanced, *kappas, accuracy_score(labels, predicted)))
     rarest = min(len(set(place[test.labels == each])) for each in range(4))
     for column, (estimate, behind) in enumerate(
         [
@@ -88,7 +90,7 @@ def test_the_text_says_what_a_constant_call_would_get_and_holds_the_confusion_ta
     text = found.as_text()
     assert "60 breasts of 30 patients" in text
     assert "10 breasts of 5 patients against the others" in text
-    assert "calling every breast B gets 0.500" in text
+    assert "predicting every breast B gets 0.500" in text
     assert [sum(row) for row in found.confusion] == [10, 30, 12, 8]
     assert [int(count) for count in text.splitlines()[-1].split()[1:]] == list(found.confusion[3])
 

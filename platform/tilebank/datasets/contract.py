@@ -12,7 +12,7 @@ MADE_ELSEWHERE = "features"  # the adapter of datasets that hold only vectors
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Where a dataset lies and how it is read.
+    """Where a dataset is and how it is read.
 
     root: folder or bucket prefix; labels: CSV of breast truths (adapter `folder`), empty for none; exam_key: which tag
     names the exam, `accession_number` or `study_uid` (adapter `folder`); licence: its name; redistributable: whether

@@ -63,7 +63,7 @@ class Features:
         return self._owner(slide_id, {})
 
     def read_owners(self) -> dict[str, SlideOwner]:
-        """slide_id -> whose it is, for the slides of the CSV; none without a CSV or without a patient column in it."""
+        """slide_id -> owner, for the slides of the CSV; empty without a CSV or without a patient column in it."""
         rows = self._rows() if self.config.labels else {}
         if not any(name in row for row in rows.values() for name in PATIENT):
             if self.config.bag == "patient":

@@ -33,7 +33,7 @@ class Folder:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """Every file that may be DICOM, placed by its header; what is not asked for or has no place is a failure."""
+        """Every file that may be DICOM, placed by its header; what is not included or lacks an id is a failure."""
         found = sorted(scan(self._candidates()), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
         images, failures = drop_duplicates([row for row in rows if isinstance(row, ManifestRow)])
@@ -78,7 +78,7 @@ class Folder:
 
 
 def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> ManifestRow:
-    """The row of an image whose header says all but the exam. Raises ImageError, as `place_image` does."""
+    """The manifest row of an image, from its header and the exam's id. Raises ImageError, as `place_image` does."""
     header, placement = image.header, place_image(image.header)
     return ManifestRow(
         dataset=dataset,

@@ -58,7 +58,7 @@ class Task:
 
 @dataclass(frozen=True)
 class JointTask:
-    """Several yes-no questions about a breast, asked at once and each answered by itself (multi-label).
+    """Several yes-no questions about a breast, answered independently (multi-label).
 
     A breast has a label where all parts have one. It is one number, whose bit p is the answer to part p: of two parts,
     0 is neither, 1 the first, 2 the second, 3 both. So breasts are dealt to splits by what they have together.

@@ -60,7 +60,7 @@ class Rsna:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """The images of train.csv and, where they stand, of test.csv."""
+        """The images of train.csv and, if it is there, of test.csv."""
         images: dict[str, ManifestRow] = {}
         for part in self._parts():
             folder = join_uri(self.config.root, f"{part}_images")

@@ -121,7 +121,7 @@ def keep_fraction(splits: Mapping[str, Split], labels: Sequence[LabelRow], confi
 
 
 def assert_no_leak(parts: Mapping[Split, Sequence[str]]) -> None:
-    """Raise LeakageError, with the patients, when one stands in two splits. `parts` gives patient ids by split."""
+    """Raise LeakageError, naming patients, if one is in two splits. `parts` gives patient ids by split."""
     seen: dict[str, Split] = {}
     leaked = set()
     for split, patients in parts.items():

@@ -24,7 +24,7 @@ def read_table(uri: str, *, required: Sequence[str], columns: Sequence[str] | No
 
 
 def read_rows(uri: str, *, required: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
-    """The rows of `read_table` one by one, for tables that are too large to hold; it raises as they are read."""
+    """The rows of `read_table` one by one, for tables too large for memory; errors are raised during reading."""
     try:
         with open_file(uri) as stream:
             reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))

@@ -32,14 +32,14 @@ class ScoredClasses:
         assert_rows(self.labels.size, self.patients, self.breast_ids)
 
     @property
-    def called(self) -> ClassLabels:
+    def predicted(self) -> ClassLabels:
         """The class of the highest score (B,); of equal ones the lower."""
         return np.asarray(self.scores.argmax(axis=1))
 
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """How much stands behind some figures: breasts and patients, and those of each class (a patient may be of two)."""
+    """Sample sizes: breasts and patients in all, and of each class (a patient may count in two)."""
 
     breasts: int
     by_class: tuple[int, ...]

@@ -1,7 +1,7 @@
 """Count true against predicted classes, and compute accuracy and kappa from the counts.
 
-Everything takes tables (R, C, C) of counts, true class by called class, and gives one figure a table (R,): a split is a
-single table, its replicates are many.
+Everything takes tables (R, C, C) of counts, true class by predicted class, and gives one figure a table (R,): a split
+is a single table, its replicates are many.
 
 Shapes: B breasts, C classes, R tables.
 """
@@ -16,21 +16,20 @@ from tilebank.evaluation.intervals.resampling import Floats
 ClassLabels = NDArray[np.integer[Any]]  # (B,) 0 to C - 1
 
 
-def confusion_rows(labels: ClassLabels, called: ClassLabels, *, classes: int) -> Floats:
-    """One row a breast (B, C * C), 1 in the cell of its true (slow) and called (fast) class: their sum is a table."""
+def confusion_rows(labels: ClassLabels, predicted: ClassLabels, *, classes: int) -> Floats:
+    """One row per breast (B, C * C): 1 in the cell of its true (slow) and predicted (fast) class; they sum to a table."""
     rows = np.zeros((labels.size, classes * classes))
-    rows[np.arange(labels.size), labels * classes + called] = 1
+    rows[np.arange(labels.size), labels * classes + predicted] = 1
     return rows
 
 
 def accuracies(tables: Floats) -> Floats:
-    """Share of the breasts whose class was called."""
+    """Share of the breasts whose class was predicted right."""
     return np.asarray(np.trace(tables, axis1=1, axis2=2) / tables.sum(axis=(1, 2)))
 
 
 def balanced_accuracies(tables: Floats) -> Floats:
-    """Mean over the classes of the share of each that was called so (Brodersen et al., ICPR 2010); NaN where a class
-    has no breast."""
+    """Mean over the classes of each one's recall (Brodersen et al., ICPR 2010); NaN where a class has no breast."""
     sizes = tables.sum(axis=2)  # (R, C)
     right = np.diagonal(tables, axis1=1, axis2=2)  # (R, C)
     return np.asarray(np.divide(right, sizes, out=np.full(right.shape, np.nan), where=sizes > 0).mean(axis=1))

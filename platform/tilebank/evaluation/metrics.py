@@ -1,7 +1,7 @@
 """Compute classification metrics of scores against labels, on the exact ROC.
 
-A breast is called positive where score >= threshold. Names that start with `published_` follow the looser rules of the
-method's published code; use them only to compare with its tables.
+A breast is predicted positive where score >= threshold. Names that start with `published_` follow the looser rules of
+the method's published code; use them only to compare with its tables.
 
 Shapes: T trials, B breasts, K distinct scores.
 """
@@ -31,7 +31,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """Counts of breasts called positive at each distinct score, highest first; the point (0, 0) is left out."""
+    """Counts of breasts predicted positive at each distinct score, highest first; the point (0, 0) is left out."""
 
     thresholds: NDArray[np.floating[Any]]  # (K,) descending
     true_positives: NDArray[np.int64]  # (K,)
@@ -115,9 +115,9 @@ def operating_point(scores: Scores, labels: Labels, *, threshold: float) -> Oper
     positive = positives_of(scores, labels)
     if np.isnan(threshold):
         raise DatasetError("the threshold is not a number; choose it on validation scores that are finite")
-    called = scores >= threshold
-    sensitivity = float(called[positive].mean())
-    specificity = float((~called[~positive]).mean())
+    predicted = scores >= threshold
+    sensitivity = float(predicted[positive].mean())
+    specificity = float((~predicted[~positive]).mean())
     return OperatingPoint(threshold, sensitivity, specificity, (sensitivity + specificity) / 2)
 
 
@@ -198,5 +198,5 @@ def _pair_shares(scores: Scores, positive: NDArray[np.bool_]) -> NDArray[np.floa
 def _published_rates(scores: Scores, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     positive = positives_of(scores, labels)
     assert_probabilities(scores)
-    called = scores[:, None] > np.linspace(0, 1, _PUBLISHED_GRID)  # (B, grid)
-    return called[positive].mean(axis=0), (~called[~positive]).mean(axis=0)
+    predicted = scores[:, None] > np.linspace(0, 1, _PUBLISHED_GRID)  # (B, grid)
+    return predicted[positive].mean(axis=0), (~predicted[~positive]).mean(axis=0)

@@ -32,7 +32,7 @@ class ClassEvaluation:
     """Figures of scores of C classes, with patient-level intervals.
 
     val_auc and auc: the mean over the classes of the AUC of each against all others; class_aucs: each. confusion: test
-    breasts by true (row) and called (column) class. Both kappas take the classes as ordered.
+    breasts by true (row) and predicted (column) class. Both kappas take the classes as ordered.
     """
 
     seed: int
@@ -50,7 +50,7 @@ class ClassEvaluation:
 
     @property
     def commonest(self) -> tuple[str, float]:
-        """The class with most test breasts, and the accuracy of calling every breast so."""
+        """The class with most test breasts, and the accuracy of predicting every breast so."""
         place = int(np.argmax(self.test_counts.by_class))
         return self.classes[place], self.test_counts.by_class[place] / self.test_counts.breasts
 
@@ -73,7 +73,7 @@ class ClassEvaluation:
         return figures
 
     def as_card(self) -> dict[str, str]:
-        """What travels with the head: what its scores stand for, in their order."""
+        """Entries for the head's card: the meaning of its scores, in order."""
         return {"answers": ",".join(self.classes)}
 
     def as_columns(self) -> dict[str, Estimate]:
@@ -94,11 +94,11 @@ class ClassEvaluation:
         aucs = zip(self.classes, self.class_aucs, notes, strict=True)
         lines += [estimate.as_line(f"AUC of {name}", note) for name, estimate, note in aucs]
         lines += [
-            self.accuracy.as_line("accuracy", f"calling every breast {commonest} gets {share:.3f}"),
+            self.accuracy.as_line("accuracy", f"predicting every breast {commonest} gets {share:.3f}"),
             self.balanced_accuracy.as_line("balanced accuracy", f"by chance {1 / len(self.classes):.3f}"),
             self.quadratic_kappa.as_line("quadratic kappa", "classes taken as ordered; by chance 0"),
             self.linear_kappa.as_line("linear kappa", "classes taken as ordered; by chance 0"),
-            "breasts by true class (rows) and called class (columns):",
+            "breasts by true class (rows) and predicted class (columns):",
             f"  {'':<6}" + "".join(f"{name:>6}" for name in self.classes),
         ]
         rows = zip(self.classes, self.confusion, strict=True)
@@ -124,7 +124,7 @@ def evaluate_classes(
     if not val.scores.shape[1] == test.scores.shape[1] == len(classes):
         raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one a class")
     auc, class_aucs = _against_the_others(test, replicates=replicates, seed=seed, level=level)
-    table, figures = _by_called_class(test, replicates=replicates, seed=seed, level=level)
+    table, figures = _by_predicted_class(test, replicates=replicates, seed=seed, level=level)
     return ClassEvaluation(
         seed=seed,
         classes=tuple(classes),
@@ -160,12 +160,12 @@ def _against_the_others(
     return Estimate(macro_auc(test), macro), tuple(aucs)
 
 
-def _by_called_class(
+def _by_predicted_class(
     test: ScoredClasses, *, replicates: int, seed: int, level: float
 ) -> tuple[Floats, dict[str, Estimate]]:
     """The confusion table (C, C), and what follows from it by name."""
     classes = test.scores.shape[1]
-    rows = confusion_rows(test.labels, test.called, classes=classes)  # (B, C * C)
+    rows = confusion_rows(test.labels, test.predicted, classes=classes)  # (B, C * C)
     table = rows.sum(axis=0).reshape(1, classes, classes)
     cells = sum_replicates(rows, test.patients, replicates=replicates, seed=seed).reshape(-1, classes, classes)
     figures = {}

@@ -33,7 +33,7 @@ class LabelEvaluation:
         return figures
 
     def as_card(self) -> dict[str, str]:
-        """What travels with the head: what its scores stand for, in their order, and their thresholds."""
+        """Entries for the head's card: the meaning of its scores, in order, and their thresholds."""
         thresholds = (found.as_card()["threshold"] for found in self.labels.values())
         return {"answers": ",".join(self.labels), "thresholds": ",".join(thresholds)}
 

@@ -51,7 +51,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much stands behind some figures."""
+    """Sample sizes behind some figures."""
 
     breasts: int
     positives: int
@@ -64,7 +64,7 @@ def counts_of(scored: ScoredBreasts) -> Counts:
 
 
 def assert_no_shared_patients(val: Sequence[str], test: Sequence[str]) -> None:
-    """Raise LeakageError where a patient stands in both splits."""
+    """Raise LeakageError if a patient is in both splits."""
     shared = sorted(set(val) & set(test))
     if shared:
         raise LeakageError(f"{len(shared)} patients in val and test: {shared[:5]}; split by patient_id")

@@ -61,7 +61,7 @@ class LookUpTable:
 
 @dataclass(frozen=True)
 class IntensityRules:
-    """What a file says about its intensities, as it says it.
+    """The intensity rules of a file, unchanged.
 
     windows: (center, width) pairs in the file's order; function: VOI LUT Function in upper case; inverted: MONOCHROME1.
     """

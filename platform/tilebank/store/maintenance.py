@@ -59,7 +59,7 @@ def index_tables(target: Target) -> list[Upkeep]:
 
 
 def drop_fingerprint(target: Target, fingerprint: str) -> list[Upkeep]:
-    """Delete the instances and the failures under one fingerprint. Raises StoreError where none stands under it."""
+    """Delete the instances and the failures under one fingerprint. Raises StoreError if there are none."""
     return _each(target, partial(_drop, fingerprint=fingerprint))
 
 

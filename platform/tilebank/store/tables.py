@@ -193,7 +193,7 @@ class Instances:
         return int(self._instances.version)
 
     def done_images(self, fingerprint: str) -> set[str]:
-        """Ids of the images whose view row stands under this fingerprint: those that are stored whole."""
+        """Ids of the images with a view row under this fingerprint, which are stored completely."""
         clause = f"fingerprint = {sql_literal(fingerprint)} AND kind = 'view'"
         return {row["image_id"] for row in self._read(self._instances, ["image_id"], clause)}
 

@@ -8,7 +8,7 @@ from tilebank.tracking.connection import as_tracking_error, has_record, open_cli
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A finished run as the record holds it; `metrics` are the last values, `started_ms` counts from 1970."""
+    """A finished run; `metrics` are the last values, `started_ms` is milliseconds since 1970."""
 
     run_id: str
     started_ms: int

@@ -151,7 +151,7 @@ def test_a_page_of_classes_holds_each_class_and_what_calling_the_commonest_would
     ):
         span = f"{auc.interval.low:.3f} to {auc.interval.high:.3f}"
         assert f"AUC of {name} {auc.value:.3f} {span} {breasts} breasts of {patients} patients, against all" in text
-    assert "calling every breast C gets" in text
+    assert "predicting every breast C gets" in text
     assert f"{found.auc.interval.skipped} of 100 resamplings held no breast of some class" in text
     assert found.auc.interval.skipped > 0
     assert "median macro AUC" in text

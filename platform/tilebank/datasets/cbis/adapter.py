@@ -45,7 +45,7 @@ class Cbis:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """The full mammograms that the tables name; one whose file is not there, or not to be told, is a failure."""
+        """The full mammograms in the tables; one whose file is missing or ambiguous is a failure."""
         lesions = read_lesions(self.config.root)
         named: dict[ImagePath, LesionRow] = {}
         for lesion in lesions:
@@ -77,7 +77,7 @@ class Cbis:
         }
 
     def read_findings(self) -> Sequence[Finding]:
-        """None: the tables name masks, and hold no boxes."""
+        """None: the tables refer to masks and have no boxes."""
         return ()
 
     def _find_files(

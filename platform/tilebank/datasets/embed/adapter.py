@@ -48,7 +48,7 @@ class Embed:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """Every row of the image table: placed, refused, or not asked for."""
+        """Every row of the image table: an image, or a failure that is refused or not included."""
         uri = join_uri(self.config.root, METADATA)
         images: list[ManifestRow] = []
         failures: list[FailureRow] = []

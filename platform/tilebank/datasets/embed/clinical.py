@@ -33,7 +33,7 @@ HIGHEST = {"path_severity": 6, "tissueden": 5}
 
 @dataclass(frozen=True)
 class ClinicalRow:
-    """One row: whose, which breasts, what was seen, and what the specimen said.
+    """One row: patient and exam, breasts, findings, and the pathology of the specimen.
 
     day: of the exam; seen: `masses`, `calcifications`, ...; severity: of the pathology, None without a specimen;
     specimen_sides: empty where the table does not say; specimen_day: the earlier of procedure and report.

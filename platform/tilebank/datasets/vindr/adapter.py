@@ -56,7 +56,7 @@ class Vindr:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """Every row of the breast-level table: placed, refused, or not asked for."""
+        """Every row of the breast-level table: an image, or a failure that is refused or not included."""
         headers = self._headers()
         images: list[ManifestRow] = []
         failures: list[FailureRow] = []

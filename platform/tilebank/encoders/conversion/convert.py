@@ -25,7 +25,7 @@ from tilebank.errors import EncoderError
 
 @dataclass(frozen=True)
 class Converted:
-    """A folder to point `encoder.checkpoint` at. projection_dim: 0 where the file held no projection."""
+    """The folder to set as `encoder.checkpoint`. projection_dim: 0 if the file had no projection."""
 
     encoder: str
     folder: str

@@ -44,7 +44,7 @@ def folder_of(config: EncoderConfig) -> Path | None:
 
 
 def weights_identity(config: EncoderConfig) -> dict[str, str]:
-    """What names the weights wherever they lie: hub id and commit, or the SHA-256 of a folder's config and weights.
+    """Identify the weights: by hub id and commit, or by the SHA-256 of a folder's config and weights.
 
     Raises EncoderError as `checkpoint_of` does, and for a folder without safetensors.
     """

@@ -48,7 +48,7 @@ def fold_gray(convolution: nn.Conv2d, spec: PreprocessSpec, *, dtype: torch.dtyp
 
 
 def install_gray(network: Any, path: str, folded: GrayPatches) -> None:
-    """Put `folded` in the place of the convolution at `path`; a module that counts channels is told that it is one."""
+    """Replace the convolution at `path` by `folded`, and set its module's channel count to 1 if it has one."""
     place, _, name = path.rpartition(".")
     holder = network.get_submodule(place)
     setattr(holder, name, folded)

@@ -27,7 +27,7 @@ class ModelFamily:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What its class is told when it is made."""
+        """Keyword arguments for its class."""
         return dict.fromkeys(self.without, False)
 
 

@@ -12,7 +12,7 @@ from tilebank.encoders.huggingface.model_families import build_network
 
 
 def write_random_weights(config: EncoderConfig, folder: Path, *, seed: int = 0) -> EncoderConfig:
-    """Write a random checkpoint to `folder`, and return settings that use it. Raises EncoderError without architecture."""
+    """Write a random checkpoint to `folder`; return settings that use it. Raises EncoderError without architecture."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         tower = build_network(config).to(getattr(torch, config.dtype))

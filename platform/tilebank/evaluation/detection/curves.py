@@ -80,7 +80,7 @@ class _Counted:
         )
 
     def curves(self, counts: Floats) -> DetectionCurves:
-        """Of patients who stand in each replicate so often: counts (r, P)."""
+        """The curves of replicates; counts (r, P) says how often each patient is in each."""
         true_positives, false_positives = (
             np.cumsum((table @ counts.T).T, axis=1) for table in (self.true_positives, self.false_positives)
         )

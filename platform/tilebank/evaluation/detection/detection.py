@@ -68,7 +68,7 @@ def evaluate_overlaps(
 
 
 def count_matches(matches: Matches) -> DetectionCounts:
-    """How much stands behind the figures of these matches."""
+    """Sample sizes behind the figures of these matches."""
     with_boxes = np.unique(matches.box_images)
     return DetectionCounts(
         images=len(matches.patients),

@@ -60,7 +60,7 @@ class Matches:
 
 
 def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "iou") -> Overlaps:
-    """Raises DatasetError where there is no image, an image stands twice, or `iou` is no share above 0."""
+    """Find all hits. Raises DatasetError without images, for an image given twice, or an `iou` outside (0, 1]."""
     if not images or len({image.image_id for image in images}) < len(images):
         raise DatasetError(f"{len(images)} images, {len({i.image_id for i in images})} different; pass each one once")
     if not 0 < iou <= 1:

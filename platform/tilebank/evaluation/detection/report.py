@@ -50,7 +50,7 @@ class DetectionConfig:
 
 @dataclass(frozen=True)
 class DetectionCounts:
-    """How much stands behind some figures: boxes that count, their images and patients; detections not ignored."""
+    """Sample sizes: boxes that count, their images and patients, and detections that are not ignored."""
 
     images: int
     images_with_boxes: int

@@ -45,15 +45,15 @@ def answers_roc_figure(
 
 
 def confusion_figure(evaluation: ClassEvaluation, *, title: str = "") -> "Figure":
-    """Test breasts by true and called class: counts, and their shares of the true class, which colour the cells."""
-    counts = np.asarray(evaluation.confusion)  # (C, C) true, called
+    """Test breasts by true and predicted class: counts, and their shares of the true class, which colour the cells."""
+    counts = np.asarray(evaluation.confusion)  # (C, C) true, predicted
     shares = counts / counts.sum(axis=1, keepdims=True)
     figure, axes = open_figure(5.4, title)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (true, called), count in np.ndenumerate(counts):
-        share = shares[true, called]
+    for (true, predicted), count in np.ndenumerate(counts):
+        share = shares[true, predicted]
         colour = "white" if share >= _DARK else "black"
-        axes.text(called, true, f"{count}\n{share:.0%}", ha="center", va="center", color=colour, fontsize=10)
+        axes.text(predicted, true, f"{count}\n{share:.0%}", ha="center", va="center", color=colour, fontsize=10)
     places = range(len(counts))
     sizes = counts.sum(axis=1)
     axes.set_xticks(places, list(evaluation.classes))

@@ -25,7 +25,7 @@ FILLER = b"\xa5\x5a\x3c\xc3" * 16  # entropy-coded bits of no particular meaning
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """What the file's header says of its frame. `bits_allocated` is 8 or 16."""
+    """The frame's layout by the file's header. `bits_allocated` is 8 or 16."""
 
     rows: int
     columns: int

@@ -61,7 +61,7 @@ def assemble_map(
     breast: Mask,
     config: MapConfig = MapConfig(),
 ) -> Map:
-    """The mean, at each breast pixel, of the values of the tiles that hold it.
+    """The mean, at each breast pixel, of the values of the tiles that contain it.
 
     boxes: (n, 4) x, y, width, height in source pixels, which may reach past the image; values: (n,).
     Breast that no tile holds takes the least value of the rest, so that it stands out nowhere.

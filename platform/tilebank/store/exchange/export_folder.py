@@ -22,7 +22,7 @@ UNFINISHED = ".part"
 
 @dataclass(frozen=True)
 class ExportCard:
-    """Where exported vectors come from. It travels in every file, and stands in the folder as JSON.
+    """Where exported vectors come from; written into every file, and into the folder as JSON.
 
     provenance: what was declared of vectors made elsewhere.
     """

@@ -34,7 +34,7 @@ H5_LAYOUTS: Mapping[str, H5Layout] = {
 
 
 def bag_place(folder: Path, breast_id: str, card: ExportCard) -> Path:
-    """Where a bag's file stands."""
+    """The path of a bag's file."""
     return folder / H5_LAYOUTS[card.layout].folder.format(encoder=card.encoder) / f"{breast_id}.h5"
 
 

@@ -25,7 +25,7 @@ SIZES = {"n<1K": 1_000, "1K<n<10K": 10_000, "10K<n<100K": 100_000, "100K<n<1M": 
 
 
 def written_bags(folder: Path, split: Split) -> set[str]:
-    """The bags that stand in finished shards of a split. Raises StoreError for a shard that cannot be read."""
+    """The bags in finished shards of a split. Raises StoreError for a shard that cannot be read."""
     try:
         shards = [pq.read_table(place, columns=["breast_id"], memory_map=True) for place in _shards(folder, split)]
     except (OSError, pa.ArrowInvalid) as error:
@@ -41,7 +41,7 @@ class ShardWriter:
         self._schema = shard_schema(card)
 
     def write(self, bags: Iterator[tuple[LabelRow, pa.Table]]) -> Iterator[int]:
-        """Write every bag, saying how many instances each had; `bags` is asked for one at a time."""
+        """Write every bag, yielding its number of instances; `bags` is consumed one at a time."""
         for first in bags:
             with self._shard() as writer:
                 held = 0
@@ -71,7 +71,7 @@ class ShardWriter:
 
 
 def shard_schema(card: ExportCard) -> pa.Schema:
-    """The columns of a shard; where its vectors come from stands in the metadata."""
+    """The columns of a shard; the metadata says where its vectors come from."""
     fields = [(name, pa.string()) for name in TEXT] + [(name, pa.int32()) for name in NUMBERS]
     fields += [("label", pa.int8()), ("split", pa.string()), ("vector", pa.list_(pa.float16(), card.dim))]
     return pa.schema(fields, metadata=card.as_attributes())

@@ -27,7 +27,7 @@ class SlideFile:
 
 @dataclass(frozen=True)
 class SlideHeader:
-    """What a file says before its vectors are read.
+    """What a file's header and attributes say, read before its vectors.
 
     dim is 0 for a slide without any tile. provenance: what shaped the vectors, as text. tile_px: side of a tile in the
     pixels of its box, 0 where it is not known. um_per_px: what a coordinate in micrometres is divided by, 0 where

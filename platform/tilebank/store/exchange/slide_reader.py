@@ -28,7 +28,7 @@ PROVENANCE = (
 
 
 def read_header(file: SlideFile, *, keys: Sequence[str]) -> SlideHeader:
-    """What the file says, no vector read. Raises ImageError (stage `read`) with what is wrong."""
+    """The file's header, without reading vectors. Raises ImageError (stage `read`) with what is wrong."""
     with _opened(file, keys=keys) as held:
         return held.header
 

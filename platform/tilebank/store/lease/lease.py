@@ -58,7 +58,7 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name=f"lease of {what}", daemon=True)
 
     def assert_held(self) -> None:
-        """Raise StoreError when another process took over, or it can no longer be told; costs one small read."""
+        """Raise StoreError if another process took over or the lease can no longer be read; costs one small read."""
         if not self._lost:
             try:
                 found = self._backend.read()
