@@ -216,5 +216,5 @@ def test_balanced_accuracy_equals_sklearn() -> None:
 
 
 def test_published_figures_refuse_logits() -> None:
-    with pytest.raises(DatasetError, match="2 of 3 scores are no probabilities"):
+    with pytest.raises(DatasetError, match="2 of 3 scores are not probabilities"):
         published_bacc(np.array([-0.5, 3.0, 0.2]), np.array([0, 1, 1]))

@@ -109,11 +109,14 @@ def test_metrics_are_flat_and_name_each_class() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s, y: (s[:, :3] / s[:, :3].sum(axis=1, keepdims=True), y), r"labels hold \[3\] beyond classes 0 to 2"),
-        (lambda s, y: (s, np.minimum(y, 2)), r"no breast of classes \[3\]"),
+        (
+            lambda s, y: (s[:, :3] / s[:, :3].sum(axis=1, keepdims=True), y),
+            r"labels must be 0 to 2 .* other labels: \[3\]",
+        ),
+        (lambda s, y: (s, np.minimum(y, 2)), r"classes without a breast: \[3\]"),
         (lambda s, y: (s[:, 0], y), "pass scores .breasts, classes."),
         (lambda s, y: (np.where(s > 0.5, np.nan, s), y), "not numbers"),
-        (lambda s, y: (2 * s, y), "no probabilities; pass the softmax"),
+        (lambda s, y: (2 * s, y), "not probabilities; pass the softmax"),
     ],
 )
 def test_what_are_no_class_scores_raises(change, message: str) -> None:

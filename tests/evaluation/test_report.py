@@ -102,7 +102,7 @@ def test_a_patient_in_both_splits_raises() -> None:
     [
         ({"patients": ("a",)}, "1 patients and 80 breast ids"),
         ({"breast_ids": ("same",) * 80}, "79 breasts are scored more than once"),
-        ({"scores": np.full(80, 1.5)}, "80 of 80 scores are no probabilities"),
+        ({"scores": np.full(80, 1.5)}, "80 of 80 scores are not probabilities"),
         ({"labels": np.zeros(80)}, "0 positive and 80 negative"),
     ],
 )

@@ -14,7 +14,7 @@ from tilebank.tracking.runs import Tracker
 def test_who_only_reads_makes_no_database(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     assert find_runs(uri, "study--task", tags={}) == []
-    with pytest.raises(TrackingError, match="there is no run record at"):
+    with pytest.raises(TrackingError, match="there is no MLflow database at"):
         fetch_head(uri, "head", into=tmp_path / "head")
     assert not has_record(uri)
     assert list(tmp_path.iterdir()) == []
@@ -29,5 +29,5 @@ def test_a_record_is_there_once_it_is_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_reached_is_said_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database")
-    with pytest.raises(TrackingError, match="cannot read the run record .*choose another with --tracking"):
+    with pytest.raises(TrackingError, match="cannot read the MLflow runs .*choose another with --tracking"):
         find_runs(f"sqlite:///{tmp_path}/mlflow.db", "study--task", tags={})

@@ -65,11 +65,11 @@ def _assert_classes(scores: NDArray[np.floating[Any]], labels: ClassLabels) -> N
     if not np.isfinite(scores).all():
         raise DatasetError("some scores are not numbers; the head diverged or a vector is broken")
     if np.any(scores < 0) or not np.allclose(scores.sum(axis=1), 1, atol=1e-4):
-        raise DatasetError("the scores of some breasts are no probabilities; pass the softmax of the logits")
+        raise DatasetError("the scores of some breasts are not probabilities; pass the softmax of the logits")
     absent = sorted(set(range(scores.shape[1])) - set(labels.tolist()))
     strange = sorted(set(labels.tolist()) - set(range(scores.shape[1])))
     if absent or strange:
         raise DatasetError(
-            f"labels hold {strange or 'no others'} beyond classes 0 to {scores.shape[1] - 1} and no breast of classes"
-            f" {absent or 'none'}; check the label rule and the split"
+            f"labels must be 0 to {scores.shape[1] - 1} with a breast of each class; other labels: {strange or 'none'},"
+            f" classes without a breast: {absent or 'none'}; check the label rule and the split"
         )

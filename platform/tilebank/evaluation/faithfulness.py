@@ -77,7 +77,7 @@ def measure_faithfulness(group: str, curves: CurveSet, *, replicates: int, seed:
     gaps = gaps_of(curves)  # (B, 2)
     people = len(set(curves.patients))
     if people < 2:
-        raise DatasetError(f"the {group} breasts are of {people} patient: an interval needs two or more")
+        raise DatasetError(f"the {group} breasts belong to {people} patient; an interval needs two or more")
     sums = sum_replicates(np.c_[gaps, np.ones(len(gaps))], curves.patients, replicates=replicates, seed=seed)
     deletion, insertion = (
         Estimate(float(gaps[:, at].mean()), interval_of(sums[:, at] / sums[:, 2], patients=people, level=level))

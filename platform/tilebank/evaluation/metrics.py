@@ -63,7 +63,7 @@ def assert_probabilities(scores: Scores) -> None:
     """Raises DatasetError unless every score is a number from 0 to 1."""
     outside = int(np.count_nonzero(~((scores >= 0) & (scores <= 1))))
     if outside:
-        raise DatasetError(f"{outside} of {scores.size} scores are no probabilities; pass the sigmoid of the logits")
+        raise DatasetError(f"{outside} of {scores.size} scores are not probabilities; pass the sigmoid of the logits")
 
 
 @overload
@@ -169,7 +169,7 @@ def published_bacc(scores: Scores, labels: Labels, *, sensitivity_weight: float 
 
 def _mask(labels: Labels, breasts: int) -> NDArray[np.bool_]:
     if labels.shape != (breasts,):
-        raise DatasetError(f"labels {labels.shape} do not fit scores of {breasts} breasts; pass one label a breast")
+        raise DatasetError(f"labels {labels.shape} do not fit scores of {breasts} breasts; pass one label per breast")
     positive = labels == 1
     strange = labels[~positive & (labels != 0)]
     if strange.size:

@@ -122,7 +122,7 @@ def evaluate_classes(
     """
     assert_no_shared_patients(val.patients, test.patients)
     if not val.scores.shape[1] == test.scores.shape[1] == len(classes):
-        raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one a class")
+        raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one per class")
     auc, class_aucs = _against_the_others(test, replicates=replicates, seed=seed, level=level)
     table, figures = _by_predicted_class(test, replicates=replicates, seed=seed, level=level)
     return ClassEvaluation(

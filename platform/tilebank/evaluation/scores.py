@@ -74,8 +74,8 @@ def assert_rows(breasts: int, patients: Sequence[str], breast_ids: Sequence[str]
     """Raise DatasetError unless there is one patient and one breast id for each scored breast, none of them twice."""
     if not len(patients) == len(breast_ids) == breasts:
         raise DatasetError(
-            f"{breasts} scores, {len(patients)} patients and {len(breast_ids)} breast ids; pass one of each a breast"
+            f"{breasts} scores, {len(patients)} patients and {len(breast_ids)} breast ids; pass one of each per breast"
         )
     repeated = len(breast_ids) - len(set(breast_ids))
     if repeated:
-        raise DatasetError(f"{repeated} breasts are scored more than once; pass one row a breast")
+        raise DatasetError(f"{repeated} breasts are scored more than once; pass one row per breast")

@@ -50,7 +50,7 @@ def evaluate_subgroups(
     A part needs `minimum` patients with a positive breast, and as many with a negative one. Raises DatasetError.
     """
     if len(groups) != scores.size or len(patients) != scores.size:
-        raise DatasetError(f"{len(groups)} values of {column!r} for {scores.size} scores; pass one a breast")
+        raise DatasetError(f"{len(groups)} values of {column!r} for {scores.size} scores; pass one per breast")
     values, who = np.asarray(groups, dtype=np.str_), np.asarray(patients, dtype=np.str_)
     found = []
     for value in sorted(set(values.tolist()), key=lambda name: (not name, name)):

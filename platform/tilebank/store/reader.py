@@ -93,7 +93,7 @@ class Reader:
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{store_uri} has no table {name}; fill it with:"
-                f" python jobs/extract.py --dataset {dataset} --encoder {encoder}"
+                f" tilebank extract --dataset {dataset} --encoder {encoder}"
             ) from error
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
@@ -104,7 +104,7 @@ class Reader:
             raise StoreError(
                 f"table {name} (version {self.version}) holds no vector under the fingerprint {fingerprint}"
                 f" (it holds {', '.join(held) or 'nothing'}): the settings of mask, tiling or encoder differ from those"
-                " of the extraction; extract with these settings, or search with those"
+                " of the extraction; extract with these settings, or use those of the extraction"
             )
 
         if include is not None:
@@ -191,7 +191,7 @@ class Reader:
     def _rows(self, clause: str, breast_ids: Sequence[str], *, also: Sequence[str] = ()) -> "_BagRows":
         """The rows of these breasts without their vectors, and the order of views and tiles among them."""
         if len(set(breast_ids)) != len(breast_ids):
-            raise StoreError("a breast was asked for twice")
+            raise StoreError("a breast is named twice; name each breast once")
         wanted = pa.array(breast_ids, pa.string())
         rows = self._table.to_table(columns=["breast_id", *PLACED_BY, *also], filter=clause)
         bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)

@@ -62,7 +62,8 @@ class Store:
         held = instances.schema.field("vector").type.list_size
         if held != dim:
             raise StoreError(
-                f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim}"
+                f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim};"
+                " use another store, or another name for the encoder"
             )
         return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence), guard)
 
@@ -91,7 +92,7 @@ class Store:
         if table is None:
             return {}
         if "scheme" not in table.schema.names:
-            raise StoreError(f"{table.uri} comes from an earlier version; delete it, and splits are planned anew")
+            raise StoreError(f"{table.uri} comes from an earlier version; delete it, and splits are planned again")
         clause = f"task = {sql_literal(task)} AND scheme = {sql_literal(scheme)}"
         try:
             rows = table.to_table(columns=["patient_id", "split"], filter=clause).to_pylist()
@@ -99,7 +100,9 @@ class Store:
             raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
         splits = {row["patient_id"]: row["split"] for row in rows}
         if len(splits) < len(rows):
-            raise StoreError(f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); drop it")
+            raise StoreError(
+                f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); delete it, and splits are planned again"
+            )
         return splits
 
     def write_imports(

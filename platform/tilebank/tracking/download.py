@@ -26,7 +26,7 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
     """
     if not has_record(uri):
         raise TrackingError(
-            f"there is no run record at {uri}; search a head with jobs/tune_head.py, or name --tracking"
+            f"there is no MLflow database at {uri}; search a head with `tilebank tune`, or set --tracking"
         )
     with as_tracking_error(f"cannot fetch head {wanted} from {uri}", advice="is --tracking right?"):
         import mlflow
@@ -35,7 +35,9 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
         files = mlflow.artifacts.download_artifacts(version.source, dst_path=str(into))
     cards = sorted(Path(files).rglob("head.json"))
     if len(cards) != 1:
-        raise TrackingError(f"{version.name}, version {version.version} in {uri} is no Tilebank head")
+        raise TrackingError(
+            f"{version.name}, version {version.version} in {uri} is not a Tilebank head; choose another"
+        )
     return FetchedHead(version.name, str(version.version), tuple(version.aliases), cards[0].parent)
 
 
@@ -45,7 +47,7 @@ def _find_version(client: Any, wanted: str, *, uri: str) -> Any:
     name, _, alias = name.partition("@")
     models = {model.name: model for model in client.search_registered_models(max_results=1000)}
     if name not in models:
-        known = ", ".join(sorted(models)) or "none; search one with jobs/tune_head.py"
+        known = ", ".join(sorted(models)) or "none; search one with `tilebank tune`"
         raise TrackingError(f"no head is registered as {name!r} in {uri}; registered: {known}")
     versions = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
     aliases = {key: str(value) for key, value in models[name].aliases.items()}

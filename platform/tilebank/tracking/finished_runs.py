@@ -26,7 +26,7 @@ def find_runs(uri: str, experiment: str, *, tags: Mapping[str, str]) -> list[Rec
     runs: list[RecordedRun] = []
     if not has_record(uri):
         return runs
-    with as_tracking_error(f"cannot read the run record {uri}", advice="choose another with --tracking URI"):
+    with as_tracking_error(f"cannot read the MLflow runs in {uri}", advice="choose another with --tracking URI"):
         client = open_client(uri)
         found, page = client.get_experiment_by_name(experiment), None
         while found and page != "":

@@ -42,7 +42,7 @@ class Tracker:
     def __init__(self, uri: str, *, experiment: str, artifacts: str) -> None:
         """Connect to MLflow, creating database and experiment if they are missing. Raises TrackingError."""
         with as_tracking_error(
-            f"cannot reach the run record {uri}, or write its artifacts to {artifacts}",
+            f"cannot reach MLflow at {uri}, or write its artifacts to {artifacts}",
             advice="choose others with --tracking URI and --set artifacts=URI",
         ):
             self._client = open_client(uri)

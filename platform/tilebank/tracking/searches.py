@@ -24,7 +24,7 @@ def find_searches(uri: str, dataset: str, *, encoder: str) -> list[RecordedSearc
     if not has_record(uri):
         return []
     clause = f"tags.{SEARCH} != '' AND tags.dataset = '{dataset}' AND tags.encoder = '{encoder}'"
-    with as_tracking_error(f"cannot read the run record {uri}", advice="choose another with --tracking URI"):
+    with as_tracking_error(f"cannot read the MLflow runs in {uri}", advice="choose another with --tracking URI"):
         client = open_client(uri)
         experiments = client.search_experiments(filter_string=f"name LIKE '{dataset}--%'")
         ids = [experiment.experiment_id for experiment in experiments]
@@ -45,5 +45,5 @@ def find_searches(uri: str, dataset: str, *, encoder: str) -> list[RecordedSearc
 
 def end_search(uri: str, run_id: str) -> None:
     """Mark the run as killed. Raises TrackingError."""
-    with as_tracking_error(f"cannot write the run record {uri}", advice="choose another with --tracking URI"):
+    with as_tracking_error(f"cannot write the MLflow runs in {uri}", advice="choose another with --tracking URI"):
         open_client(uri).set_terminated(run_id, status="KILLED")

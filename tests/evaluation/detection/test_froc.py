@@ -158,7 +158,7 @@ def test_without_detections_nothing_is_found_and_nothing_fails() -> None:
 
 
 def test_without_annotated_boxes_there_is_no_curve() -> None:
-    with pytest.raises(DatasetError, match="no annotated box counts"):
+    with pytest.raises(DatasetError, match="there is no annotated box to find"):
         curves([WORKED[3]])
-    with pytest.raises(DatasetError, match="no annotated box counts"):
+    with pytest.raises(DatasetError, match="there is no annotated box to find"):
         curves(WORKED, BoxFilter("calcification"))

@@ -16,7 +16,7 @@ def test_a_box_reaching_past_the_image_is_kept_and_one_outside_it_is_refused() -
 
 
 def test_a_box_of_another_image_and_a_score_that_is_none_are_refused() -> None:
-    with pytest.raises(DatasetError, match="image b stands on image a"):
+    with pytest.raises(DatasetError, match="image b is given to image a"):
         ImageDetections("a", "p", 100, 80, (Finding("b", (), BOX),))
     with pytest.raises(DatasetError, match="the score nan"):
         ImageDetections("a", "p", 100, 80, (), (ScoredBox(BOX, float("nan")),))

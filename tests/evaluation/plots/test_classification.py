@@ -111,7 +111,7 @@ def test_curves_figure_marks_the_best_epoch_of_the_champion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("champion", "message"), [(3, "is none of 3 trials"), (-1, "is none"), (1, "no validation AUC")]
+    ("champion", "message"), [(3, "is not one of 3 trials"), (-1, "is not one"), (1, "no validation AUC")]
 )
 def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> None:
     aucs = np.array([0.5, np.nan, 0.6])

@@ -290,7 +290,7 @@ def test_a_search_without_vectors_labels_or_task_says_what_to_do(
     searched: tuple[Settings, SearchSummary], settings_for: MakeSettings
 ) -> None:
     settings, _ = searched
-    with pytest.raises(StoreError, match="python jobs/extract.py --dataset phantom --encoder texture"):
+    with pytest.raises(StoreError, match="tilebank extract --dataset phantom --encoder texture"):
         tune_head(settings_for(), task="malignancy")
     with pytest.raises(StoreError, match="holds no vector under the fingerprint"):
         tune_head(settings.model_copy(update={"tiling": replace(settings.tiling, overlap=0.5)}), task="malignancy")

@@ -198,10 +198,10 @@ def test_a_root_of_another_layout_says_what_was_looked_for(layout: str, tmp_path
 def test_of_single_files_one_is_named(tmp_path: Path) -> None:
     write_single(tmp_path, make_slides(2))
     (tmp_path / "other.h5").write_bytes(b"no HDF5")
-    with pytest.raises(DatasetError, match="holds 2 h5 files, and one is wanted"):
+    with pytest.raises(DatasetError, match="holds 2 h5 files; name one"):
         list_slides(str(tmp_path), layout="h5", encoder="any")
     assert len(list_slides(str(tmp_path / "patch_feats.h5"), layout="h5", encoder="any")) == 2
-    with pytest.raises(DatasetError, match="is it a whole HDF5 file"):
+    with pytest.raises(DatasetError, match="is it a complete HDF5 file"):
         list_slides(str(tmp_path / "other.h5"), layout="h5", encoder="any")
 
 

@@ -23,8 +23,8 @@ def checkpoint_of(config: EncoderConfig) -> str:
         raise EncoderError(f"encoder {config.name}: there is no folder {config.checkpoint}; correct encoder.checkpoint")
     if config.revision is None or not COMMIT.fullmatch(config.revision):
         raise EncoderError(
-            f"encoder {config.name}: {config.checkpoint} is no folder here, and as a hub id it is not pinned (revision "
-            f"{config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
+            f"encoder {config.name}: {config.checkpoint} is not a folder here, and as a hub id it is not pinned"
+            f" (revision {config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
         )
     return config.checkpoint
 
@@ -33,7 +33,9 @@ def source_of(config: EncoderConfig) -> tuple[str, str]:
     """Hub id and path in it of `source`. Raises EncoderError where it is no such thing."""
     parts = (config.source or "").split("/")
     if len(parts) < 3 or not all(parts):
-        raise EncoderError(f"encoder {config.name}: source {config.source!r} is not owner/model/path of a pickled file")
+        raise EncoderError(
+            f"encoder {config.name}: source {config.source!r} is not owner/model/path of a pickled file on the hub"
+        )
     return "/".join(parts[:2]), "/".join(parts[2:])
 
 
@@ -78,6 +80,6 @@ def _how_to_convert(config: EncoderConfig) -> str:
     hub_id, path = source_of(config)
     return (
         f"encoder {config.name}: {hub_id} was published as a pickle, which is never loaded; fetch it with `hf download"
-        f" {hub_id} {path} --revision {config.revision}`, run `python jobs/convert_checkpoint.py --encoder"
+        f" {hub_id} {path} --revision {config.revision}`, run `tilebank convert --encoder"
         f" {config.name} --file FILE --folder FOLDER` once, and add `--set encoder.checkpoint=FOLDER`"
     )

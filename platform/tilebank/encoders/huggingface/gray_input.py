@@ -37,7 +37,9 @@ def fold_gray(convolution: nn.Conv2d, spec: PreprocessSpec, *, dtype: torch.dtyp
     Raises EncoderError for a padded convolution, where the two differ at the border.
     """
     if convolution.padding not in ("valid", (0, 0)):
-        raise EncoderError("a padded convolution cannot take gray images: zeros are no gray level; do not fold it")
+        raise EncoderError(
+            "a padded convolution cannot take gray images: its zeros are not a gray level; do not fold it"
+        )
     weight = convolution.weight.detach().to(torch.float64)  # (D, C, P, P)
     std = weight.new_tensor(spec.std)[:, None, None]  # (C or 1, 1, 1)
     mean = weight.new_tensor(spec.mean)[:, None, None]

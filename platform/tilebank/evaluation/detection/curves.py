@@ -62,7 +62,7 @@ class _Counted:
     @classmethod
     def of(cls, matches: Matches, patients: Patients) -> "_Counted":
         if not matches.box_scores.size:
-            raise DatasetError("no annotated box counts, and nothing can be found; see the dataset's findings")
+            raise DatasetError("there is no annotated box to find; check the dataset's findings and the box filter")
         thresholds = -np.unique(-matches.box_scores[matches.box_scores > -np.inf])
 
         def table(scores: Floats, images: Places) -> sparse.csr_array:

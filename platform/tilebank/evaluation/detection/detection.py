@@ -47,7 +47,7 @@ def evaluate_overlaps(
     """`evaluate_detection` on overlaps found before: one set of them serves every choice of boxes."""
     if (overlaps.hit, overlaps.iou) != (config.hit, config.iou):
         made = f"hits by {overlaps.hit}, IoU {overlaps.iou}"
-        raise DatasetError(f"{made}; figures by {config.hit}, IoU {config.iou}: take one for both")
+        raise DatasetError(f"{made}; figures by {config.hit}, IoU {config.iou}; use the same for both")
     matches = match(overlaps, wanted)
     counts = count_matches(matches)
     drawn = _Drawn(matches, counts.patients, replicates, seed, level)

@@ -38,12 +38,14 @@ class ImageDetections:
             self._assert_box(finding.box, "annotated")
             if finding.image_id != self.image_id:
                 raise DatasetError(
-                    f"a box of image {finding.image_id} stands on image {self.image_id}; pass each its own"
+                    f"a box of image {finding.image_id} is given to image {self.image_id}; pass each its own"
                 )
         for detection in self.detections:
             self._assert_box(detection.box, "detected")
             if not np.isfinite(detection.score):
-                raise DatasetError(f"a box detected on image {self.image_id} has the score {detection.score}")
+                raise DatasetError(
+                    f"a box detected on image {self.image_id} has the score {detection.score}; pass finite scores"
+                )
 
     def _assert_box(self, box: TileBox, what: str) -> None:
         inside = box.x < self.columns and box.y < self.rows and box.x + box.width > 0 and box.y + box.height > 0

@@ -64,7 +64,7 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "io
     if not images or len({image.image_id for image in images}) < len(images):
         raise DatasetError(f"{len(images)} images, {len({i.image_id for i in images})} different; pass each one once")
     if not 0 < iou <= 1:
-        raise DatasetError(f"an IoU of {iou} tells no hit from a miss; pass one above 0, up to 1")
+        raise DatasetError(f"an IoU of {iou} cannot tell a hit from a miss; pass one above 0 and up to 1")
     detections = [sorted(image.detections, key=lambda found: _place(found.box)) for image in images]
     pairs, overlaps = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     first_detection = first_box = 0

@@ -52,9 +52,9 @@ class PublishedBoxConfig:
 
     def __post_init__(self) -> None:
         if min(self.rows, self.columns, self.pad_px, self.min_area_px, self.max_boxes) < 1 or self.smoothing_px < 0:
-            raise ConfigError(f"published boxes: a size or count is below its least value: {self}")
+            raise ConfigError(f"published boxes: a size or count is below its minimum: {self}")
         if not (0 <= self.quantile <= 1 and 0 <= self.threshold <= 1 and 0 <= self.overlap <= 1):
-            raise ConfigError(f"published boxes: quantile, threshold and overlap are shares, 0 to 1: {self}")
+            raise ConfigError(f"published boxes: quantile, threshold and overlap must be 0 to 1: {self}")
 
 
 def published_find_boxes(

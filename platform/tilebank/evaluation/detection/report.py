@@ -33,14 +33,14 @@ class DetectionConfig:
 
     def __post_init__(self) -> None:
         if self.hit not in get_args(Hit):
-            raise ConfigError(f"detection: hit {self.hit!r} is none that is known; pass {', '.join(get_args(Hit))}")
+            raise ConfigError(f"detection: hit {self.hit!r} is unknown; pass one of {', '.join(get_args(Hit))}")
         if not 0 < self.iou <= 1 or self.tolerance_px < 0 or np.isnan(self.threshold):
             raise ConfigError(
-                f"detection: iou {self.iou} lies above 0 and up to 1, tolerance_px {self.tolerance_px} is 0 or more,"
+                f"detection: iou {self.iou} must be above 0 and up to 1, tolerance_px {self.tolerance_px} 0 or more,"
                 f" threshold {self.threshold} a number"
             )
         if not self.rates or min(self.rates) <= 0 or list(self.rates) != sorted(set(self.rates)):
-            raise ConfigError(f"detection: rates {self.rates} are numbers above 0, from the lowest to the highest")
+            raise ConfigError(f"detection: rates {self.rates} must be numbers above 0, in rising order")
 
     @property
     def rule(self) -> str:

@@ -88,7 +88,7 @@ def rate_interval_of(rate: float, values: Floats, *, patients: int, level: float
 def tails_of(level: float, *, patients: int) -> tuple[float, float]:
     """The shares of replicates below the low and below the high end. One patient's end where the replicates end."""
     if not 0 < level < 1:
-        raise DatasetError(f"a level of {level} is no share of the replicates; pass 0.95 for a 95 % interval")
+        raise DatasetError(f"a level of {level} is not a share; pass 0.95 for a 95 % interval")
     if patients < 2:
         return 0.0, 1.0
     reach = np.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, (1 + level) / 2)

@@ -152,7 +152,7 @@ def _wilson(curve: ReliabilityCurve) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _assert_champion(champion: int, trials: Sequence[NDArray[np.floating[Any]]] | NDArray[np.floating[Any]]) -> None:
     if not 0 <= champion < len(trials):
         raise DatasetError(
-            f"champion {champion} is none of {len(trials)} trials; pass its index among the values given"
+            f"champion {champion} is not one of {len(trials)} trials; pass its index among the values given"
         )
     if np.isnan(trials[champion]).all():
         raise DatasetError(f"champion {champion} has no validation AUC; pass the index of a trial that was fitted")

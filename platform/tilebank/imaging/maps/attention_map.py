@@ -51,7 +51,7 @@ class MapConfig:
     def __post_init__(self) -> None:
         for name, value in (("smoothing_px", self.smoothing_px), ("shrinkage", self.shrinkage)):
             if not 0 <= value < np.inf:
-                raise ValueError(f"{name} is {value}: it is a number, 0 or above")
+                raise ValueError(f"{name} is {value}; it must be 0 or above")
 
 
 def assemble_map(
@@ -68,7 +68,7 @@ def assemble_map(
     Raises ValueError for shapes that do not fit, values that are not finite, and boxes that all miss the breast.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or values.shape != (len(boxes),):
-        raise ValueError(f"boxes {boxes.shape} and values {values.shape}: (n, 4) and (n,) are asked for")
+        raise ValueError(f"boxes {boxes.shape} and values {values.shape}: pass (n, 4) and (n,)")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} tile values are not finite")
     forth, back = MEANS[config.mean]
@@ -76,7 +76,7 @@ def assemble_map(
     sums, counts = (_add_boxes(boxes, weights, shape=breast.shape) for weights in (each, np.ones(len(boxes))))
     covered = breast & (counts > 0.5)  # counts are whole
     if not covered.any():
-        raise ValueError(f"none of {len(boxes)} boxes holds any of the breast: they belong to another image")
+        raise ValueError(f"none of {len(boxes)} boxes contains any of the breast; do they belong to another image?")
     sums, counts = sums[covered], counts[covered]
     if config.shrinkage:
         more = config.shrinkage * float(counts.max())

@@ -54,7 +54,7 @@ def open_folder(folder: Path, card: ExportCard) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         standing = place.read_text(encoding="utf-8") if place.exists() else None
         if standing is None and any(folder.iterdir()):
-            raise StoreError(f"{folder} holds files of something else; choose an empty folder with --out")
+            raise StoreError(f"{folder} holds other files; choose an empty folder with --out")
         if standing is None:
             with whole_file(place) as unfinished:
                 unfinished.write_text(text, encoding="utf-8")

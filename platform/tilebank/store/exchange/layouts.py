@@ -71,7 +71,7 @@ def _torchmil(root: str, _encoder: str) -> list[SlideFile]:
 def _single(root: str, _encoder: str) -> list[SlideFile]:
     files = [root] if root.endswith((".h5", ".hdf5")) else _below(root, ".h5", ".hdf5")
     if len(files) > 1:
-        raise DatasetError(f"{root} holds {len(files)} h5 files, and one is wanted; name it with --root")
+        raise DatasetError(f"{root} holds {len(files)} h5 files; name one of them with --root")
     return [slide for uri in files for slide in _groups(uri)]
 
 
@@ -80,7 +80,7 @@ def _groups(uri: str) -> list[SlideFile]:
         with open_h5(uri) as file:
             return [SlideFile(name, uri, group=name) for name, held in file.items() if isinstance(held, h5py.Group)]
     except (OSError, RuntimeError) as error:
-        raise DatasetError(f"cannot read {uri}: {error}; is it a whole HDF5 file?") from error
+        raise DatasetError(f"cannot read {uri}: {error}; is it a complete HDF5 file?") from error
 
 
 LAYOUTS: Mapping[str, Layout] = {

@@ -29,7 +29,7 @@ def written_bags(folder: Path, split: Split) -> set[str]:
     try:
         shards = [pq.read_table(place, columns=["breast_id"], memory_map=True) for place in _shards(folder, split)]
     except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(f"a shard in {folder} cannot be read: {error}; remove it, and it is written again") from error
+        raise StoreError(f"a shard in {folder} cannot be read: {error}; delete it, and it is written again") from error
     return {one for shard in shards for one in pc.unique(shard["breast_id"]).to_pylist()}
 
 

@@ -103,7 +103,7 @@ class Lease:
             if _is_of(found, self.holder):
                 self._backend.remove()
         except OSError as error:
-            logger.warning("the lease of %s could not be given back (%s); it frees itself", self._what, error)
+            logger.warning("the lease of %s could not be given back (%s); it expires by itself", self._what, error)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def hold_lease(store_uri: str, table: str, *, what: str = "", ttl_s: float = TTL
     try:
         lease = Lease(backend, holder, found=_take(backend, holder, what=what), what=what)
     except OSError as error:
-        raise StoreError(f"cannot take the lease of {what}: {error}; may files be written there?") from error
+        raise StoreError(f"cannot take the lease of {what}: {error}; check that files can be written there") from error
     lease._start()
     try:
         yield lease
@@ -143,14 +143,14 @@ def _take(backend: LeaseBackend, holder: Holder, *, what: str) -> LeaseObject:
         found = backend.read()
         if found is not None and not _is_free(found):
             raise StoreError(
-                f"{what} {_described(found)}; wait for it, or if it is dead it frees itself in"
+                f"{what} {_described(found)}; wait for it; if it has died, the lease expires in"
                 f" {max(1.0, _ttl_s(found) - found.age_s):.0f} s"
             )
         if found is not None:
             logger.info("the lease of %s is taken over: it %s", what, _described(found))
         if taken := (backend.replace(content, found=found) if found else backend.create(content)):
             return taken
-    raise StoreError(f"{what} is wanted by several at once; run the command again")
+    raise StoreError(f"{what} is claimed by several processes at once; run the command again")
 
 
 def _is_free(found: LeaseObject) -> bool:
@@ -204,4 +204,4 @@ def _backend_for(store_uri: str, table: str) -> LeaseBackend:
         from tilebank.store.lease.bucket import BucketBackend  # boto3: half a second that local stores need not pay
 
         return BucketBackend(uri)
-    raise StoreError(f"no lease can be kept in {store_uri}; a store that is written lies on a disk or on s3://")
+    raise StoreError(f"a lease cannot be kept in {store_uri}; use a store on a disk or on s3://")
