@@ -17,7 +17,7 @@ ClassLabels = NDArray[np.integer[Any]]  # (B,) 0 to C - 1
 
 
 def confusion_rows(labels: ClassLabels, predicted: ClassLabels, *, classes: int) -> Floats:
-    """One row per breast (B, C * C): 1 in the cell of its true (slow) and predicted (fast) class; their sum is a table."""
+    """One row per breast (B, C * C): 1 in the cell of its true (slow) and predicted (fast) class."""
     rows = np.zeros((labels.size, classes * classes))
     rows[np.arange(labels.size), labels * classes + predicted] = 1
     return rows

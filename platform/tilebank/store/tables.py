@@ -101,7 +101,8 @@ class Store:
         splits = {row["patient_id"]: row["split"] for row in rows}
         if len(splits) < len(rows):
             raise StoreError(
-                f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); delete it, and splits are planned again"
+                f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); delete it, and splits are"
+                " planned again"
             )
         return splits
 
