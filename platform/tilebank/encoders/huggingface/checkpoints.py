@@ -23,8 +23,9 @@ def checkpoint_of(config: EncoderConfig) -> str:
         raise EncoderError(f"encoder {config.name}: there is no folder {config.checkpoint}; correct encoder.checkpoint")
     if config.revision is None or not COMMIT.fullmatch(config.revision):
         raise EncoderError(
-            f"encoder {config.name}: {config.checkpoint} is not a folder here, and as a hub id it is not pinned (revision"
-            f" {config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
+            f"encoder {config.name}: {config.checkpoint} is not a folder here, and as a hub id it is not pinned"
+            f" (revision {config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the"
+            " model's page"
         )
     return config.checkpoint
 
