@@ -83,7 +83,7 @@ MISTAKES = {
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
     "folder to explain without a head": Mistake("explain --folder {tmp}/hollow", 2, ("which head", "--head")),
-    "head without a record": Mistake("predict --task mass", 1, ("there is no MLflow database", "tilebank tune")),
+    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "tilebank tune")),
     "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
         2,

@@ -14,7 +14,7 @@ from tilebank.tracking.runs import Tracker
 def test_who_only_reads_makes_no_database(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     assert find_runs(uri, "study--task", tags={}) == []
-    with pytest.raises(TrackingError, match="there is no MLflow database at"):
+    with pytest.raises(TrackingError, match="there is no run record at"):
         fetch_head(uri, "head", into=tmp_path / "head")
     assert not has_record(uri)
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ def uri_exists(uri: str) -> bool:
     try:
         return exists(uri)
     except OSError as error:
-        raise DatasetError(f"cannot check whether {uri} exists: {error}; check --root") from error
+        raise DatasetError(f"cannot look at {uri}: {error}; check --root") from error
 
 
 def find_table(root: str, names: Sequence[str], *, advice: str) -> str:

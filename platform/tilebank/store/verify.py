@@ -65,7 +65,7 @@ def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: b
             _failed_too(images, failed),
         ]
     except (OSError, ValueError) as error:
-        raise StoreError(f"table {names[0]} in {store_uri} cannot be read completely: {error}") from error
+        raise StoreError(f"cannot read the whole of table {names[0]} in {store_uri}: {error}") from error
     return Verified(
         table=names[0],
         version=int(instances.version),

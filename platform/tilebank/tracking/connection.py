@@ -30,7 +30,7 @@ def has_record(uri: str) -> bool:
 
 @contextmanager
 def as_tracking_error(what: str, *, advice: str) -> Iterator[None]:
-    """Turn errors of MLflow, its database or a disk in the block into a TrackingError: `what`, why, and `advice`."""
+    """Turn errors of MLflow, its database or a disk into a TrackingError: `what`, why, and `advice`."""
     _quieten()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError  # MLflow lets pass what its database says of a file that is none

@@ -231,7 +231,7 @@ def test_heads_that_cannot_score_are_refused_with_the_reason(study: Study, tmp_p
     for head, said in wrong_heads(study, tmp_path):
         with pytest.raises(HeadError, match=said):
             study.choose(head=head)
-    with pytest.raises(TrackingError, match="there is no MLflow database at sqlite"):
+    with pytest.raises(TrackingError, match="there is no run record at sqlite"):
         study.choose(head="phantom--mass--texture")
     assert not (tmp_path / "no.db").exists(), "looking for a head makes no database"
 

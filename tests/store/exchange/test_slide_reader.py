@@ -201,7 +201,7 @@ def test_of_single_files_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds 2 h5 files; name one"):
         list_slides(str(tmp_path), layout="h5", encoder="any")
     assert len(list_slides(str(tmp_path / "patch_feats.h5"), layout="h5", encoder="any")) == 2
-    with pytest.raises(DatasetError, match="is it a complete HDF5 file"):
+    with pytest.raises(DatasetError, match="is it a whole HDF5 file"):
         list_slides(str(tmp_path / "other.h5"), layout="h5", encoder="any")
 
 

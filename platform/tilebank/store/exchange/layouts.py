@@ -80,7 +80,7 @@ def _groups(uri: str) -> list[SlideFile]:
         with open_h5(uri) as file:
             return [SlideFile(name, uri, group=name) for name, held in file.items() if isinstance(held, h5py.Group)]
     except (OSError, RuntimeError) as error:
-        raise DatasetError(f"cannot read {uri}: {error}; is it a complete HDF5 file?") from error
+        raise DatasetError(f"cannot read {uri}: {error}; is it a whole HDF5 file?") from error
 
 
 LAYOUTS: Mapping[str, Layout] = {
