@@ -253,7 +253,7 @@ def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) ->
         ("exam_id,laterality,birads\n0012,Lesion,4\n", "the laterality of exam 0012 is none of"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),
         ("breast_id;birads\n0012_L;4\n", "separated by semicolons"),
-        ("breast_id,birads\n0012_L\n", "line 2 has another number of cells"),
+        ("breast_id,birads\n0012_L\n", "line 2 has a different number of cells"),
     ],
 )
 def test_a_broken_label_table_says_what_is_wrong(tmp_path: Path, table: str, says: str) -> None:

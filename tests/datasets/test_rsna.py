@@ -116,7 +116,7 @@ def test_images_of_the_test_table_come_without_labels(tmp_path: Path) -> None:
         ("61.0,0,1,0,0.0", "61.0,maybe,1,0,0.0", "cancer is 'maybe', which the owner's table never holds"),
         ("0,B,29,True", "0,E,29,True", "density is 'E', which the owner's table never holds"),
         ("difficult_negative_case", "difficult", "train.csv has no column difficult_negative_case"),
-        ("0,B,29,True\n", "0,B\n", "line 4 has another number of cells"),
+        ("0,B,29,True\n", "0,B\n", "line 4 has a different number of cells"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -82,7 +82,7 @@ class Cmmd:
         try:
             assert_included(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             if not header.sop_instance_uid or not header.patient_id:
-                reason = "the header has no SOP Instance UID or no Patient ID: fetch the file again"
+                reason = "the header has no SOP Instance UID or no Patient ID: download the file again"
                 raise ImageError("identify", reason, "MissingId")
             return placed_by_header(found, dataset=self.config.name, exam_id=header.patient_id)
         except ImageError as error:

@@ -28,7 +28,7 @@ class Features:
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 (the contract's: there is nothing to scan)
         """Raises DatasetError: there are no images to read, only imported vectors."""
         raise DatasetError(
-            f"dataset {self.config.name!r} has no images, only features that were made elsewhere; bring them in with:"
+            f"dataset {self.config.name!r} has no images, only features made by another tool; import them with:"
             f" tilebank exchange import --dataset {self.config.name}"
         )
 

@@ -52,7 +52,7 @@ class Folder:
         for row in read_table(self.config.labels, required=()):
             breast_id = _breast_of(row, uri=self.config.labels)
             if truth.get(breast_id, row) != row:
-                raise DatasetError(f"{self.config.labels} says two different things about breast {breast_id}")
+                raise DatasetError(f"{self.config.labels} says two different things about breast {breast_id}; fix one")
             truth[breast_id] = row
         return truth
 
@@ -140,7 +140,7 @@ def _exam_of(header: ImageHeader, *, exam_key: str) -> str:
     """The exam's id. Raises ImageError for a header without ids."""
     if not header.sop_instance_uid:
         raise ImageError(
-            "identify", "the header has no SOP Instance UID: it is no valid DICOM object", "MissingImageId"
+            "identify", "the header has no SOP Instance UID: it is not a valid DICOM object", "MissingImageId"
         )
     if not header.patient_id:
         reason = "the header has no Patient ID, and without one splits cannot be by patient; give it one"

@@ -72,14 +72,14 @@ def assert_included(kind: ImageKind, *, view: str, special: Sequence[str], intak
     that is not known yet (empty) is not filtered here.
     """
     if kind.value not in intake.kinds:
-        reason = WHAT[kind] if kind in UNREADABLE else f"{WHAT[kind]}; let it in with dataset.intake.kinds"
+        reason = WHAT[kind] if kind in UNREADABLE else f"{WHAT[kind]}; include it with dataset.intake.kinds"
         raise ImageError("filter", reason, kind.value)
     kept_out = [name for name in special if name not in intake.special]
     if kept_out:
-        reason = f"a special view ({', '.join(kept_out)}); let it in with dataset.intake.special"
+        reason = f"a special view ({', '.join(kept_out)}); include it with dataset.intake.special"
         raise ImageError("filter", reason, kept_out[0])
     if view and intake.views and view not in intake.views:
-        reason = f"view {view} is not among {', '.join(intake.views)}; let it in with dataset.intake.views"
+        reason = f"view {view} is not among {', '.join(intake.views)}; include it with dataset.intake.views"
         raise ImageError("filter", reason, f"view-{view}")
 
 

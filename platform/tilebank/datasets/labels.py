@@ -190,7 +190,10 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
             )
     if not rows:
         columns = " and ".join(map(repr, task.facts))
-        raise DatasetError(f"no breast has a label for {task.name!r}: the tables give no usable {columns} column")
+        raise DatasetError(
+            f"no breast has a label for {task.name!r}: the tables give no usable {columns} column; add"
+            " one to the labels, or choose another --task"
+        )
     return rows
 
 

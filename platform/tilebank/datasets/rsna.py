@@ -68,7 +68,7 @@ class Rsna:
             for row in read_table(uri, required=IMAGE_COLUMNS):
                 image = self._image(_with_exact_ids(row, uri=uri), folder=folder)
                 if image.image_id in images:
-                    raise DatasetError(f"{uri} names the image {image.image_id} twice; fetch the table again")
+                    raise DatasetError(f"{uri} names the image {image.image_id} twice; download the table again")
                 images[image.image_id] = image
         asked = [included_or_failure(image, self.config.intake) for image in images.values()]
         failures = [row for row in asked if isinstance(row, FailureRow)]
@@ -124,7 +124,7 @@ def _with_exact_ids(row: Mapping[str, str], *, uri: str) -> dict[str, str]:
     ids = {name: exact_id(row[name], column=name, uri=uri) for name in ("patient_id", "image_id")}
     for name, text in ids.items():
         if not text.isdecimal():
-            raise DatasetError(f"{uri}: {name} is {text!r}, not a whole number; fetch the table again")
+            raise DatasetError(f"{uri}: {name} is {text!r}, not a whole number; download the table again")
     return {**row, **ids}
 
 
@@ -142,7 +142,7 @@ def _reading(fact: str, cell: str, *, column: str, row: Mapping[str, str]) -> st
         return cell
     if cell.lower() not in known:
         raise DatasetError(
-            f"image {row['image_id']}: {column} is {cell!r}, which the owner's table never holds; fetch it again"
+            f"image {row['image_id']}: {column} is {cell!r}, which the owner's table never holds; download it again"
         )
     return known[cell.lower()]
 

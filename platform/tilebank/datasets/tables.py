@@ -72,4 +72,4 @@ def _rows(
         if len(cells) == len(header):
             yield {name: cells[place].strip() for name, place in places} | absent
         elif cells:  # a blank line is none
-            raise DatasetError(f"{uri} line {number} has another number of cells than the header; repair the line")
+            raise DatasetError(f"{uri} line {number} has a different number of cells than the header; repair the line")

@@ -51,7 +51,7 @@ class Cbis:
         for lesion in lesions:
             first = named.setdefault(lesion.image, lesion)
             if (_breast_of(first), first.view) != (_breast_of(lesion), lesion.view):
-                raise DatasetError(f"{lesion.image.case} is given to two breasts or views; fetch the tables again")
+                raise DatasetError(f"{lesion.image.case} is given to two breasts or views; download the tables again")
         found = self._find_files(lesions, named, scan=scan)
         rows = [self._place(path, lesion, uris=found[path]) for path, lesion in named.items()]
         if not any(found.values()):
@@ -116,7 +116,7 @@ class Cbis:
     def _unplaced(self, path: ImagePath, uris: Sequence[str]) -> FailureRow:
         expected = join_uri(self.config.root, path.case, path.study_uid, path.series_uid, path.file)
         if not uris:
-            reason = "no file below the root lies in a folder of this mammogram's case or series: fetch it"
+            reason = "no file below the root lies in a folder of this mammogram's case or series: download it"
             return FailureRow(path.series_uid, expected, "read", "MissingFile", reason)
         reason = f"{len(uris)} files below the root may be this mammogram: keep the one of its series"
         return FailureRow(path.series_uid, expected, "identify", "AmbiguousFile", reason)

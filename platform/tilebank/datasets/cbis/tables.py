@@ -74,7 +74,7 @@ def read_lesions(root: str) -> list[LesionRow]:
 def _lesion(row: Mapping[str, str], *, uri: str, sort: Sort, part: Part) -> LesionRow:
     density = next((row[name] for name in DENSITY_COLUMNS if name in row), None)
     if density is None:
-        raise DatasetError(f"{uri} has no column {' or '.join(DENSITY_COLUMNS)}; fetch the table again")
+        raise DatasetError(f"{uri} has no column {' or '.join(DENSITY_COLUMNS)}; download the table again")
     _assert_known(row["left or right breast"], SIDES, column="left or right breast", row=row, uri=uri)
     _assert_known(row["assessment"], ASSESSMENTS, column="assessment", row=row, uri=uri)
     _assert_known(row["pathology"], PATHOLOGIES, column="pathology", row=row, uri=uri)
@@ -99,7 +99,7 @@ def _path(text: str, *, row: Mapping[str, str], uri: str) -> ImagePath:
     parts = text.split("/")
     if len(parts) != 4 or not all(parts):
         problem = f"image file path is {text!r}, not <case>/<study UID>/<series UID>/<file>"
-        raise DatasetError(f"{uri}, patient {row['patient_id']}: {problem}; fetch the table again")
+        raise DatasetError(f"{uri}, patient {row['patient_id']}: {problem}; download the table again")
     return ImagePath(*parts)
 
 

@@ -67,7 +67,7 @@ class Embed:
                 failures.append(FailureRow(image_id, where, error.stage, error.error_class, error.reason))
             seen.add(image_id)
         if not seen:
-            raise DatasetError(f"{uri} names no image; take the owner's table again")
+            raise DatasetError(f"{uri} names no image; download the owner's table again")
         return Manifest(tuple(images), tuple(failures))
 
     def read_truth(self) -> Truth:

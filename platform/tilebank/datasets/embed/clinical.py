@@ -58,7 +58,7 @@ def read_clinical(rows: Iterable[Mapping[str, str]], *, uri: str) -> list[Clinic
     """The clinical table's rows. Raises DatasetError for ids, numbers, sides or dates that cannot be read."""
     found = [_row(row, number, uri=uri) for number, row in enumerate(rows, start=2)]
     if not found:
-        raise DatasetError(f"{uri} holds no row; take the owner's table again")
+        raise DatasetError(f"{uri} holds no row; download the owner's table again")
     unknown = Counter(row.assessment for row in found if row.assessment not in ASSESSMENTS)
     if unknown:
         logger.warning("%s: assessments that the owner's legend lacks, taken as none: %s", uri, dict(unknown))

@@ -65,7 +65,9 @@ def facts_of(rows: Sequence[ClinicalRow]) -> Truth:
         exams[row.exam_id].append(row)
     mixed = [exam_id for exam_id, found in exams.items() if len({row.patient_id for row in found}) > 1]
     if mixed:
-        raise DatasetError(f"{len(mixed)} exams belong to two patients each: {mixed[:5]}; take the owner's table again")
+        raise DatasetError(
+            f"{len(mixed)} exams belong to two patients each: {mixed[:5]}; download the owner's table again"
+        )
     followup = plan_followup(
         ((row.patient_id, row.exam_id, row.day) for row in rows),
         [

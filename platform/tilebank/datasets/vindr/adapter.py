@@ -86,7 +86,7 @@ class Vindr:
             breast_id = _breast_of(row)
             facts = _facts(row, headers.get(row["image_id"]))
             if truth.setdefault(breast_id, facts) != facts:
-                raise DatasetError(f"{BREASTS} says two different things about breast {breast_id}; take it again")
+                raise DatasetError(f"{BREASTS} says two different things about breast {breast_id}; download it again")
             found[breast_id].update(counts[row["image_id"]])
         for breast_id, facts in truth.items():
             facts.update({name: str(found[breast_id][category]) for name, category in COUNTED.items()})
@@ -102,10 +102,10 @@ class Vindr:
         uri = join_uri(self.config.root, BREASTS)
         rows = read_table(uri, required=BREAST_COLUMNS, columns=())
         if not rows:
-            raise DatasetError(f"{uri} holds no row; take the owner's table again")
+            raise DatasetError(f"{uri} holds no row; download the owner's table again")
         for number, row in enumerate(rows, start=2):
             if not row["study_id"] or not row["image_id"]:
-                raise DatasetError(f"{uri} line {number} names no study or no image; take the owner's table again")
+                raise DatasetError(f"{uri} line {number} names no study or no image; download the owner's table again")
         return rows
 
     def _finding_rows(self, breast_rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -115,7 +115,7 @@ class Vindr:
         strangers = [row["image_id"] for row in rows if row["image_id"] not in known]
         if strangers:
             what = f"names {len(strangers)} images that {BREASTS} lacks, such as {strangers[0]!r}"
-            raise DatasetError(f"{uri} {what}; take both tables from one release")
+            raise DatasetError(f"{uri} {what}; download both tables of one release")
         return rows
 
     def _headers(self) -> dict[str, dict[str, str]]:
@@ -164,21 +164,21 @@ def _after(word: str, what: str, *, row: Mapping[str, str], column: str) -> str:
     found = re.fullmatch(f"{word}({what})", row[column])
     if not found:
         where = f"{BREASTS}: {column} of image {row['image_id']}"
-        raise DatasetError(f"{where} is {row[column]!r}, not {word}{what}; take the owner's table again")
+        raise DatasetError(f"{where} is {row[column]!r}, not {word}{what}; download the owner's table again")
     return found.group(1)
 
 
 def _breast_of(row: Mapping[str, str]) -> str:
     side = row["laterality"].upper()
     if side not in tuple(Laterality):
-        raise DatasetError(f"{BREASTS}: image {row['image_id']} has laterality {side!r}, not L or R; take it again")
+        raise DatasetError(f"{BREASTS}: image {row['image_id']} has laterality {side!r}, not L or R; download it again")
     return breast_id_of(row["study_id"], Laterality(side))
 
 
 def _whole(row: Mapping[str, str], column: str) -> int:
     if not row[column].isdecimal():
         where = f"{BREASTS}: {column} of image {row['image_id']}"
-        raise DatasetError(f"{where} is {row[column]!r}, not a number of pixels; take the owner's table again")
+        raise DatasetError(f"{where} is {row[column]!r}, not a number of pixels; download the owner's table again")
     return int(row[column])
 
 
