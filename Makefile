@@ -18,10 +18,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
-demo: venv      ## phantoms, extraction, a search of 36 heads: the whole road on this machine
-	$(BIN)/python jobs/make_phantom.py --dataset phantom
-	$(BIN)/python jobs/extract.py --dataset phantom --encoder texture
-	$(BIN)/python jobs/tune_head.py --dataset phantom --encoder texture --task malignancy --trials 36
+demo: venv      ## phantoms, extraction, a search of 36 heads and its report; FULL=1 is the larger study
+	$(BIN)/python jobs/demo.py $(if $(FULL),--full)
 
 test: lint      ## lint, then every test, in as many processes as there are cores
 	$(PYTEST)

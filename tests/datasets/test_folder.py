@@ -12,7 +12,8 @@ from tilebank.datasets.contract import DatasetConfig, Manifest, ScannedImage
 from tilebank.datasets.folder import Folder, id_from_path
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.errors import ConfigError, DatasetError
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
 
 PLAIN = replace(
