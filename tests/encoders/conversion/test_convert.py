@@ -189,7 +189,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     row = shrunk(read_row("biomedclip"))
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "letter.txt").write_text("mine")
-    with pytest.raises(EncoderError, match="give a folder that is new or empty"):
+    with pytest.raises(EncoderError, match="give a new or empty folder"):
         converted(row, published_of(row), tmp_path)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["letter.txt"]
 

@@ -214,7 +214,7 @@ def test_a_width_other_than_declared_is_refused(configs: dict[str, EncoderConfig
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_is_refused(configs: dict[str, EncoderConfig]) -> None:
-    with pytest.raises(EncoderError, match="59 is no multiple of its patch of 14 px.*use 56"):
+    with pytest.raises(EncoderError, match="59 is not a multiple of its patch of 14 px.*use 56"):
         load_encoder(replace(configs["tiny-dinov2"], input_size_px=59))
 
 
