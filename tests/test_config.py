@@ -65,7 +65,7 @@ def test_relative_flags_are_taken_from_the_working_folder(tmp_path: Path, monkey
         ("head.hidden=0", r"widths hidden=0, latent=8 must be positive"),
         ("head.hidden=wide", r"--set head.hidden=wide: 'head.hidden' is 'wide'"),
         ("tiling.overlap=lots", r"--set tiling.overlap=lots: 'tiling.overlap' is 'lots'"),
-        ("tiling.overlap=1.5", r"overlap and min_tissue_fraction lie in \[0, 1\)"),
+        ("tiling.overlap=1.5", r"overlap and min_tissue_fraction must be at least 0 and below 1"),
         ("tiling.overlap", "is not key=value"),
     ],
 )

@@ -1,7 +1,6 @@
-"""Grey values of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
+"""Render the tissue of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
 
-Arrays in, arrays out, on one scale: 0 is the unexposed background, 1 is white on the display. Knows nothing of
-findings, files or vendors.
+All arrays are on one scale: 0 is the unexposed background, 1 is white on the display.
 
 Breast tissue in mammograms has a power spectrum that falls as 1/f^beta with beta close to 3 (Burgess, Jacobson, Judy,
 Med Phys 28:419, 2001; Burgess and Judy, J Opt Soc Am A 24:B52, 2007). Anatomy is made on pixels of about 0.23 mm and

@@ -15,7 +15,7 @@ from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.phantom.plan import plan_exams
 from tilebank.phantom.writer import PhantomSummary, write_phantoms
 from tilebank.terms import Split
-from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.finished_runs import RecordedRun, find_runs
 from tilebank.tracking.places import RunPlace, find_place
 from tilebank.tracking.runs import SEARCH, experiment_name
 
