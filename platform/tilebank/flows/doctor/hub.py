@@ -14,7 +14,8 @@ from tilebank.encoders.registry import load_encoder
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 from tilebank.flows.doctor.check import Check, failed, passed, warned
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 
 HUB = "https://huggingface.co"
 TIMEOUT_S = 5.0
