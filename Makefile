@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast test-s3 chaos lint format bench clean
+.PHONY: help venv demo test test-fast test-s3 chaos lint format bench docs clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
@@ -48,5 +48,8 @@ format: venv    ## let ruff write the style
 bench: venv     ## side-by-side timings on this machine
 	$(BIN)/python jobs/bench.py
 
+docs: venv      ## the documentation site in site/; a dead link or an orphan page fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:          ## remove the environment and caches; data is left alone
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info
