@@ -36,7 +36,8 @@ MISTAKES = {
         (
             "unknown dataset 'phantm'",
             "did you mean 'phantom'?",
-            "known: cbis, cmmd, embed, features, folder, phantom, rsna, vindr",
+            "known: cbis, cmmd, ",
+            ", phantom, rsna, vindr",
         ),
     ),
     "misspelt --set": Mistake(
