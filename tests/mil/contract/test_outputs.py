@@ -55,7 +55,7 @@ def test_each_label_has_its_own_balance():
 def test_a_trial_s_own_positive_weight_replaces_the_balance_and_classes_have_none():
     rows = class_weights(torch.tensor([4.0]), BINARY, positive_weights=[None, 2.5])
     torch.testing.assert_close(rows, torch.tensor([[4.0], [2.5]]))
-    with pytest.raises(HeadError, match="positive_weight is for yes-no"):
+    with pytest.raises(HeadError, match="positive_weight is for binary outputs"):
         class_weights(torch.ones(3), CLASSES, positive_weights=[None, 2.5])
 
 
