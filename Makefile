@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast test-s3 chaos lint format bench clean
+.PHONY: help venv demo test test-fast test-s3 chaos lint format bench docs clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
@@ -18,10 +18,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
-demo: venv      ## phantoms, extraction, a search of 36 heads: the whole road on this machine
-	$(BIN)/python jobs/make_phantom.py --dataset phantom
-	$(BIN)/python jobs/extract.py --dataset phantom --encoder texture
-	$(BIN)/python jobs/tune_head.py --dataset phantom --encoder texture --task malignancy --trials 36
+demo: venv      ## phantoms, extraction, a search of 36 heads and its report; FULL=1 is the larger study
+	$(BIN)/python jobs/demo.py $(if $(FULL),--full)
 
 test: lint      ## lint, then every test, in as many processes as there are cores
 	$(PYTEST)
@@ -50,5 +48,8 @@ format: venv    ## let ruff write the style
 bench: venv     ## side-by-side timings on this machine
 	$(BIN)/python jobs/bench.py
 
+docs: venv      ## the documentation site in site/; a dead link or an orphan page fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:          ## remove the environment and caches; data is left alone
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info

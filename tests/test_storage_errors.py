@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from tests.s3_server import S3Server, s3_server
 
-from tilebank.datasets.layout import list_dicoms, stands
+from tilebank.datasets.listing import list_dicoms, uri_exists
 from tilebank.errors import DatasetError, StoreError, TilebankError
 from tilebank.storage_errors import is_failed_request, is_final, storage_reason
 from tilebank.store.inventory import list_tables
@@ -32,7 +32,7 @@ QUESTIONS: dict[str, Ask] = {
     "read predictions": lambda store: read_predictions(store, dataset="d", encoder="e", run_id="r"),
     "read a lease": lambda store: find_holder(store, "instances--d--e"),
     "list images": list_dicoms,
-    "look for a file": stands,
+    "look for a file": uri_exists,
 }
 QUIET = {"find instances", "read predictions", "look for a file"}  # a bucket that is not there holds nothing
 

@@ -9,7 +9,8 @@ import pytest
 from tests.flows.feature_studies import SLIDES
 from tests.foreign_features import Slides, write_labels
 
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 
 MakeSettings = Callable[..., Settings]
 MakeStudy = Callable[..., Settings]

@@ -206,7 +206,7 @@ class Reference:
 def reference(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """What every other extraction of the phantom study with the same settings must store."""
     user = user_at(tmp_path_factory.mktemp("reference") / "home")
-    finished = user.run_job("extract", "--root", phantom_root, *SETTINGS)
+    finished = user.run_job("extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS)
     user.leave()
     assert finished.status == 0, finished.err
     instances = read_rows(user.store)

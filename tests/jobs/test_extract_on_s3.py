@@ -69,7 +69,7 @@ def extracted(remote: User, bucket: Bucket, phantom_root: Path) -> User:
     for path in sorted(phantom_root.rglob("*")):
         if path.is_file():
             bucket.s3.upload_file(str(path), BUCKET, f"phantom/{path.relative_to(phantom_root)}")
-    finished = remote.run_job("extract", "--root", f"s3://{BUCKET}/phantom", *SETTINGS)
+    finished = remote.run_job("extract", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS)
     assert finished.status == 0, finished.err
     return remote
 
@@ -83,7 +83,9 @@ def test_rows_on_s3_are_those_of_a_local_run_and_a_second_run_adds_none(
     assert not (extracted.home / "store").exists(), "nothing was kept on this machine"
 
     before = bucket.keys("store/")
-    again = extracted.run_job("extract", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--json", tmp_path / "s.json")
+    again = extracted.run_job(
+        "extract", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--json", tmp_path / "s.json"
+    )
     assert again.status == 0, again.err
     summary = json.loads((tmp_path / "s.json").read_text())
     assert (summary["images"], summary["plan"]["done"]) == (0, IMAGES)
@@ -92,7 +94,7 @@ def test_rows_on_s3_are_those_of_a_local_run_and_a_second_run_adds_none(
 
 def test_a_head_is_searched_on_s3_and_its_artifacts_stay_there(extracted: User, bucket: Bucket, tmp_path: Path) -> None:
     finished = extracted.run_job(
-        *("tune_head", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--trials", "4"),
+        *("tune_head", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--trials", "4"),
         *("--set", "search.fit.max_epochs=40", "--set", "splits.val=0.2", "--json", tmp_path / "summary.json"),
     )
     assert finished.status == 0, finished.err

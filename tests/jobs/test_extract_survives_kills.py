@@ -40,7 +40,7 @@ def others(command: Command, pid: int) -> list[int]:
 def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
     user: User, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    flags = ("--root", phantom_root, *SETTINGS)
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SETTINGS)
     first = user.start_job("extract", *flags)
     wait_for_some_images(first, user.store)
     assert len(first.family()) > 3, "Ray's processes are of the command's session"
@@ -65,7 +65,9 @@ def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
 def test_a_killed_encoder_worker_is_replaced_and_the_run_ends_well(
     user: User, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    command = user.start_job("extract", "--root", phantom_root, *SETTINGS, "--json", tmp_path / "summary.json")
+    command = user.start_job(
+        "extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS, "--json", tmp_path / "summary.json"
+    )
     wait_for_some_images(command, user.store)
     (worker,) = command.titled("ray::MapWorker")
     worker.send_signal(signal.SIGKILL)

@@ -46,7 +46,7 @@ def weights_of(record: mlflow.MlflowClient) -> bytes:
 def test_the_same_command_after_a_killed_search_ends_with_the_same_champion_and_one_run(
     user: User, quiet: User, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    flags = ("--root", phantom_root, *SETTINGS, *SEARCH, *LONG, "--set", "splits.val=0.2")
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SETTINGS, *SEARCH, *LONG, "--set", "splits.val=0.2")
     for each in (user, quiet):
         shutil.copytree(reference.store, each.store)
 

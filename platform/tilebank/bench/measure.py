@@ -1,77 +1,30 @@
-"""How a benchmark measures: its rows and sizes, the best of several runs, processes with a set number of threads.
-
-Knows nothing of what is measured.
-"""
+"""Shared tools of the benchmarks: sizes, result rows, best-of-N timing, processes with a fixed number of threads."""
 
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TypeVar
 
 import cv2
 
-from tilebank.encoders.spec import EncoderConfig
-from tilebank.errors import ConfigError
+from tilebank.bench.parts import BenchSizes
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.flows.settings.settings import Settings
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-# torch and numpy read these once, when they are imported: they must stand before a process starts.
+# torch and numpy read these once, at import, so they must be set before a process starts.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def _size(default: int, what: str) -> int:
-    """A field of BenchSizes: its default, and what is said of it in a job's help."""
-    size: int = field(default=default, metadata={"what": what})
-    return size
-
-
-# The least of a size, where it is not 1. Val takes a seventh of the breasts, and needs both classes.
-LEAST = {"images": 0, "loop_images": 0, "packs": 2, "epochs": 2, "breasts": 14, "tiles_a_breast": 2, "bags": 2}
-LEAST |= {"test_bags": 2}
-
-
-@dataclass(frozen=True)
-class BenchSizes:
-    """How much is measured; the defaults take less than five minutes on two cores."""
-
-    exams: int = _size(16, "exams in the phantom study, 4 images each")
-    images: int = _size(0, "images in the phantom study, in whole exams, in place of --exams; 0: as many as those have")
-    loop_images: int = _size(0, "images for what extract runs beside Ray, one after another; 0: all")
-    rows: int = _size(2048, "rows of an image")
-    columns: int = _size(1536, "columns of an image")
-    jpeg2000: bool = field(default=False, metadata={"what": "every file of the study JPEG 2000, not every other"})
-    read_images: int = _size(16, "images for read")
-    tiles: int = _size(32, "tiles for encode")
-    commits: int = _size(8, "commits for store")
-    vectors: int = _size(100_000, "vectors for tables")
-    breasts: int = _size(300, "breasts for search")
-    tiles_a_breast: int = _size(60, "tiles of a breast for search, on average")
-    dim: int = _size(384, "dimension of the vectors for search")
-    heads: int = _size(36, "heads for search")
-    loop_heads: int = _size(4, "heads for what search runs one after another")
-    packs: int = _size(2, "packs that are fitted at the same time, where there are cores enough")
-    epochs: int = _size(8, "epochs for heads, and for what search runs one after another")
-    bags: int = _size(1600, "bags for heads")
-    test_bags: int = _size(400, "bags of each split for assumptions")
-    seeds: int = _size(3, "fits of each head for assumptions")
-    repeats: int = _size(3, "runs, of which the best counts, for read, encode, store and tables")
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            size, least = getattr(self, each.name), LEAST.get(each.name, 1)
-            if size < least and not isinstance(size, bool):
-                raise ConfigError(f"bench: {each.name} is {size}; use at least {least}")
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One variant of one measurement. `ratio` is that of its rate to the variant `reference`, or a share of it."""
+    """One variant of one measurement. `ratio`: its rate divided by that of the variant `reference`."""
 
     what: str
     variant: str
@@ -84,7 +37,7 @@ class BenchRow:
 
 @dataclass(frozen=True)
 class PartResult:
-    """The rows of one part, and what they were measured on, how, and how often."""
+    """The rows of one part, and on what, how and how often they were measured."""
 
     rows: tuple[BenchRow, ...]
     how: str
@@ -92,9 +45,9 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a part is told: settings whose roots are a folder of this run's own, sizes, and the cores there are.
+    """Input of a part: settings rooted in a temporary folder of this run, sizes, and the number of cores.
 
-    encoders: those that `encode` times, on `device` (auto, cuda or cpu).
+    encoders: the encoders that `encode` times, on `device` (auto, cuda or cpu).
     """
 
     settings: Settings
@@ -104,26 +57,30 @@ class Bench:
     device: str
 
 
-def compared(what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str) -> list[BenchRow]:
-    """Rows of (variant, rate, note), each with its ratio to the variant `reference`."""
+def compare_rates(
+    what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str
+) -> list[BenchRow]:
+    """Rows for each (variant, rate, note), with the ratio to the variant `reference`."""
     base = next(rate for variant, rate, _ in variants if variant == reference)
     return [BenchRow(what, variant, rate, unit, rate / base, reference, note) for variant, rate, note in variants]
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def best_s(work: Callable[[], object], *, repeats: int) -> float:
-    """The shortest of `repeats` runs, in seconds: what the work takes when nothing else is in its way."""
+def best_seconds(work: Callable[[], object], *, repeats: int) -> float:
+    """Seconds of the fastest of `repeats` runs, the one least disturbed by other processes."""
     return min(_timed_s(work) for _ in range(repeats))
 
 
-def in_processes(function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int) -> list[Result]:
-    """`function` of every request, each at once in a new process that computes with `threads` threads.
+def run_in_processes(
+    function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int
+) -> list[Result]:
+    """Run `function` on all requests at once, each in a new process with `threads` threads.
 
-    Spawned, not forked: torch's and pyarrow's threads do not survive a fork.
+    Processes are spawned, not forked: threads of torch and pyarrow do not survive a fork.
     """
     with (
         _environment(dict.fromkeys(_THREADS, str(threads))),
@@ -142,7 +99,7 @@ def _timed_s(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables that processes started meanwhile inherit."""
+    """Set environment variables for processes started in the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,6 +1,6 @@
-"""Side-by-side timings of the platform's parts on this machine, as ratios to a named variant in the same run.
+"""Run the parts of the benchmark and print one table; ratios are to a named variant of the same run.
 
-Every part works on inputs made for this run, in a temporary folder; nothing that is kept is read or written.
+All inputs are made for the run in a temporary folder; stored data is neither read nor written.
 """
 
 import difflib
@@ -12,35 +12,20 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
-from tqdm import tqdm
-
-from tilebank.bench.measure import Bench, BenchRow, BenchSizes, PartResult
-from tilebank.datasets.study import DatasetConfig
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.bench.measure import Bench, BenchRow, PartResult
+from tilebank.bench.parts import ONLY_WHEN_NAMED, PARTS, BenchSizes
+from tilebank.datasets.contract import DatasetConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import ConfigError
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import Settings
 
-__all__ = ["PARTS", "BenchSizes", "BenchSummary", "bench_parts"]
-
-# Named, not imported: a process that a part starts imports this module, and should not wait for Ray.
-PARTS = {
-    "phantom": ("extraction.images", "bench_phantom"),
-    "read": ("extraction.images", "bench_read"),
-    "encode": ("extraction.encode", "bench_encode"),
-    "extract": ("extraction.extract", "bench_extract"),
-    "store": ("store.store", "bench_store"),
-    "tables": ("store.large_table", "bench_tables"),
-    "search": ("search.search", "bench_search"),
-    "heads": ("search.heads", "bench_heads"),
-    "assumptions": ("search.assumptions", "bench_assumptions"),
-}
-WHEN_NAMED = ("heads", "assumptions")  # many minutes, and the same on every machine but for speed
 HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")
 
 
 @dataclass(frozen=True)
 class BenchSummary:
-    """The results by part, how long each part took, and on what machine."""
+    """Results by part, the duration of each part, and the machine."""
 
     parts: dict[str, PartResult]
     part_s: dict[str, float]
@@ -71,9 +56,9 @@ def bench_parts(
     encoders: Sequence[EncoderConfig] = (),
     device: str = "auto",
 ) -> BenchSummary:
-    """Measure `parts` (none: all but WHEN_NAMED) one after another. Raises ConfigError for an unknown part before work.
+    """Measure `parts` (default: all but ONLY_WHEN_NAMED) one after another. Raises ConfigError for an unknown part.
 
-    `encode` times `encoders` (none: the settings' own) on `device`: auto, cuda or cpu.
+    `encode` times `encoders` (default: the encoder of the settings) on `device`: auto, cuda or cpu.
     """
     _assert_known(parts)
     machine = _machine()
@@ -86,7 +71,8 @@ def bench_parts(
             encoders=tuple(encoders) or (settings.encoder,),
             device=device,
         )
-        for part in tqdm(_chosen(parts), unit="part", desc="bench"):
+        chosen = _chosen(parts)
+        for part in with_progress(chosen, what="bench", unit="part", total=len(chosen)):
             began = time.perf_counter()
             results[part] = _function_of(part)(bench)
             part_s[part] = time.perf_counter() - began
@@ -100,7 +86,7 @@ def _function_of(part: str) -> Callable[[Bench], PartResult]:
 
 
 def _chosen(parts: Sequence[str]) -> list[str]:
-    return [name for name in PARTS if name in parts or not (parts or name in WHEN_NAMED)]
+    return [name for name in PARTS if name in parts or not (parts or name in ONLY_WHEN_NAMED)]
 
 
 def _assert_known(parts: Sequence[str]) -> None:
@@ -112,7 +98,7 @@ def _assert_known(parts: Sequence[str]) -> None:
 
 
 def _at_home(settings: Settings, folder: Path) -> Settings:
-    """The same settings on a phantom study and a store below `folder`."""
+    """The same settings with a phantom study and a store in `folder`."""
     study = DatasetConfig("phantom", "phantom", str(folder / "phantom"), licence="CC0-1.0", redistributable=True)
     return settings.model_copy(
         update={
@@ -126,7 +112,7 @@ def _at_home(settings: Settings, folder: Path) -> Settings:
 
 
 def _machine() -> dict[str, str | int | float]:
-    """What the figures were measured on. A load at the end well above the cores: others were at work meanwhile."""
+    """Description of the machine. A load well above the cores: other processes disturbed the run."""
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
@@ -149,7 +135,7 @@ def _cells(row: BenchRow) -> tuple[str, ...]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Words to the left, numbers to the right."""
+    """Text aligned left, numbers right."""
     padded = [
         f"{cell:>{width}}" if heading in ("rate", "ratio") else f"{cell:<{width}}"
         for heading, cell, width in zip(HEADINGS, cells, widths, strict=True)

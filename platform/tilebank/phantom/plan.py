@@ -1,8 +1,7 @@
-"""Who is in the phantom study and what they have: every random choice, before a pixel is made.
+"""Plan the phantom study: draw patients, exams, breasts and findings before any pixel is made.
 
-Knows patients, exams, breasts and findings; knows nothing of rendering or files. Each choice draws from its own stream,
-named by study seed, purpose, patient and exam, so that an exam does not depend on the others, and vendor, density,
-form and number of exams do not depend on the findings.
+Each choice draws from its own random stream, keyed by study seed, purpose, patient and exam. So an exam does not depend
+on the others, and vendor, density, form and number of exams do not depend on the findings.
 """
 
 from collections.abc import Sequence
@@ -12,10 +11,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.errors import ConfigError
 from tilebank.phantom.anatomy import VIEWS, BreastShape
+from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.findings import Finding, Form
-from tilebank.phantom.places import Room, placed
+from tilebank.phantom.placement import FreeSpace, place_finding
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import Laterality
 
@@ -34,32 +33,6 @@ class Stream(IntEnum):
     TISSUE_OF_PATIENT = 5
     TISSUE_OF_BREAST = 6
     QUANTUM = 7
-
-
-@dataclass(frozen=True)
-class PhantomConfig:
-    """How large the study is, and how the truth is mixed. Weights need not add up to 1."""
-
-    patients: int = 150
-    max_exams: int = 3
-    rows: int = 2048
-    columns: int = 1536
-    seed: int = 7
-    birads_weights: tuple[float, float, float, float] = (0.50, 0.14, 0.22, 0.14)  # 1, 2, 4, 5, of each breast
-    density_weights: tuple[float, float, float, float] = (0.12, 0.38, 0.38, 0.12)  # A to D
-    another_exam: float = 0.35  # ratio of the chance of one more exam to the chance of this many: 1.4 exams on average
-    calcification_only: float = 0.55  # of BI-RADS 4; the others are irregular masses
-    also_benign: float = 0.15  # of the malignant breasts
-    speck_contrast: tuple[float, float] = (0.16, 0.34)  # share of the display's range, fine calcifications
-
-    def __post_init__(self) -> None:
-        if self.patients < 1 or self.max_exams < 1 or self.seed < 0:
-            raise ConfigError(
-                f"phantom of {self.patients} patients, {self.max_exams} exams, seed {self.seed}: use >= 1, 0"
-            )
-        if self.rows < 256 or not 0.7 <= self.columns / self.rows <= 1.5:
-            size = f"{self.rows} rows x {self.columns} columns"
-            raise ConfigError(f"no phantom image of {size}; use 256 rows or more and 0.7 to 1.5 columns a row")
 
 
 @dataclass(frozen=True)
@@ -165,12 +138,12 @@ def birads_of(findings: Sequence[Finding]) -> int:
 
 def _draw_findings(config: PhantomConfig, rng: np.random.Generator, *, shape: BreastShape) -> tuple[Finding, ...]:
     forms = _draw_forms(config, rng)
-    room = {view: Room(shape, view) for view in VIEWS} if forms else {}
+    room = {view: FreeSpace(shape, view) for view in VIEWS} if forms else {}
     findings: list[Finding] = []
     for form in forms:
         within = findings[-1] if form == "cluster" and findings else None  # calcifications of a mass lie in it
         if within is None:
-            finding = placed(_draw_finding(config, rng, form), rng, shape=shape, room=room)
+            finding = place_finding(_draw_finding(config, rng, form), rng, shape=shape, room=room)
         else:
             finding = replace(
                 _draw_finding(config, rng, form, most_mm=min(0.8 * within.diameter_mm, 12.0)),

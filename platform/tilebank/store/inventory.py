@@ -1,4 +1,4 @@
-"""What a store holds, table by table. Reads only."""
+"""List what a store holds, table by table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tilebank.errors import StoreError
 from tilebank.files import exists, is_local, join_uri
 from tilebank.storage_errors import storage_reason
-from tilebank.store.commits import open_table, options_of
+from tilebank.store.commits import open_table, storage_options_of
 from tilebank.store.lease.lease import find_holder
 from tilebank.store.schema import read_tags
 
@@ -20,7 +20,7 @@ INSTANCES = "instances--"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What stands under one fingerprint."""
+    """How much is stored under one fingerprint."""
 
     fingerprint: str
     images: int
@@ -48,7 +48,7 @@ def list_tables(store_uri: str) -> list[StoredTable]:
     try:
         if is_local(store_uri) and not exists(store_uri):  # a bucket that is not there is an error
             return []
-        database = lancedb.connect(store_uri, storage_options=options_of(store_uri))
+        database = lancedb.connect(store_uri, storage_options=storage_options_of(store_uri))
         names = sorted(database.list_tables(limit=100_000).tables)
         return [_described(store_uri, name) for name in names]
     except (OSError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How a record is reached: MLflow's client, quiet, and whether a database is there at all. Knows no runs."""
+"""Connect to MLflow: a quiet client, and errors in plain words."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_client(uri: str) -> Any:
-    """MLflow's client of the record at `uri`, a database's folder made if it is missing. Raises as MLflow does."""
+    """MLflow's client for `uri`; creates the folder of a database if it is missing. Raises as MLflow does."""
     _quieten()
     import mlflow
 
@@ -36,12 +36,27 @@ def open_client(uri: str) -> Any:
 
 
 def has_record(uri: str) -> bool:
-    """False for a database that nobody has made yet. Those who only read ask first, as MLflow would make it."""
+    """False for a database that does not exist yet. Readers check this first, because MLflow would create it."""
     return not uri.startswith(_SQLITE) or _database(uri).is_file()
 
 
+def assert_reachable(uri: str) -> str:
+    """Ask the record one question and say what it answered; a database that is not there yet is not made.
+
+    Raises as MLflow does, OSError where the folder of a database cannot be made.
+    """
+    if not has_record(uri):
+        folder = _database(uri).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written")
+        return "made by the first search"
+    experiments = open_client(uri).search_experiments(max_results=1000)
+    return f"{len(experiments)} experiments"
+
+
 @contextmanager
-def errors_told(what: str, *, advice: str, artifacts: str = "") -> Iterator[None]:
+def as_tracking_error(what: str, *, advice: str, artifacts: str = "") -> Iterator[None]:
     """Turn errors of MLflow, its database, a disk or a bucket into a TrackingError: `what`, why, and `advice`.
 
     artifacts: the URI of files that the block writes.
@@ -74,7 +89,7 @@ def _database(uri: str) -> Path:
 
 
 def _quieten() -> None:
-    """Before MLflow's import: it tells of migrations and of its UI on the console, and a job has its own summary."""
+    """Silence MLflow before its import: it prints migrations and hints to the console; a job prints its own summary."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

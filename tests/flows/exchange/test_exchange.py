@@ -9,7 +9,8 @@ from tests.flows.feature_studies import SLIDES, brought_in, handed_out
 from tests.foreign_features import write_clam
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
-from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.exchange import exchange
+from tilebank.flows.exchange.request import Request
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.study.study import open_study
 
@@ -24,7 +25,7 @@ def test_what_is_not_said_or_does_not_fit_together_is_asked_for(study: MakeStudy
         exchange(study(tmp_path, dataset="phantom", encoder="texture"), Request("import", source="clam"))
     with pytest.raises(StoreError, match=r"holds no vectors of dataset 'features' and encoder 'uni'; bring them in"):
         open_study(settings, task="label")
-    with pytest.raises(DatasetError, match="has no images, only features that were made elsewhere"):
+    with pytest.raises(DatasetError, match="has no images, only features made by another tool"):
         extract(settings)
     assert not Path(settings.store).exists()
     with pytest.raises(ConfigError, match="name the encoder that made the features with --encoder"):

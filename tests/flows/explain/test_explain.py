@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import read_csv
 from tests.flows.conftest import MakeSettings
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError, StoreError
 from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.champion.load import ChosenHead, choose_head
@@ -20,7 +20,8 @@ from tilebank.flows.explain.maps.scales import assert_mappable, at_map_scale
 from tilebank.flows.explain.request import ExplainRequest
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.predict.predict import PredictRequest, predict
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head, save_head
 

@@ -23,8 +23,9 @@ from tilebank.flows.search.packs import SearchFolder
 from tilebank.flows.search.record import SearchSummary
 from tilebank.flows.search.trials import choose_champion, search_heads
 from tilebank.flows.search.tune import forget_search, tune_head, tune_resumably
+from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.search_space import Dimension
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.study import LabelledBags, LabelledStudy, open_study
 from tilebank.mil.fitting.fit import FittedHead
 from tilebank.terms import Split

@@ -9,17 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tilebank.evaluation.intervals.paired import Comparison, compare_scores, holm_p_values
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.files import join_uri
 from tilebank.flows.champion.code_revision import code_revision, run_source
 from tilebank.flows.compare.common_breasts import CommonBreasts, as_scored, find_common_breasts, read_parts
 from tilebank.flows.compare.page import draw_comparison, open_folder, render_comparison, write_comparison
 from tilebank.flows.compare.runs import FoundSearch, Wanted, choose_reference, find_searches
 from tilebank.flows.compare.summary import ComparedHead, ComparisonSummary, HeadDifference
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.settings.settings import EvaluationConfig, Settings
 from tilebank.store.schema import table_name
@@ -65,7 +64,7 @@ class _Tested:
     """A search's figures on the common test breasts, and the scores behind them."""
 
     evaluation: Evaluation
-    test: Scored
+    test: ScoredBreasts
 
 
 def _compare(
@@ -75,7 +74,7 @@ def _compare(
     against = _test(settings, reference, common)
     evaluations: list[Evaluation] = []
     compared: dict[str, Comparison] = {}
-    for search in tqdm(searches, unit="head", desc="compare", dynamic_ncols=True):
+    for search in with_progress(searches, what="compare", unit="head", total=len(searches)):
         tested = against if search is reference else _test(settings, search, common)
         evaluations.append(tested.evaluation)
         if search is not reference:

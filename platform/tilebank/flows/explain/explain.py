@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.engine.pipelines import read_manifest

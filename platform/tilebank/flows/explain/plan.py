@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import EncoderError, ImageError
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.engine.image_task import Expected, fetch, instances_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.explain.files import assert_folder

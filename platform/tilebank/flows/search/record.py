@@ -1,16 +1,14 @@
 """Write a search to the record of runs: tags, parameters, trials, figures and the champion's report."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tilebank.evaluation.plots.classification import curves_figure, trials_strip_figure
 from tilebank.evaluation.subgroups import Subgroup
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.search.attention_stability import late_attention_js, median_attention_js
@@ -20,6 +18,7 @@ from tilebank.flows.search.report_page import ChampionPage, as_document, render_
 from tilebank.flows.settings.search_space import HEAD, SearchConfig
 from tilebank.flows.settings.settings import Settings
 from tilebank.mil.fitting.fit import FittedHead
+from tilebank.tracking.places import REPORT, RunPlace
 from tilebank.tracking.runs import Tracker, TrialRecord
 
 
@@ -45,18 +44,23 @@ class SearchSummary:
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     registered: str
-    run_id: str
-    tracking: str
+    place: RunPlace
     times: dict[str, float]
     wall_s: float
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
-        return asdict(self) | {"evaluation": self.evaluation.as_metrics()}
+        where = {"run_id": self.run_id, "tracking": self.place.tracking, "report": self.place.report}
+        return asdict(self) | where | {"page": self.place.page, "evaluation": self.evaluation.as_metrics()}
+
+    @property
+    def run_id(self) -> str:
+        """The parent run in MLflow."""
+        return self.place.run_id
 
     def as_text(self) -> str:
         """The champion, the validation AUCs of all trials, and where to look."""
-        spread = spread_of(np.asarray(self.val_aucs))
+        spread = summarise_trials(np.asarray(self.val_aucs))
         resumed = f"; {self.resumed} of {spread.trials} trials were fitted before" if self.resumed else ""
         return "\n".join(
             [
@@ -70,15 +74,9 @@ class SearchSummary:
                 f"time: {', '.join(f'{part} {seconds:.1f} s' for part, seconds in self.times.items())},"
                 f" all {self.wall_s:.1f} s{resumed}",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
-                f"run: {self.run_id}; {_where_to_look(self.tracking)}",
+                self.place.as_text(),
             ]
         )
-
-
-def _where_to_look(tracking: str) -> str:
-    if tracking.startswith("http"):
-        return f"look at it at {tracking}"
-    return f"look at it with: {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking}"
 
 
 def champion_text(seed: int, drawn: Mapping[str, object]) -> str:
@@ -192,7 +190,7 @@ def log_search(
         evaluation=scored.evaluation,
         subgroups=scored.subgroups,
         subgroup_patients=settings.evaluation.subgroup_patients,
-        spread=spread_of(aucs),
+        spread=summarise_trials(aucs),
         provenance=_provenance(summary, scored, tags) | main_settings(settings),
         counts=counts,
         facts=run_facts(tags["code_revision"]),
@@ -205,7 +203,7 @@ def log_search(
         | {"champion_seed": float(summary.champion_seed)},
         figures=figures,
         documents={
-            "report.html": render_champion(page, figures),
+            REPORT: render_champion(page, figures),
             "evaluation.json": json.dumps(as_document(page), indent=2),
         },
     )

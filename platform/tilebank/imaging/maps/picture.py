@@ -1,4 +1,4 @@
-"""Draw one picture a breast: its views side by side under their maps, suggested and annotated boxes told apart."""
+"""Draw one picture per breast: its views side by side under their maps, with suggested and annotated boxes."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class ExplainedView:
 class ExplainedBreast:
     """One breast. scores: by answer, `score` for a head of one; threshold: of that one, None where there is none.
 
-    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, for people;
+    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, in words;
     colours_are: the legend of the map's colours.
     """
 
