@@ -47,8 +47,9 @@ class Store:
         try:
             write_bytes(join_uri(self.uri, ".tilebank"), b"The root of a Tilebank store.\n")
         except OSError as error:
+            reason = storage_reason(error, self.uri)
             raise StoreError(
-                f"cannot write to the store {self.uri}: {storage_reason(error, self.uri)}; --store chooses another"
+                f"cannot write to the store {self.uri}: {reason}; choose another with --store URI"
             ) from error
 
     def open_instances(
