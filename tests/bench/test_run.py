@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -55,15 +54,6 @@ VARIANTS = {
     },
 }
 RAY = "(c) Tilebank through Ray"
-
-
-@pytest.fixture
-def empty_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the test's own, to see what is left in it."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def assert_consistent(summary: BenchSummary) -> None:
