@@ -1,4 +1,4 @@
-"""Time the platform's parts on this machine: every ratio is to a variant of the same run, on the same input.
+"""Time the platform's parts on this machine, side by side on the same input.
 
 phantom   writing the study: one process, one a core
 read      from bytes to tiles, stage by stage
@@ -16,45 +16,44 @@ import argparse
 import sys
 from dataclasses import fields
 
-from tilebank.bench.run import PARTS, BenchSizes, bench_parts
-from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
+from tilebank.bench.parts import PARTS, BenchSizes
+from tilebank.flows.reporting.flags import JobParser
+from tilebank.flows.reporting.job import Summary, run_job, settings_of
 
 EXAMPLES = """examples:
-  python jobs/bench.py search --breasts 1700 --tiles-a-breast 60 --dim 384 --json bench.json
-  python jobs/bench.py encode --device cuda --encoders dinov2-giant,medsiglip-448
-  python jobs/bench.py extract --rows 3328 --columns 2560 --jpeg2000 --images 24
+  tilebank bench search --breasts 1700 --tiles-a-breast 60 --dim 384 --json bench.json
+  tilebank bench encode --device cuda --encoders dinov2-giant,medsiglip-448
+  tilebank bench extract --rows 3328 --columns 2560 --jpeg2000 --images 24
       --encoder dinov2-small --set encoder.checkpoint=FOLDER
-  python jobs/bench.py tables --vectors 1000000
-  python jobs/bench.py heads assumptions --json heads.json
+  tilebank bench tables --vectors 1000000
+  tilebank bench heads assumptions --json heads.json
 """
 
 
 def flow(args: argparse.Namespace) -> Summary:
+    from tilebank.bench.run import bench_parts
+
     sizes = BenchSizes(**{field.name: getattr(args, field.name) for field in fields(BenchSizes)})
-    settings = settings_of(args)
     names = [name for name in args.encoders.split(",") if name]
     encoders = [settings_of(argparse.Namespace(**vars(args) | {"encoder": name})).encoder for name in names]
-    return bench_parts(settings, args.parts, sizes=sizes, encoders=encoders, device=args.device)
+    return bench_parts(settings_of(args), args.parts, sizes=sizes, encoders=encoders, device=args.device)
 
 
-def main() -> int:
-    parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all but heads and assumptions)"
-    )
-    parser.add_argument(
-        "--device", choices=("auto", "cuda", "cpu"), default="auto", help="for encode (default: a GPU if there is one)"
-    )
-    parser.add_argument("--encoders", default="", metavar="NAME,...", help="for encode, in place of --encoder")
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    what = f"{', '.join(PARTS)} (default: all but heads and assumptions)"
+    parser.what.add_argument("parts", nargs="*", metavar="PART", help=what)
+    parser.share("encoder", "search")
+    parser.what.add_argument("--encoders", default="", metavar="NAME,...", help="for encode, in place of --encoder")
+    what = "for encode (default auto: a GPU if there is one)"
+    parser.how.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help=what)
     for field in fields(BenchSizes):
         flag, what = f"--{field.name.replace('_', '-')}", field.metadata["what"]
-        if field.type is bool:
-            parser.add_argument(flag, action="store_true", help=what)
-        else:
-            what = f"{what} (default {field.default})"
-            parser.add_argument(flag, type=int, default=field.default, metavar="N", help=what)
-    return run_job(parser, flow, show=print)
+        size = {"type": int, "default": field.default, "metavar": "N"}
+        kind = {"action": "store_true"} if field.type is bool else size
+        parser.how.add_argument(flag, help=what + f" (default {field.default})" * (kind is size), **kind)
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, show=print))

@@ -1,56 +1,59 @@
-"""Show where a head looks: a map on every image, boxes, pictures, and whether the map drives the score.
+"""Show where a head looks: maps, boxes and pictures, and whether the map drives the score.
 
 RESEARCH SOFTWARE, NOT A MEDICAL DEVICE: a map says where a head looked, not where disease is.
 
-The head is chosen as for predict.py, and scores are the same. For the map, images are cut anew in overlapped tiles and
-encoded (once: the vectors are kept in the store; those of a folder are not). Below --out: explain.html (read this
-first), breasts.csv, boxes.csv (source pixels), not_mapped.csv, figures/ and pages/ an exam.
+The head is chosen as for `tilebank predict`, and scores are the same. For the map, images are cut in overlapped tiles
+and encoded once more (the vectors are kept in the store; those of a folder are not). Below --out: explain.html (read
+this first), breasts.csv, boxes.csv (source pixels), not_mapped.csv, figures/ and a page for each exam.
 """
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tilebank.flows.champion.load import choose_head
-from tilebank.flows.explain.explain import ExplainRequest, explain
-from tilebank.flows.reporting.job import Summary, choices_of, job_parser, run_job
-from tilebank.flows.settings.explain import MAPS
-from tilebank.flows.settings.settings import Choices
+from tilebank.flows.reporting.flags import JobParser, choices_of, one_of
+from tilebank.flows.reporting.job import Summary, run_job
+from tilebank.flows.settings.choices import MAPS
 
 EXAMPLES = """examples:
-  python jobs/explain.py --dataset phantom --task mass --split test           the champion on its test exams
-  python jobs/explain.py --dataset phantom --task mass --exam PH-0001-2       one stored exam
-  python jobs/explain.py --head phantom--mass--texture --folder ~/dicoms/exam   files, no store needed
-  python jobs/explain.py --task mass --split test --map evidence --scales 1,0.5  another map; a finer one beside it
+  tilebank explain --dataset phantom --task mass --split test           the champion on its test exams
+  tilebank explain --dataset phantom --task mass --exam PH-0001-2       one stored exam
+  tilebank explain --head phantom--mass--texture --folder ~/dicoms/exam   files, no store needed
+  tilebank explain --task mass --split test --map evidence --scales 1,0.5  another map; a finer one beside it
 """
 
 
+def chosen(args: argparse.Namespace) -> Any:
+    from tilebank.flows.champion.load import choose_head
+
+    return choose_head(choices_of(args, dataset=""), head=args.fitted, task=args.task, folder=args.folder)
+
+
 def flow(args: argparse.Namespace) -> Summary:
-    pairs = [f"explain.map={args.map}"] * bool(args.map) + [f"explain.scales=[{args.scales}]"] * bool(args.scales)
-    choices = replace(choices_of(args), head=Choices().head, set=(*pairs, *args.set))
-    chosen = choose_head(choices, head=args.head, task=args.task, folder=args.folder)
-    exams = tuple(args.exam)
-    request = ExplainRequest(args.out, bool(args.folder), exams, args.split, args.dicom, args.keep_maps, args.boxes)
-    return explain(chosen, request)
+    from tilebank.flows.explain.explain import ExplainRequest, explain
+
+    outputs = (args.dicom, args.keep_maps, args.boxes)
+    return explain(chosen(args), ExplainRequest(args.out, bool(args.folder), tuple(args.exam), args.split, *outputs))
 
 
-def main() -> int:
-    parser = job_parser(__doc__, examples=EXAMPLES)
-    for flag, what in (("dataset", "which study"), ("encoder", "which frozen encoder"), ("task", "which question")):
-        parser.add_argument(f"--{flag}", default="", metavar="NAME", help=f"{what} (default: that of the head)")
-    parser.add_argument("--head", default="", metavar="HEAD", help="as for predict.py (default: the champion)")
-    parser.add_argument("--folder", default="", metavar="URI", help="DICOMs to explain, in place of what is stored")
-    parser.add_argument("--exam", action="append", default=[], metavar="ID", help="a stored exam; may be given often")
-    parser.add_argument("--split", default="", choices=["train", "val", "test"], help="of the head's search alone")
-    parser.add_argument("--map", default="", choices=MAPS, help="what is shown of a tile")
-    parser.add_argument("--scales", default="", metavar="S,S", help="tile sizes, shares of the encoder's (default 1)")
-    parser.add_argument("--boxes", action="store_true", help="fail where the dataset has no annotated boxes")
-    parser.add_argument("--keep-maps", action="store_true", help="write the maps as arrays too")
-    parser.add_argument("--dicom", action="store_true", help="write boxes as DICOM; they name the patient")
-    parser.add_argument("--out", type=Path, default=Path("explained"), metavar="DIR", help="(default ./explained)")
-    return run_job(parser, flow, show=print)
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    parser.share_fitted_head()
+    take, write, maps = parser.what.add_argument, parser.output.add_argument, "what of a tile is shown"
+    take("--folder", default="", metavar="URI", help="DICOMs to explain now, in place of stored ones")
+    take("--exam", action="append", default=[], metavar="ID", help="a stored exam; may be given often")
+    take("--split", default="", choices=("train", "val", "test"), help="exams of one split of the head's search")
+    parser.share("root", "store", "tracking")
+    parser.add_setting("--map", "explain.map", kind=one_of(MAPS), metavar="MAP", what=f"{maps}: {', '.join(MAPS)}")
+    what = "tile sizes as shares of the encoder's (default 1)"
+    parser.add_setting("--scales", "explain.scales", kind="[{}]".format, metavar="S,S", what=what)
+    parser.how.add_argument("--boxes", action="store_true", help="fail where the dataset has no annotated boxes")
+    write("--keep-maps", action="store_true", help="write the maps as arrays too")
+    write("--dicom", action="store_true", help="write boxes as DICOM; they name the patient")
+    write("--out", type=Path, default=Path("explained"), metavar="DIR", help="(default ./explained)")
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, settings=lambda args: chosen(args).settings, show=print))

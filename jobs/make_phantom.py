@@ -1,4 +1,4 @@
-"""Write the phantom study: synthetic mammograms as real DICOM files, with the truth about every breast beside them.
+"""Write a synthetic study: mammograms as real DICOM files, with the truth about every breast.
 
 Same seed, same bytes. A root that already holds the same study is left alone.
 """
@@ -6,32 +6,36 @@ Same seed, same bytes. A root that already holds the same study is left alone.
 import argparse
 import sys
 
-from tqdm import tqdm
-
-from tilebank.flows.reporting.job import Summary, job_parser, run_job, settings_of
-from tilebank.phantom.writer import PhantomConfig, write_phantoms
+from tilebank.flows.reporting.flags import JobParser
+from tilebank.flows.reporting.job import Summary, run_job, settings_of
+from tilebank.flows.reporting.progress import progress_bar
+from tilebank.phantom.config import PhantomConfig
 
 EXAMPLES = """examples:
-  python jobs/make_phantom.py                          the default study, under the dataset's root
-  python jobs/make_phantom.py --patients 12 --rows 1024 --columns 768 --root /tmp/small
+  tilebank phantom                          the default study, under the dataset's root
+  tilebank phantom --patients 12 --rows 1024 --columns 768 --root /tmp/small
 """
-SIZES = ("patients", "rows", "columns", "seed")
+SIZES = {"patients": "how many", "rows": "of an image", "columns": "of an image", "seed": "of every random choice"}
 
 
 def flow(args: argparse.Namespace) -> Summary:
+    from tilebank.phantom.writer import write_phantoms
+
     root = settings_of(args).dataset.root
     config = PhantomConfig(**{name: getattr(args, name) for name in SIZES})
-    with tqdm(unit="image", desc="phantoms", dynamic_ncols=True) as bar:
+    with progress_bar("phantoms", unit="image") as bar:
         return write_phantoms(root, config, progress=bar.update)
 
 
-def main() -> int:
-    parser = job_parser(__doc__, examples=EXAMPLES)
-    for name in SIZES:
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    parser.share_as("dataset", "whose root to write to", default="phantom")
+    parser.share_as("root", "where to write, if not to the root of the dataset")
+    for name, what in SIZES.items():
         default = getattr(PhantomConfig(), name)
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"(default {default})")
-    return run_job(parser, flow, show=print)
+        parser.how.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{what} (default {default})")
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, show=print))

@@ -1,4 +1,4 @@
-"""Score breasts with a fitted head: all that are stored of a dataset, some exams, or a folder of DICOMs.
+"""Score breasts with a fitted head: a stored dataset, some exams, or a folder of DICOMs.
 
 RESEARCH SOFTWARE, NOT A MEDICAL DEVICE: no decision about anybody's care may rest on these scores.
 
@@ -10,42 +10,46 @@ Written are NAME.csv (a row a breast: score, whether it reaches the threshold, v
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tilebank.flows.champion.load import choose_head
-from tilebank.flows.predict.predict import PredictRequest, predict
-from tilebank.flows.reporting.job import Summary, at_least, choices_of, job_parser, run_job
-from tilebank.flows.settings.settings import Choices
+from tilebank.flows.reporting.flags import JobParser, at_least, choices_of
+from tilebank.flows.reporting.job import Summary, run_job
 
 EXAMPLES = """examples:
-  python jobs/predict.py --dataset phantom --task mass                               the champion, all stored breasts
-  python jobs/predict.py --dataset phantom --task mass --exam PH-0001-1              one stored exam
-  python jobs/predict.py --head phantom--mass--texture --folder ~/dicoms/exam        files, no store needed
-  python jobs/predict.py --head phantom--mass--texture/3 --dataset vindr --out v.csv   a version; another dataset
-  python jobs/predict.py --head ~/heads/published --folder ~/dicoms                  head.safetensors and head.json
+  tilebank predict --dataset phantom --task mass                               the champion, all stored breasts
+  tilebank predict --dataset phantom --task mass --exam PH-0001-1              one stored exam
+  tilebank predict --head phantom--mass--texture --folder ~/dicoms/exam        files, no store needed
+  tilebank predict --head phantom--mass--texture/3 --dataset vindr --out v.csv   a version; another dataset
+  tilebank predict --head ~/heads/published --folder ~/dicoms                  head.safetensors and head.json
 """
 
 
+def chosen(args: argparse.Namespace) -> Any:
+    from tilebank.flows.champion.load import choose_head
+
+    return choose_head(choices_of(args, dataset=""), head=args.fitted, task=args.task, folder=args.folder)
+
+
 def flow(args: argparse.Namespace) -> Summary:
-    choices = replace(choices_of(args), head=Choices().head)  # here --head names a fitted head, not its settings
-    chosen = choose_head(choices, head=args.head, task=args.task, folder=args.folder)
-    request = PredictRequest(args.out, bool(args.folder), tuple(args.exam), args.top_tiles)
-    return predict(chosen, request)
+    from tilebank.flows.predict.predict import PredictRequest, predict
+
+    return predict(chosen(args), PredictRequest(args.out, bool(args.folder), tuple(args.exam), args.top_tiles))
 
 
-def main() -> int:
-    parser = job_parser(__doc__, examples=EXAMPLES)
-    for flag, what in (("dataset", "which study"), ("encoder", "which frozen encoder"), ("task", "which question")):
-        parser.add_argument(f"--{flag}", default="", metavar="NAME", help=f"{what} (default: that of the head)")
-    what = "a registered head (NAME, NAME@ALIAS, NAME/VERSION) or a folder (default: DATASET--TASK--ENCODER@champion)"
-    parser.add_argument("--head", default="", metavar="HEAD", help=what)
-    parser.add_argument("--folder", default="", metavar="URI", help="DICOMs to score now, in place of what is stored")
-    parser.add_argument("--exam", action="append", default=[], metavar="ID", help="a stored exam; may be given often")
-    parser.add_argument("--out", type=Path, default=Path("scores.csv"), metavar="CSV", help="(default ./scores.csv)")
-    parser.add_argument("--top-tiles", type=at_least(0), default=5, metavar="N", help="of each breast (default 5)")
-    return run_job(parser, flow, show=print)
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    parser.share_fitted_head()
+    parser.what.add_argument("--folder", default="", metavar="URI", help="DICOMs to score now, in place of stored ones")
+    what = "a stored exam; may be given often"
+    parser.what.add_argument("--exam", action="append", default=[], metavar="ID", help=what)
+    parser.share("store", "tracking")
+    what = "of each breast (default 5)"
+    parser.output.add_argument("--top-tiles", type=at_least(0), default=5, metavar="N", help=what)
+    what = "(default ./scores.csv)"
+    parser.output.add_argument("--out", type=Path, default=Path("scores.csv"), metavar="CSV", help=what)
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, settings=lambda args: chosen(args).settings, show=print))

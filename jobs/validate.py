@@ -1,44 +1,42 @@
-"""Say what an extraction would do with every file of a dataset, and why: a page for people, a CSV for programs.
+"""Check every file of a dataset before an extraction: what is taken, what is not, and why.
 
 Reads all headers (with --pixels all pixels too) and stores nothing. `accept`: an extraction takes it. `filter`: fit for
 use, but not asked for by dataset.intake. `refuse`: cannot be used as it is; the reason says what to mend.
---root without --dataset means the dataset `folder`. The exit status is 0 when some file is accepted.
+The exit status is 0 when some file is accepted.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from tilebank.flows.reporting.job import Summary, at_least, job_parser, run_job, settings_of
-from tilebank.flows.validate.validate import validate
+from tilebank.flows.reporting.flags import JobParser, at_least
+from tilebank.flows.reporting.job import Summary, run_job, settings_of
 
 EXAMPLES = """examples:
-  python jobs/validate.py --root ~/dicoms                                    your own files
-  python jobs/validate.py --root ~/dicoms --pixels --csv files.csv           decode them all, a row a file
-  python jobs/validate.py --dataset embed --root s3://b/p --html embed.html --sample 24
+  tilebank validate --root ~/dicoms                                    your own files
+  tilebank validate --root ~/dicoms --pixels --csv files.csv           decode them all, a row a file
+  tilebank validate --dataset embed --root s3://b/p --html embed.html --sample 24
 """
-UNSAID = "phantom; folder with --root"
 
 
 def flow(args: argparse.Namespace) -> Summary:
-    if args.dataset == UNSAID:
-        args.dataset = "folder" if args.root else "phantom"
+    from tilebank.flows.validate.validate import validate
+
     return validate(settings_of(args), pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv)
 
 
-def main() -> int:
-    parser = job_parser(__doc__, examples=EXAMPLES)
-    parser.set_defaults(dataset=UNSAID)
-    parser.add_argument("--pixels", action="store_true", help="decode and mask every accepted image too")
-    parser.add_argument(
-        "--html", type=Path, default=Path("validation.html"), metavar="PATH", help="(default ./validation.html)"
-    )
-    parser.add_argument("--csv", type=Path, metavar="PATH", help="write a row a file")
-    parser.add_argument(
-        "--sample", type=at_least(0), default=8, metavar="N", help="accepted images to draw in the page (default 8)"
-    )
-    return run_job(parser, flow, show=print)
+def parser() -> JobParser:
+    parser = JobParser(__file__, __doc__, examples=EXAMPLES)
+    parser.share("dataset", "root", "store")
+    parser.share_as("encoder", "whose tile size --pixels uses", default="texture")
+    parser.how.add_argument("--pixels", action="store_true", help="decode and mask every accepted image too")
+    what = "accepted images to draw in the page (default 8)"
+    parser.output.add_argument("--sample", type=at_least(0), default=8, metavar="N", help=what)
+    what = "the page (default ./validation.html)"
+    parser.output.add_argument("--html", type=Path, default=Path("validation.html"), metavar="PATH", help=what)
+    parser.output.add_argument("--csv", type=Path, metavar="PATH", help="write a row a file")
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_job(parser(), flow, show=print))

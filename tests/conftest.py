@@ -70,7 +70,8 @@ def ray_session() -> Iterator[None]:
 def phantom_store(phantom_root: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the vectors of the whole phantom study, extracted once as conf/ says. To be read, or copied."""
     from tilebank.flows.extract.extract import extract
-    from tilebank.flows.settings.settings import Choices, load_settings
+    from tilebank.flows.settings.choices import Choices
+    from tilebank.flows.settings.settings import load_settings
 
     def fill(folder: Path) -> None:
         request.getfixturevalue("ray_session")

@@ -7,7 +7,8 @@ import pytest
 
 from tilebank.config import known_names
 from tilebank.errors import ConfigError
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)

@@ -1,170 +1,109 @@
-"""Configuration files into frozen, checked settings. Owns `conf/`, `--set` and the messages; knows no component.
+"""Find and read configuration files: the package's own `conf/`, and the user's folder that is laid over it.
 
-A setting's value comes from, weakest first: the file in `conf/`, the environment, a flag, `--set`. Whatever is wrong is
-said with the place it came from, the key, and the nearest key that exists, before any work is started.
+The package's own files lie in the package (an installed wheel) or in the checkout. The user's folder is $TILEBANK_CONF,
+else `conf/` in the working directory. A file of the user with the name of one of ours overrides it key by key; a file
+with a new name is a new dataset, encoder, head or search.
 """
 
-import dataclasses
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, core_schema
 
-from tilebank.errors import ConfigError, TilebankError
+from tilebank.errors import ConfigError
 
 Tree = dict[str, Any]
-S = TypeVar("S", bound=BaseModel)
+Layer = tuple[Tree, str]  # what a file says, and the file's name for messages
+
+PLATFORM = "platform.yaml"
+HOME = "tilebank-data"
+UNPACKED = "runtime_resources"  # the folder under which Ray unpacks a submitted working directory
+_PACKAGE = Path(__file__).resolve().parent
 
 
-@dataclasses.dataclass(frozen=True)
-class ChosenBy:
-    """Marks a setting that is one of several dataclasses: the value of its key `key` says which of `choices`."""
-
-    key: str
-    choices: Mapping[str, type]
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Pydantic's own hook."""
-        return core_schema.tagged_union_schema(
-            {name: handler.generate_schema(choice) for name, choice in self.choices.items()}, discriminator=self.key
-        )
+def user_folder() -> Path:
+    """The user's folder of configuration files, which need not exist: $TILEBANK_CONF, else `conf/` here."""
+    return Path(os.environ.get("TILEBANK_CONF") or "conf").expanduser().absolute()
 
 
-def conf_folder() -> Path:
-    """The folder of configuration files: $TILEBANK_CONF, else `conf/` here, else `conf/` of the checkout."""
-    named = os.environ.get("TILEBANK_CONF")
-    places = [Path(named)] if named else [Path.cwd() / "conf", Path(__file__).resolve().parents[2] / "conf"]
-    for place in places:
-        if (place / "platform.yaml").is_file():
-            return place
-    tried = " and ".join(str(place) for place in places)
-    raise ConfigError(f"no platform.yaml in {tried}; run from the checkout or set TILEBANK_CONF to its conf folder")
+def default_home() -> str:
+    """Where data is kept if nobody says: beside the checkout, or in the working directory of an installed package."""
+    own, here = _own_folder().resolve(), Path.cwd()
+    if own.is_relative_to(_PACKAGE) or UNPACKED in here.parts:
+        return str(here / HOME)
+    return str(own.parent.parent / HOME)
 
 
 def known_names(kind: str) -> list[str]:
-    """Names that a flag such as `--dataset` may take: the files in `conf/<kind>/`."""
-    return sorted(path.stem for path in (conf_folder() / kind).glob("*.yaml"))
+    """Names that a flag such as `--dataset` may take: the files in `conf/<kind>/`, ours and the user's."""
+    return sorted({path.stem for folder in _folders() for path in (folder / kind).glob("*.yaml")})
 
 
-def read_conf(kind: str, name: str) -> tuple[Tree, str]:
-    """`conf/<kind>/<name>.yaml` and its name for messages. Raises ConfigError for an unknown name."""
+def read_conf(kind: str, name: str) -> list[Layer]:
+    """What `<kind>/<name>.yaml` says, ours first and the user's last. Raises ConfigError for an unknown name."""
     names = known_names(kind)
     if name not in names:
         raise ConfigError(f"unknown {kind.rstrip('s')} {name!r}{nearest(name, names)}; known: {', '.join(names)}")
-    return _read_yaml(conf_folder() / kind / f"{name}.yaml"), f"conf/{kind}/{name}.yaml"
+    return [(_read_yaml(folder / kind / f"{name}.yaml"), label) for folder, label in _holding(f"{kind}/{name}.yaml")]
 
 
-def read_platform_conf() -> tuple[Tree, str]:
-    """The platform's defaults, `conf/platform.yaml`, and its name for messages."""
-    return _read_yaml(conf_folder() / "platform.yaml"), "conf/platform.yaml"
+def read_platform_conf() -> list[Layer]:
+    """The platform's defaults, `platform.yaml`, ours first. A relative `home` is taken from the folder around conf/."""
+    layers = []
+    for folder, label in _holding(PLATFORM):
+        tree = _read_yaml(folder / PLATFORM)
+        home = tree.get("home")
+        if isinstance(home, str) and "://" not in home:
+            tree["home"] = str((folder.resolve().parent / Path(home).expanduser()).resolve())
+        layers.append((tree, label))
+    return layers
 
 
-def apply_overrides(tree: Tree, pairs: Sequence[str]) -> dict[str, str]:
-    """Write each `key=value` (dotted key, YAML value) into `tree`; return {key: where it came from} for messages."""
-    sources = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {pair!r} is not key=value; write it as --set tiling.overlap=0.25")
-        *path, last = key.split(".")
-        place = tree
-        for step in path:
-            place = place.setdefault(step, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"--set {pair}: {step!r} is a single value, it has no keys below it")
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {pair}: the value is not YAML ({error})") from error
-        sources[key] = f"--set {pair}"
-    return sources
-
-
-def build_settings(into: type[S], tree: Tree, sources: Mapping[str, str]) -> S:
-    """Check `tree` against the frozen model `into`. `sources` maps dotted key prefixes to where they were written.
-
-    Raises ConfigError with every problem: the place, the key, what is wrong, and the nearest known key.
-    """
-    try:
-        return into.model_validate(tree)
-    except ValidationError as error:
-        lines = [_explain(into, problem, sources) for problem in error.errors()]
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
-    except TilebankError as error:  # a component refused its own part, and says itself what and why
-        raise ConfigError(str(error)) from None
-
-
-def _explain(into: type[BaseModel], problem: Any, sources: Mapping[str, str]) -> str:
-    path, known = _place_of(into, [str(step) for step in problem["loc"]])
-    key = ".".join(path)
-    source = _source_of(path, sources)
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{source}: unknown key {key!r}{nearest(path[-1], known)}; known here: {', '.join(known)}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{source}: key {key!r} is missing"
-    if problem["type"] == "union_tag_not_found":
-        return f"{source}: key '{key}.{problem['ctx']['discriminator'].strip(chr(39))}' is missing"
-    if problem["type"] == "union_tag_invalid":
-        word, choices = problem["ctx"]["tag"], problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-        named = f"{key}.{problem['ctx']['discriminator'].strip(chr(39))}"
-        return f"{source}: {named!r} is {word!r}{nearest(word, choices)}; choose one of {', '.join(choices)}"
-    if problem["type"] in ("tuple_type", "list_type"):
-        return f"{source}: {key!r} is {problem['input']!r}, one value; write a list, such as [{problem['input']}]"
-    shown = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"  # a part is too long to repeat
-    return f"{source}: {key!r}{shown}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _source_of(path: Sequence[str], sources: Mapping[str, str]) -> str:
-    """Where a key was written: itself, else a key below it (a part refused as a whole), else what it is part of."""
-    key = ".".join(path)
-    below = [known for known in sources if known.startswith(f"{key}.")]
-    prefixes = [".".join(path[:length]) for length in range(len(path), -1, -1)]
-    return next((sources[known] for known in [*below, *prefixes] if known in sources), "the configuration")
-
-
-def _place_of(into: Any, loc: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The dotted key of a problem, and the keys that are known beside it. `loc` names a choice too, which is no key."""
-    path: list[str] = []
-    kind, known = into, sorted(_fields(into))
-    for step in loc:
-        chosen = next((mark.choices for mark in getattr(kind, "__metadata__", ()) if isinstance(mark, ChosenBy)), None)
-        if chosen is not None and step in chosen:
-            kind = chosen[step]
-            continue
-        fields = _fields(kind)
-        known = sorted(fields)
-        path.append(step)
-        kind = fields.get(step, get_args(kind)[1] if get_origin(kind) in (dict, Mapping) else None)
-    return path, known
-
-
-def _fields(kind: Any) -> dict[str, Any]:
-    if get_origin(kind) in (Union, UnionType):  # a part or null
-        return next((found for choice in get_args(kind) if (found := _fields(choice))), {})
-    if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-        names = kind.model_fields if issubclass(kind, BaseModel) else [field.name for field in dataclasses.fields(kind)]
-        hints = get_type_hints(kind, include_extras=True)
-        return {name: hints[name] for name in names}
-    return {}
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `word`: what was perhaps meant, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _own_folder() -> Path:
+    """The package's own folder; for code that Ray unpacked without it, `conf/` of the submitted working directory."""
+    places = [_PACKAGE / "conf", _PACKAGE.parents[1] / "conf", Path.cwd() / "conf"]
+    for place in places:
+        if (place / PLATFORM).is_file():
+            return place
+    raise ConfigError(f"no {PLATFORM} in {', '.join(map(str, places))}; install the package again")
+
+
+def _folders() -> list[Path]:
+    """Folders to read, ours first. Raises ConfigError where TILEBANK_CONF names no folder."""
+    own, user = _own_folder(), user_folder()
+    if os.environ.get("TILEBANK_CONF") and not user.is_dir():
+        raise ConfigError(f"TILEBANK_CONF is {user}, which is not a folder; make it, or unset TILEBANK_CONF")
+    return [own] if not user.is_dir() or own.resolve() == user.resolve() else [own, user]
+
+
+def _holding(file: str) -> list[tuple[Path, str]]:
+    """The folders that hold `file`, ours first, and what each file is called in messages."""
+    own = _own_folder()
+    installed = own.is_relative_to(_PACKAGE)
+    found = []
+    for folder in _folders():
+        label = f"{'tilebank/' * installed}conf/{file}" if folder == own else str(folder / file)
+        if (folder / file).is_file():
+            found.append((folder, label))
+    return found
 
 
 def _read_yaml(path: Path) -> Tree:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.name} cannot be read: {error}") from error
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if tree is None:
+        return {}  # comments alone: nothing differs from the defaults
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path.name} holds no keys")
+        raise ConfigError(f"{path} holds {type(tree).__name__}, not keys and values")
     return tree

@@ -15,7 +15,8 @@ from tests.flows.conftest import MakeSettings
 from tilebank.bench.extraction.study import study_images
 from tilebank.bench.measure import Bench
 from tilebank.bench.memory import PROC, MemorySample, MemoryWatch, samples_now
-from tilebank.bench.run import PARTS, BenchSizes, BenchSummary, bench_parts
+from tilebank.bench.parts import PARTS, BenchSizes
+from tilebank.bench.run import BenchSummary, bench_parts
 from tilebank.encoders.huggingface.random_weights import write_random_weights
 from tilebank.encoders.huggingface.reference import load_reference
 from tilebank.encoders.registry import load_encoder

@@ -85,7 +85,7 @@ def test_slides_of_a_patient_that_differ_in_a_label_raise_where_it_is_asked_for(
 
 
 def test_there_are_no_images_to_extract_and_no_labels_without_a_table(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"jobs/exchange.py import --dataset slides"):
+    with pytest.raises(DatasetError, match=r"tilebank exchange import --dataset slides"):
         features(tmp_path).read_manifest(lambda uris: [])
     with pytest.raises(DatasetError, match=r"--set dataset.labels=PATH"):
         features(tmp_path).read_truth()

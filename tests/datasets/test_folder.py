@@ -12,7 +12,8 @@ from tilebank.datasets.folder import Folder, unplaced_id
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
 from tilebank.errors import ConfigError, DatasetError
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
 
 PLAIN = replace(

@@ -58,7 +58,7 @@ def test_findings_agree_with_the_breasts_counts_and_lie_in_their_images(phantom_
 
 def test_what_is_no_phantom_study_or_a_broken_one_says_so(tmp_path: Path) -> None:
     phantom = Phantom(config(tmp_path))
-    with pytest.raises(DatasetError, match=r"no phantom study at .*jobs/make_phantom.py"):
+    with pytest.raises(DatasetError, match=r"no phantom study at .*tilebank phantom"):
         phantom.read_manifest(never)
     with pytest.raises(DatasetError, match=r"cannot read the table .*findings.csv"):
         phantom.read_findings()

@@ -4,14 +4,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.flows.feature_studies import SLIDES
 from tests.foreign_features import Slides, write_labels
 from tests.once import made_once
 
-from tilebank.flows.search.ablation import AblationSummary, tune_heads
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tilebank.flows.search.ablation import AblationSummary
 
 MakeSettings = Callable[..., Settings]
 MakeStudy = Callable[..., Settings]
@@ -22,7 +26,7 @@ class SearchedHeads:
     """Two heads searched one after the other, and settings whose roots hold them."""
 
     settings: Settings
-    summary: AblationSummary
+    summary: "AblationSummary"
 
 
 @pytest.fixture(scope="session")
@@ -41,13 +45,13 @@ def searched_heads(
         places = {"store": str(home / "store"), "tracking": f"sqlite:///{home}/mlflow.db"}
         return load_settings(Choices(root=str(phantom_root), set=(*heads, *fit), **places))
 
-    def search(home: Path) -> AblationSummary:
+    def search(home: Path) -> "AblationSummary":
+        from tilebank.flows.search.ablation import tune_heads
+
         request.getfixturevalue("ray_session")
         new_record(home)
         shutil.copytree(phantom_store, home / "store")
-        summary = tune_heads(settings_at(home), task="malignancy")
-        assert isinstance(summary, AblationSummary)
-        return summary
+        return tune_heads(settings_at(home), task="malignancy")
 
     home, summary = made_once(tmp_path_factory, "searched-heads", search)
     return SearchedHeads(settings_at(home), summary)

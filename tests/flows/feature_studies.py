@@ -7,10 +7,11 @@ import lance
 import pandas as pd
 from tests.foreign_features import make_slides
 
-from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.exchange import exchange
 from tilebank.flows.exchange.export_features import ExportSummary
 from tilebank.flows.exchange.import_features import ImportSummary
-from tilebank.flows.maintain.store import Request as Upkeep
+from tilebank.flows.exchange.request import Request
+from tilebank.flows.maintain.request import Request as Upkeep
 from tilebank.flows.maintain.store import Verdict, maintain
 from tilebank.flows.settings.settings import Settings
 from tilebank.terms import Split

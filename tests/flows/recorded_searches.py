@@ -9,7 +9,8 @@ import numpy as np
 from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scored import Scored
 from tilebank.flows.search.record import tags_of
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.store.tables import Store
 from tilebank.tracking.runs import Tracker, TrialRecord
 

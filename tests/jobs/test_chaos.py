@@ -110,10 +110,8 @@ def rounds_of(
         yield one
 
 
-def assert_whole(
-    user: User, flags: tuple[object, ...], reference: Reference, options: Mapping[str, str] | None
-) -> None:
-    verified = user.run_job("store", "verify", *flags)
+def assert_whole(user: User, reference: Reference, options: Mapping[str, str] | None) -> None:
+    verified = user.run_job("store", "verify", "--dataset", "phantom")
     assert verified.status == 0, verified.out + verified.err
     store = user.env.get("TILEBANK_STORE", user.store)
     assert_same_rows(read_rows(store, options=options), reference.instances)
@@ -123,13 +121,13 @@ def assert_whole(
 def test_kills_at_random_points_leave_the_rows_of_a_quiet_run(
     phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    flags = ("--root", phantom_root, *SMALL_COMMITS)
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SMALL_COMMITS)
 
     def data_files(user: User) -> int:
         return sum(1 for _ in Path(user.store).glob("instances--*.lance/data/*"))
 
     for one in rounds_of(lambda number: user_at(tmp_path / f"home-{number}"), flags, data_files):
-        assert_whole(one.user, flags, reference, None)
+        assert_whole(one.user, reference, None)
         one.user.leave()
 
 
@@ -142,7 +140,7 @@ def server() -> Iterator[S3Server]:
 def test_kills_at_random_points_on_s3_leave_the_rows_of_a_quiet_run(
     phantom_root: Path, reference: Reference, server: S3Server, tmp_path: Path
 ) -> None:
-    flags = ("--root", phantom_root, *SMALL_COMMITS)
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SMALL_COMMITS)
     client = server.client()
 
     def user_with_bucket(number: int) -> User:
@@ -155,7 +153,7 @@ def test_kills_at_random_points_on_s3_leave_the_rows_of_a_quiet_run(
         return sum("/data/" in entry["Key"] for page in pages for entry in page.get("Contents", []))
 
     for one in rounds_of(user_with_bucket, flags, data_files):
-        assert_whole(one.user, flags, reference, server.lance_options())
+        assert_whole(one.user, reference, server.lance_options())
         one.user.leave()
 
 
@@ -185,7 +183,7 @@ def test_a_faulty_network_changes_no_row(
     with faulty_proxy(server.endpoint, seed=SEED) as proxy:
         proxy.expect(*faults)
         user = user_at(tmp_path / "home", TILEBANK_STORE=f"s3://{bucket}/store", **server.environment(proxy.url))
-        flags = ("--root", f"s3://{bucket}/phantom", *SMALL_COMMITS)
+        flags = ("--dataset", "phantom", "--root", f"s3://{bucket}/phantom", *SMALL_COMMITS)
         for attempt in range(4):
             finished = user.run_job("extract", *flags, *(("--retry-failed",) if attempt else ()))
             if finished.status == 0 and "failed," not in finished.out:
@@ -193,5 +191,5 @@ def test_a_faulty_network_changes_no_row(
         assert proxy.struck, "the faults were met"
         print(f"{len(proxy.struck)} faults in {attempt + 1} runs")  # noqa: T201 - the test's own report
         proxy.expect()
-        assert_whole(user, flags, reference, server.lance_options())
+        assert_whole(user, reference, server.lance_options())
         user.leave()

@@ -7,7 +7,8 @@ from tests.conftest import half_disc, make_dicom, read_csv
 from tests.jobs.conftest import RunHere
 
 from tilebank.flows.champion.card import HeadCard
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head, save_head
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 BUCKET = "mammograms"
 FEW = 8
-STUDY = ("--root", f"s3://{BUCKET}/phantom", *SETTINGS)
+STUDY = ("--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def kill_encoder(store: str) -> int:
 def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
     user: User, run_here: RunHere, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    flags = ("--root", phantom_root, *SETTINGS)
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SETTINGS)
     first = user.start_job("extract", *flags)
     wait_for_some_images(first, user.store)
     assert len(first.family()) > 3, "Ray's processes are of the command's session"
@@ -82,7 +82,9 @@ def test_a_killed_encoder_worker_is_replaced_and_the_run_ends_well(
     home, summary = tmp_path / "home", tmp_path / "summary.json"
     with ThreadPoolExecutor(1) as beside:
         killing = beside.submit(kill_encoder, f"{home}/store")
-        finished = run_here(home, "extract", "--root", phantom_root, *SETTINGS, "--json", summary)
+        finished = run_here(
+            home, "extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS, "--json", summary
+        )
         assert killing.result() < IMAGES, "the kill came in the middle"
 
     assert finished.status == 0, finished.err

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, half_disc, make_dicom
 from tests.jobs.conftest import IMAGES, RunHere, read_rows
+
+from tilebank.flows.reporting.commands import command_name
 
 pytestmark = pytest.mark.slow
 
 JOBS = sorted(path.stem for path in (CHECKOUT / "jobs").glob("*.py"))
-FLAGS = ("dataset", "encoder", "head", "search", "task", "root", "store", "tracking", "set", "json")
+GENERAL = ("--set", "--json", "--help", "--version", "-v", "-q", "--no-progress", "--print-settings")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -48,11 +50,13 @@ MISTAKES = {
         env={"TILEBANK_CONF": "{tmp}/conf"},
     ),
     "no conf": Mistake(
-        "extract", 2, ("no platform.yaml in", "set TILEBANK_CONF"), env={"TILEBANK_CONF": "{tmp}/hollow"}
+        "extract", 2, ("TILEBANK_CONF is {tmp}/none", "not a folder"), env={"TILEBANK_CONF": "{tmp}/none"}
     ),
-    "negative limit": Mistake("extract --plan --root {phantom} --limit -1", 2, ("limit", "-1")),
+    "negative limit": Mistake("extract --plan --dataset phantom --root {phantom} --limit -1", 2, ("limit", "-1")),
     "no image a task": Mistake(
-        "extract --root {phantom} --set extraction.images_per_task=0", 2, ("extraction.images_per_task",)
+        "extract --dataset phantom --root {phantom} --set extraction.images_per_task=0",
+        2,
+        ("extraction.images_per_task",),
     ),
     "empty folder": Mistake("extract --dataset folder --root {tmp}/hollow", 1, ("no DICOM file below {tmp}/hollow",)),
     "features without a layout": Mistake(
@@ -68,22 +72,22 @@ MISTAKES = {
         "exchange import --from clam --dataset features --root {tmp}", 2, ("name the encoder that made the features",)
     ),
     "unwritable store": Mistake(
-        "extract --root {phantom} --store {tmp}/file/store",
+        "extract --dataset phantom --root {phantom} --store {tmp}/file/store",
         1,
         ("cannot write to the store {tmp}/file/store", "--store URI"),
     ),
     "unwritable phantoms": Mistake(
         "make_phantom --root {tmp}/file/x --patients 1 --rows 256 --columns 192", 1, ("{tmp}/file/x", "--root")
     ),
-    "unwritable pictures": Mistake("preview_tiles --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")),
-    "nothing to compare": Mistake(
-        "compare --task mass", 1, ("no finished search of mass on phantom", "python jobs/tune_head.py")
+    "unwritable pictures": Mistake(
+        "preview_tiles --dataset phantom --root {phantom} --out {tmp}/file/x", 1, ("{tmp}/file/x", "--out")
     ),
+    "nothing to compare": Mistake("compare --task mass", 1, ("no finished search of mass on phantom", "tilebank tune")),
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("which head", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
     "folder to explain without a head": Mistake("explain --folder {tmp}/hollow", 2, ("which head", "--head")),
-    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "jobs/tune_head.py")),
+    "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "tilebank tune")),
     "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",
         2,
@@ -96,7 +100,7 @@ MISTAKES = {
         ("cannot read weights", "{tmp}/file"),
     ),
     "unwritable summary": Mistake(
-        "extract --root {phantom} --plan --json {tmp}/file/x.json", 2, ("{tmp}/file/x.json", "--json")
+        "extract --dataset phantom --root {phantom} --plan --json {tmp}/file/x.json", 2, ("{tmp}/file/x.json", "--json")
     ),
 }
 
@@ -124,19 +128,19 @@ def test_a_mistake_is_answered_by_one_message(
     env = {name: fill(text) for name, text in mistake.env.items()}
     finished = run_here(tmp_path / "home", job, *map(fill, flags), env=env)
     assert finished.status == mistake.status, finished.err
-    _, message = finished.err.split(f"{job}.py: ")
+    _, message = finished.err.split(f"tilebank {command_name(job)}: ")
     for part in mistake.says:
         assert fill(part) in message
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_help_names_the_shared_flags_and_gives_an_example(job: str, run_here: RunHere, tmp_path: Path) -> None:
+def test_help_names_the_general_flags_and_gives_an_example(job: str, run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here(tmp_path / "home", job, "--help", env={})
     assert (finished.status, finished.err) == (0, "")
     before, examples = finished.out.split("examples:")
-    missing = [flag for flag in FLAGS if f"--{flag} " not in before]
+    missing = [flag for flag in GENERAL if flag not in before]
     assert not missing
-    assert f"python jobs/{job}.py" in examples
+    assert f"  tilebank {command_name(job)}" in examples
 
 
 def test_a_folder_of_broken_files_fails_but_says_and_keeps_why(run_here: RunHere, tmp_path: Path) -> None:
@@ -158,7 +162,7 @@ def test_a_folder_of_broken_files_fails_but_says_and_keeps_why(run_here: RunHere
 
 def test_a_plan_as_json_counts_right_and_leaves_nothing(run_here: RunHere, phantom_root: Path, tmp_path: Path) -> None:
     home, path = tmp_path / "home", tmp_path / "new" / "plan.json"
-    finished = run_here(home, "extract", "--root", phantom_root, "--plan", "--json", path)
+    finished = run_here(home, "extract", "--dataset", "phantom", "--root", phantom_root, "--plan", "--json", path)
     assert (finished.status, finished.err) == (0, "")
     plan = json.loads(path.read_text())
     counts = {name: plan[name] for name in ("images", "done", "failed_before", "pending", "refused", "filtered")}
@@ -166,6 +170,20 @@ def test_a_plan_as_json_counts_right_and_leaves_nothing(run_here: RunHere, phant
     assert counts == nothing | {"images": IMAGES, "pending": IMAGES}
     assert plan["fingerprint"] in finished.out
     assert not home.exists()
+
+
+def test_a_report_on_files_needs_a_root_alone_and_is_written_where_the_user_stands(
+    run_here: RunHere, tmp_path: Path
+) -> None:
+    folder = tmp_path / "Ordner ä"
+    folder.mkdir()
+    (folder / "left.dcm").write_bytes(make_dicom(half_disc(700, 500), SOPInstanceUID="2.25.10"))
+    (folder / "letter.dcm").write_text("this is a letter, not an image\n" * 20)
+    finished = run_here(tmp_path / "home", "validate", "--root", folder, "--sample", "0", cwd=tmp_path)
+    assert finished.status == 0, finished.err
+    assert "accept" in finished.out
+    assert "validation.html" in finished.out
+    assert (tmp_path / "validation.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_six_real_mammograms_are_six_pictures(run_here: RunHere, real_mammograms: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_same_command_after_a_killed_search_ends_with_the_same_champion_and_
     phantom_store: Path,
     tmp_path: Path,
 ) -> None:
-    flags = ("--root", phantom_root, *SEARCH, *LONG, "--set", "splits.val=0.2")
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SEARCH, *LONG, "--set", "splits.val=0.2")
     quiet = tmp_path / "quiet"
     records = [mlflow.MlflowClient(new_record(home)) for home in (user.home, quiet)]
     for home in (user.home, quiet):

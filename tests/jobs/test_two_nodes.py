@@ -73,7 +73,7 @@ def test_work_spreads_over_two_nodes_and_a_lost_node_loses_nothing(
     nodes: TwoNodes, phantom_root: Path, reference: Reference
 ) -> None:
     command = nodes.user.start_job(
-        *("extract", "--root", phantom_root, *SETTINGS, "--set", "extraction.encoders=2"),
+        *("extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS, "--set", "extraction.encoders=2"),
         *("--set", "extraction.images_per_task=2", "--set", "extraction.images_per_batch=2"),
     )
     spread = lambda: all(node.titled("ray::MapWorker") for node in (nodes.head, nodes.other))  # noqa: E731

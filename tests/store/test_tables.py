@@ -184,7 +184,7 @@ def test_predictions_of_a_table_without_several_scores_stay_beside_new_ones(stor
 
 
 def test_what_is_not_there_is_named_with_what_to_do(store: Store, table: Instances) -> None:
-    with pytest.raises(StoreError, match=r"python jobs/extract.py --dataset d --encoder other"):
+    with pytest.raises(StoreError, match=r"tilebank extract --dataset d --encoder other"):
         Reader(store.uri, dataset="d", encoder="other", fingerprint="f1")
     table.commit(image_rows("i1", "E1_L", tiles=1))
     with pytest.raises(StoreError, match="holds no vector under the fingerprint f9 .it holds f1"):

@@ -1,1 +1,1 @@
-"""Side-by-side timings of the platform's parts; imported by nothing but `jobs/bench.py`."""
+"""Side-by-side timings of the platform's parts; imported by nothing but `tilebank bench`."""

@@ -12,29 +12,14 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
-from tqdm import tqdm
-
-from tilebank.bench.measure import Bench, BenchRow, BenchSizes, PartResult
+from tilebank.bench.measure import Bench, BenchRow, PartResult
+from tilebank.bench.parts import PARTS, WHEN_NAMED, BenchSizes
 from tilebank.datasets.study import DatasetConfig
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import ConfigError
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import Settings
 
-__all__ = ["PARTS", "BenchSizes", "BenchSummary", "bench_parts"]
-
-# Named, not imported: a process that a part starts imports this module, and should not wait for Ray.
-PARTS = {
-    "phantom": ("extraction.images", "bench_phantom"),
-    "read": ("extraction.images", "bench_read"),
-    "encode": ("extraction.encode", "bench_encode"),
-    "extract": ("extraction.extract", "bench_extract"),
-    "store": ("store.store", "bench_store"),
-    "tables": ("store.large_table", "bench_tables"),
-    "search": ("search.search", "bench_search"),
-    "heads": ("search.heads", "bench_heads"),
-    "assumptions": ("search.assumptions", "bench_assumptions"),
-}
-WHEN_NAMED = ("heads", "assumptions")  # many minutes, and the same on every machine but for speed
 HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")
 
 
@@ -86,7 +71,8 @@ def bench_parts(
             encoders=tuple(encoders) or (settings.encoder,),
             device=device,
         )
-        for part in tqdm(_chosen(parts), unit="part", desc="bench"):
+        chosen = _chosen(parts)
+        for part in with_progress(chosen, what="bench", unit="part", total=len(chosen)):
             began = time.perf_counter()
             results[part] = _function_of(part)(bench)
             part_s[part] = time.perf_counter() - began

@@ -29,7 +29,7 @@ class Features:
         """Raises DatasetError: there are no images, the vectors are there already."""
         raise DatasetError(
             f"dataset {self.config.name!r} has no images, only features that were made elsewhere; bring them in with:"
-            f" python jobs/exchange.py import --dataset {self.config.name}"
+            f" tilebank exchange import --dataset {self.config.name}"
         )
 
     def read_truth(self) -> Truth:

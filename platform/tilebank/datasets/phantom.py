@@ -24,7 +24,7 @@ class Phantom:
         """The images that images.csv names."""
         root = self.config.root
         if not stands(join_uri(root, "phantom.json")):
-            raise DatasetError(f"no phantom study at {root}; write one with: python jobs/make_phantom.py")
+            raise DatasetError(f"no phantom study at {root}; write one with: tilebank phantom")
         table = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
         rows = [asked_for(self._image(row), self.config.intake) for row in table]
         return Manifest(

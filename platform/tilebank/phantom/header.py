@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from tilebank.phantom.anatomy import VIEWS, View, grid_of
-from tilebank.phantom.plan import PhantomBreast, PhantomConfig, PhantomExam
+from tilebank.phantom.config import PhantomConfig
+from tilebank.phantom.plan import PhantomBreast, PhantomExam
 from tilebank.phantom.vendors import VENDORS, Vendor
 from tilebank.phantom.view import PhantomView
 from tilebank.terms import Laterality

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.phantom.anatomy import VIEWS, Image, View, grid_of
+from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.findings import draw_findings
-from tilebank.phantom.plan import PhantomBreast, PhantomConfig, PhantomExam, Stream, stream
+from tilebank.phantom.plan import PhantomBreast, PhantomExam, Stream, stream
 from tilebank.phantom.tissue import add_quantum_noise, render_tissue
 from tilebank.phantom.vendors import VENDORS, marker_image, stored_values
 from tilebank.terms import Laterality, TileBox

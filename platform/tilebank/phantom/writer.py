@@ -22,8 +22,9 @@ from pydicom.filewriter import dcmwrite
 from tilebank.errors import DatasetError
 from tilebank.files import exists, join_uri, read_bytes, write_bytes
 from tilebank.phantom.anatomy import VIEWS, View
+from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.header import describe_image
-from tilebank.phantom.plan import PhantomBreast, PhantomConfig, PhantomExam, plan_exams
+from tilebank.phantom.plan import PhantomBreast, PhantomExam, plan_exams
 from tilebank.phantom.truth import FindingTruth, ImageTruth, WrittenImage, truth_tables
 from tilebank.phantom.view import PhantomView, render_view
 from tilebank.terms import breast_id_of

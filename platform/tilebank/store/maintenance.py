@@ -90,7 +90,7 @@ def _open(store_uri: str, name: str) -> lance.LanceDataset:
     try:
         return open_table(join_uri(store_uri, f"{name}.lance"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{store_uri} has no table {name}; `jobs/store.py list` says which there are") from error
+        raise StoreError(f"{store_uri} has no table {name}; `tilebank store list` says which there are") from error
 
 
 def _compact(table: lance.LanceDataset, *, target_rows: int, plan: bool, guard: Guard) -> Figures:

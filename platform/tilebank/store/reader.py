@@ -93,7 +93,7 @@ class Reader:
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{store_uri} has no table {name}; fill it with:"
-                f" python jobs/extract.py --dataset {dataset} --encoder {encoder}"
+                f" tilebank extract --dataset {dataset} --encoder {encoder}"
             ) from error
         self.version = int(self._table.version)
         self.fingerprint = fingerprint

@@ -25,9 +25,7 @@ def fetch_head(uri: str, wanted: str, *, into: Path) -> FetchedHead:
     Makes no database. Raises TrackingError, naming what there is, for one that is not registered.
     """
     if not has_record(uri):
-        raise TrackingError(
-            f"there is no run record at {uri}; search a head with jobs/tune_head.py, or name --tracking"
-        )
+        raise TrackingError(f"there is no run record at {uri}; search a head with tilebank tune, or name --tracking")
     with errors_told(f"cannot fetch head {wanted} from {uri}", advice="is --tracking right?"):
         import mlflow
 
@@ -45,7 +43,7 @@ def _find_version(client: Any, wanted: str, *, uri: str) -> Any:
     name, _, alias = name.partition("@")
     models = {model.name: model for model in client.search_registered_models(max_results=1000)}
     if name not in models:
-        known = ", ".join(sorted(models)) or "none; search one with jobs/tune_head.py"
+        known = ", ".join(sorted(models)) or "none; search one with tilebank tune"
         raise TrackingError(f"no head is registered as {name!r} in {uri}; registered: {known}")
     versions = {str(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
     aliases = {key: str(value) for key, value in models[name].aliases.items()}

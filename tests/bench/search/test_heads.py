@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from tilebank.bench.measure import Bench, BenchSizes
+from tilebank.bench.measure import Bench
+from tilebank.bench.parts import BenchSizes
 from tilebank.bench.search import heads as timing
 from tilebank.bench.search.assumptions import AssumptionScore, FitOn, bench_assumptions, fit_on
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.mil.heads.registry import HEADS
 
 SMALL = BenchSizes(bags=32, test_bags=120, seeds=2, epochs=2)

@@ -75,7 +75,7 @@ def test_a_card_of_an_earlier_version_fits_its_own_fingerprint_alone(settings_fo
 
 def test_a_card_that_says_too_little_is_refused_by_what_is_missing(settings_for: MakeSettings) -> None:
     metadata = card_of(settings_for()).as_metadata()
-    with pytest.raises(HeadError, match=r"head h does not say its encoder, fingerprint.*jobs/import_head.py"):
+    with pytest.raises(HeadError, match=r"head h does not say its encoder, fingerprint.*tilebank import-head"):
         HeadCard.of_metadata(metadata | {"encoder": "", "fingerprint": ""}, name="h")
     with pytest.raises(HeadError, match="threshold 'high', which is no number"):
         HeadCard.of_metadata(metadata | {"threshold": "high"}, name="h")

@@ -14,7 +14,8 @@ from torch import nn
 from tilebank.errors import ConfigError, HeadError, TrackingError
 from tilebank.flows.champion.import_published import ImportSummary, Stated, import_head
 from tilebank.flows.champion.load import choose_head
-from tilebank.flows.settings.settings import Choices, Settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.heads.registry import score_bags
 

@@ -58,7 +58,7 @@ def test_other_labels_and_too_little_in_common_are_refused(home: Path) -> None:
 def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     settings, views = settings_at(home), settings_at(home, head="views_only")
     val, test = split_of("v", gap=2, seed=0), split_of("t", gap=2, seed=1)
-    with pytest.raises(TrackingError, match="no finished search of cancer on phantom; .*jobs/tune_head.py"):
+    with pytest.raises(TrackingError, match="no finished search of cancer on phantom; .*tilebank tune"):
         compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "none")
     record(settings, val, test, task="cancer")
     with pytest.raises(TrackingError, match="one search alone is there to compare: dual_stream on texture"):

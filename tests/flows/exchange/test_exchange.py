@@ -9,7 +9,8 @@ from tests.flows.feature_studies import SLIDES, brought_in, handed_out
 from tests.foreign_features import write_clam
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
-from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.exchange import exchange
+from tilebank.flows.exchange.request import Request
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.study.study import open_study
 

@@ -10,11 +10,13 @@ from tests.conftest import read_csv
 from tests.foreign_features import make_slides, write_labels, write_trident
 
 from tilebank.flows.champion.load import choose_head
-from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.exchange import exchange
+from tilebank.flows.exchange.request import Request
 from tilebank.flows.predict.predict import PredictRequest, predict
 from tilebank.flows.search.record import SearchSummary
 from tilebank.flows.search.tune import tune_head
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.store.predictions import read_predictions
 from tilebank.terms import Split
 

@@ -12,8 +12,9 @@ from tests.foreign_features import DIM, WRITERS, make_slides, write_clam, write_
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.exchange import import_features as import_flow
-from tilebank.flows.exchange.exchange import Request, exchange
+from tilebank.flows.exchange.exchange import exchange
 from tilebank.flows.exchange.import_plan import ImportPlan
+from tilebank.flows.exchange.request import Request
 from tilebank.flows.study.head_requirements import assert_head_reads
 from tilebank.flows.study.study import open_study
 

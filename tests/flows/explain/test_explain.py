@@ -19,7 +19,8 @@ from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.explain.explain import ExplainRequest, explain
 from tilebank.flows.explain.maps.scales import assert_mappable, at_map_scale
 from tilebank.flows.predict.predict import PredictRequest, predict
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head, save_head
 

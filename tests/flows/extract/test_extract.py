@@ -161,7 +161,7 @@ def test_a_wrong_root_or_store_stops_before_any_work(settings_for: MakeSettings,
     (tmp_path / "hollow").mkdir()
     with pytest.raises(DatasetError, match="no DICOM file below"):
         extract(settings_for(dataset="folder", root=str(tmp_path / "hollow")))
-    with pytest.raises(DatasetError, match="python jobs/make_phantom.py"):
+    with pytest.raises(DatasetError, match="tilebank phantom"):
         extract(settings_for(root=str(tmp_path / "hollow")))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="--store URI"):

@@ -17,7 +17,8 @@ from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.champion.load import ChosenHead, choose_head
 from tilebank.flows.predict import rows as predict_rows
 from tilebank.flows.predict.predict import PredictRequest, predict
-from tilebank.flows.settings.settings import Choices, Settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import open_reader
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.contract.outputs import Outputs

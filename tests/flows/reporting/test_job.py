@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tilebank.errors import ConfigError, StoreError, TilebankError
-from tilebank.flows.reporting.job import Summary, job_parser, run_job
+from tilebank.flows.reporting.flags import JobParser
+from tilebank.flows.reporting.job import Summary, run_job
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def status_of(flow: Summary | TilebankError, *argv: str) -> tuple[int, list[str]
             raise flow
         return flow
 
-    return run_job(job_parser("A job.", examples=""), run, argv=argv, show=shown.append), shown
+    return run_job(JobParser("jobs/extract.py", "A job.", examples=""), run, argv=argv, show=shown.append), shown
 
 
 @pytest.mark.parametrize(

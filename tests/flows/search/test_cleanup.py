@@ -8,10 +8,12 @@ import mlflow
 import pytest
 
 from tilebank.files import write_bytes
-from tilebank.flows.maintain.store import Request, maintain
+from tilebank.flows.maintain.request import Request
+from tilebank.flows.maintain.store import maintain
 from tilebank.flows.search.cleanup import clean_searches
 from tilebank.flows.search.resume import LEASE, folder_of
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.store.lease.lease import hold_lease
 from tilebank.store.tables import Store
 from tilebank.tracking.runs import Tracker, experiment_name

@@ -1,7 +1,8 @@
 """What a run says of its head: every setting, those of its parts too, each under one flat key."""
 
 from tilebank.flows.search.record import params_of
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 
 
 def test_settings_of_a_head_s_parts_are_recorded_flat() -> None:

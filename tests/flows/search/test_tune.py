@@ -24,8 +24,9 @@ from tilebank.flows.search.packs import SearchFolder
 from tilebank.flows.search.record import SearchSummary
 from tilebank.flows.search.trials import choose_champion, search_heads
 from tilebank.flows.search.tune import forget_search, tune_head, tune_resumably
+from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.search_space import Dimension
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.study import LabelledBags, LabelledStudy, open_study
 from tilebank.mil.fitting.fit import FittedHead
 from tilebank.terms import Split
@@ -300,7 +301,7 @@ def test_a_search_without_vectors_labels_or_task_says_what_to_do(
     searched: tuple[Settings, SearchSummary], settings_for: MakeSettings
 ) -> None:
     settings, _ = searched
-    with pytest.raises(StoreError, match="python jobs/extract.py --dataset phantom --encoder texture"):
+    with pytest.raises(StoreError, match="tilebank extract --dataset phantom --encoder texture"):
         tune_head(settings_for(), task="malignancy")
     with pytest.raises(StoreError, match="holds no vector under the fingerprint"):
         tune_head(settings.model_copy(update={"tiling": replace(settings.tiling, overlap=0.5)}), task="malignancy")

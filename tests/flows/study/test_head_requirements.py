@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from tilebank.errors import ConfigError, StoreError
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.head_requirements import assert_head_reads
 from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.store.schema import instances_schema

@@ -6,11 +6,11 @@ No timing: scores of heads that are fitted as a search would fit them, on bags m
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult
 from tilebank.bench.search.assumption_bags import PROBLEMS, draw_bags
 from tilebank.evaluation.metrics import roc_auc
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
 from tilebank.mil.heads.registry import HEADS, HeadConfig, score_bags
 
@@ -50,7 +50,7 @@ def bench_assumptions(bench: Bench) -> PartResult:
     sizes = bench.sizes
     rows = []
     requests = [FitOn(head, problem, sizes.seeds, sizes.test_bags) for problem in PROBLEMS for head in HEADS]
-    for request in tqdm(requests, unit="head", desc="assumptions"):
+    for request in with_progress(requests, what="assumptions", unit="head", total=len(requests)):
         score = fit_on(request)
         fitted, turned = float(np.median(score.as_fitted)), float(np.median(score.turned))
         spread = f"{min(score.turned):.2f} to {max(score.turned):.2f}"

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from tilebank.bench.measure import Bench, BenchSizes, PartResult, compared, in_processes
+from tilebank.bench.measure import Bench, PartResult, compared, in_processes
+from tilebank.bench.parts import BenchSizes
 from tilebank.bench.search.assumptions import plain_head
 from tilebank.bench.search.torchmil_peer import PEER, TimedFit, clocks, fit_peer, is_peer_installed
 from tilebank.evaluation.metrics import roc_auc
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
 from tilebank.mil.heads.registry import HEADS, score_bags
@@ -62,7 +63,7 @@ def bench_heads(bench: Bench) -> PartResult:
     if is_peer_installed():
         requests.insert(len(HEADS), _Request(PEER, 1, bench.sizes))
     fits = {}
-    for request in tqdm(requests, unit="fit", desc="heads"):
+    for request in with_progress(requests, what="heads", unit="fit", total=len(requests)):
         (fits[request.head, request.heads],) = in_processes(_fit, [request], threads=1)
     rows = []
     for heads, what, unit in ((1, "heads", "bags/s"), (PACK, f"heads, {PACK} in a pack", "bags x heads/s")):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.measure import BenchSizes
+from tilebank.bench.parts import BenchSizes
 from tilebank.mil.bags.bags import BagBatch
 
 VIEWS_A_BREAST = 2

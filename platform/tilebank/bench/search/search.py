@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from tilebank.bench.measure import (
     Bench,
     BenchRow,
-    BenchSizes,
     PartResult,
     best_s,
     compared,
     counted,
     in_processes,
 )
+from tilebank.bench.parts import BenchSizes
 from tilebank.bench.search.plain_loop import fit_alone
 from tilebank.bench.search.random_bags import VAL_SHARE, VIEWS_A_BREAST, random_splits
 from tilebank.encoders.throughput import device_for, peak_flops_per_s

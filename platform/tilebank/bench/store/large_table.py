@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import trange
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
 from tilebank.bench.store.rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
 from tilebank.errors import StoreError
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.store.maintenance import Target, compact_tables, index_tables
 from tilebank.store.reader import Reader
 from tilebank.store.tables import Store
@@ -59,7 +59,8 @@ def _fill(uri: str, *, images: int, images_a_commit: int) -> float:
     """Seconds for the commits alone."""
     random, seconds = np.random.default_rng(DIM), 0.0
     table = Store(uri).open_instances(DATASET, ENCODER, dim=DIM, licence={})
-    for first in trange(0, images, images_a_commit, unit="commit", desc="fill", leave=False):
+    firsts = range(0, images, images_a_commit)
+    for first in with_progress(firsts, what="fill", unit="commit", total=len(firsts), leave=False):
         size = (min(images_a_commit, images - first), INSTANCES_AN_IMAGE, DIM)
         rows = rows_of_images(random.standard_normal(size, dtype=np.float32).astype(np.float16), first=first)
         began = time.perf_counter()

@@ -78,6 +78,6 @@ def _how_to_convert(config: EncoderConfig) -> str:
     hub_id, path = source_of(config)
     return (
         f"encoder {config.name}: {hub_id} was published as a pickle, which is never loaded; fetch it with `hf download"
-        f" {hub_id} {path} --revision {config.revision}`, run `python jobs/convert_checkpoint.py --encoder"
+        f" {hub_id} {path} --revision {config.revision}`, run `tilebank convert --encoder"
         f" {config.name} --file FILE --folder FOLDER` once, and add `--set encoder.checkpoint=FOLDER`"
     )

@@ -72,7 +72,7 @@ class HeadCard:
         if missing := [key for key in ("dataset", "task", "encoder", "fingerprint") if not metadata.get(key)]:
             raise HeadError(
                 f"the card of head {name} does not say its {', '.join(missing)}, so nobody can tell which vectors it"
-                " reads; import it again with jobs/import_head.py, which asks"
+                " reads; import it again with tilebank import-head, which asks"
             )
         known = {key: value for key, value in metadata.items() if key in cls.__dataclass_fields__}
         text = known.pop("threshold", "")

@@ -67,7 +67,7 @@ class ImportSummary:
                 ("threshold", none if card.threshold is None else f"{card.threshold:g}: {card.threshold_rule}"),
                 ("folder", self.folder),
                 ("registered", self.registered or "no (--register NAME)"),
-                ("score with it", f"python jobs/predict.py --head {self.folder} --folder DICOMS"),
+                ("score with it", f"tilebank predict --head {self.folder} --folder DICOMS"),
             ]
         )
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tilebank.errors import ConfigError, HeadError
 from tilebank.flows.champion.card import HeadCard
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
 from tilebank.mil.heads.registry import Head, load_head
 from tilebank.tracking.fetching import fetch_head

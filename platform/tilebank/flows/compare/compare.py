@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tilebank.evaluation.intervals.paired import Comparison, compare_scores, holm_p_values
 from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scored import Scored
@@ -19,6 +17,7 @@ from tilebank.flows.compare.common_breasts import CommonGround, as_scored, find_
 from tilebank.flows.compare.page import draw_comparison, open_folder, render_comparison, write_comparison
 from tilebank.flows.compare.runs import FoundSearch, Wanted, choose_reference, find_searches
 from tilebank.flows.compare.summary import ComparedHead, ComparisonSummary, HeadDifference
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import EvaluationConfig, Settings
 from tilebank.terms import Split
 from tilebank.tracking.runs import Tracker, experiment_name
@@ -69,7 +68,7 @@ def _compare(
     against = _test(settings, reference, ground)
     evaluations: list[Evaluation] = []
     compared: dict[str, Comparison] = {}
-    for search in tqdm(searches, unit="head", desc="compare", dynamic_ncols=True):
+    for search in with_progress(searches, what="compare", unit="head", total=len(searches)):
         tested = against if search is reference else _test(settings, search, ground)
         evaluations.append(tested.evaluation)
         if search is not reference:

@@ -55,7 +55,7 @@ def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[lis
     if not every:
         raise TrackingError(
             f"{settings.tracking} holds no finished search of {task} on {settings.dataset.name}; search two heads or"
-            f" encoders first: python jobs/tune_head.py --dataset {settings.dataset.name} --task {task}"
+            f" encoders first: tilebank tune --dataset {settings.dataset.name} --task {task}"
         )
     if any(YES_NO not in run.metrics for run in every):
         raise ConfigError(f"{task} is answered by several classes or labels; only AUCs of yes-no tasks are compared")

@@ -1,33 +1,12 @@
 """Features in and out of the store: which of the two is asked for, and whether all is said that it needs."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from tilebank.errors import ConfigError
-from tilebank.flows.exchange.export_features import EXPORTS, ExportRequest, ExportSummary, export_features
+from tilebank.flows.exchange.export_features import ExportRequest, ExportSummary, export_features
 from tilebank.flows.exchange.import_features import ImportSummary, import_features
 from tilebank.flows.exchange.import_plan import ImportPlan, plan_import
+from tilebank.flows.exchange.request import EXPORTS, IMPORTS, Request
 from tilebank.flows.settings.settings import Settings
-from tilebank.store.exchange.layouts import LAYOUTS
 from tilebank.terms import Split
-
-IMPORTS = {name: layout.what for name, layout in LAYOUTS.items()}
-SPLITS = tuple(split.value for split in Split)
-ACTIONS = ("import", "export")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: an action of ACTIONS, a source of IMPORTS or a target of EXPORTS, and what they need."""
-
-    action: str
-    source: str | None = None
-    plan: bool = False
-    target: str | None = None
-    task: str = ""
-    split: str = "train"
-    out: Path | None = None
-    licence_allows: bool = False
 
 
 def exchange(settings: Settings, request: Request) -> ImportPlan | ImportSummary | ExportSummary:

@@ -6,14 +6,13 @@ memory than one bag.
 
 import csv
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tilebank.errors import StoreError
 from tilebank.flows.reporting.job import aligned
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import provenance_of
 from tilebank.flows.study.study import LabelledStudy, open_study
@@ -22,13 +21,6 @@ from tilebank.store.exchange.h5 import H5_LAYOUTS, bag_place, clam_splits, write
 from tilebank.store.exchange.parquet import ShardWriter, write_dataset_card, written_bags
 from tilebank.store.tables import Store
 from tilebank.terms import LabelRow, Split
-
-EXPORTS: Mapping[str, str] = {
-    "clam": "h5_files/<bag>.h5, labels.csv and splits_0.csv; tiles alone",
-    "trident": "features_<encoder>/<bag>.h5 and labels.csv; tiles alone",
-    "parquet": "data/<split>-<number>.parquet, a row an instance",
-    "hf": "the same with the README.md of a Hugging Face dataset",
-}
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ def export_features(settings: Settings, request: ExportRequest, *, task: str) ->
     open_folder(request.out, card)
     write = _write_h5 if request.layout in H5_LAYOUTS else _write_shards
     written = instances = 0
-    with tqdm(total=len(rows), unit="bag", desc="export", dynamic_ncols=True) as bar:
+    with progress_bar("export", unit="bag", total=len(rows)) as bar:
         for count in write(request, card, study):
             written, instances = written + 1, instances + count
             bar.update()

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from tilebank.datasets.features import Features
 from tilebank.errors import ImageError
 from tilebank.flows.exchange.import_plan import EMPTY, ImportPlan, assert_importable, failure_of, import_plan_of
 from tilebank.flows.reporting.job import aligned
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.exchange.files import read_slide
 from tilebank.store.exchange.layouts import LAYOUTS
@@ -125,7 +125,7 @@ def _read_and_commit(settings: Settings, table: Instances, plan: ImportPlan) -> 
     tally = _Tally()
     _record(table, plan.failures, plan)
     recorded = table.failed_images(plan.failures_as).keys()
-    with tqdm(total=len(plan.pending), unit="slide", desc="import", dynamic_ncols=True) as bar:
+    with progress_bar("import", unit="slide", total=len(plan.pending)) as bar:
         for part in _in_parts(settings, plan, tally):
             if part.rows:
                 table.commit(pa.concat_tables(part.rows))

@@ -4,14 +4,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from tilebank.datasets.features import Features
 from tilebank.datasets.folder import unplaced_id
 from tilebank.errors import ConfigError, DatasetError, ImageError
 from tilebank.flows.reporting.job import aligned
-from tilebank.flows.settings.settings import Choices, Settings
+from tilebank.flows.reporting.progress import with_progress
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import Settings
 from tilebank.store.exchange.files import read_header
+from tilebank.store.exchange.layout_files import LAYOUT_FILES
 from tilebank.store.exchange.layouts import LAYOUTS, list_slides
 from tilebank.store.exchange.provenance import SlideFile, SlideHeader, declared_fingerprint
 from tilebank.store.tables import Instances, Store
@@ -155,7 +156,7 @@ def _looked_at(
     """The headers of the files that can be read, and failures for the others."""
     headers: dict[SlideFile, SlideHeader] = {}
     failures = []
-    for file in tqdm(files, unit="file", desc="look", dynamic_ncols=True):
+    for file in with_progress(files, what="look", unit="file", total=len(files)):
         try:
             header = read_header(file, keys=LAYOUTS[layout].keys)
             if not header.tiles:
@@ -173,7 +174,7 @@ def _dim_of(
     if not headers:
         raise DatasetError(
             f"none of {len(failures)} files below {settings.dataset.root} can be taken as {layout}"
-            f" ({LAYOUTS[layout].what}); {failures[0].uri}: {failures[0].reason}"
+            f" ({LAYOUT_FILES[layout]}); {failures[0].uri}: {failures[0].reason}"
         )
     dims = Counter(header.dim for header in headers.values())
     return max(dims, key=lambda dim: (dims[dim], dim))

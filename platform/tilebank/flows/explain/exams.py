@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from tqdm import tqdm
-
 from tilebank.flows.engine.pipelines import limits_of, map_rows, recipe_of
 from tilebank.flows.explain.maps.image import MapRecipe
 from tilebank.flows.explain.maps.stage import explain_exams
 from tilebank.flows.explain.records import BreastSaid, Drawing, ExamTiles, ExplainedExam
 from tilebank.flows.explain.rows import LookedAt, Sources, look_at_exams
 from tilebank.flows.predict.rows import Scoring
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.imaging.dicom.presentation_state import MarkAuthor
 from tilebank.store.reader import StoredBreast
@@ -57,7 +56,7 @@ def explained_exams(
         images.setdefault(row.exam_id, []).append(row)
     looked = look_at_exams(sources, wish.breasts, scoring, config)
     exams = len({breast.exam_id for breast in wish.breasts})
-    with tqdm(total=exams, unit="exam", desc="explain", dynamic_ncols=True) as bar:
+    with progress_bar("explain", unit="exam", total=exams) as bar:
         while some := list(islice(looked, EXAMS_A_RUN)):
             waiting = {one[0].score.exam_id: one for one in some}
             rows = []

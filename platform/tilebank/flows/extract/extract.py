@@ -7,18 +7,18 @@ interruption does what is missing and nothing else.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from tilebank.datasets.study import Manifest
 from tilebank.flows.engine.pipelines import encode_images, read_manifest
 from tilebank.flows.engine.stages import FAILURE_COLUMNS, instance_rows
 from tilebank.flows.extract.plan import FILTER, ExtractionPlan, plan_of
 from tilebank.flows.reporting.job import aligned
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.lease.lease import hold_lease
 from tilebank.store.schema import table_name
@@ -69,7 +69,7 @@ class ExtractionSummary:
             for reason, count in sorted(self.failures.items())
         ]
         if self.failures:
-            rows.append(("  file by file", "the table failures--... beside the vectors, and jobs/validate.py"))
+            rows.append(("  file by file", "the table failures--... beside the vectors, and tilebank validate"))
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
             ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),
@@ -119,25 +119,31 @@ def _encode_and_commit(settings: Settings, table: Instances, plan: ExtractionPla
     failures = Counter(f"{row.stage}: {row.reason}" for row in unread)
     if not plan.pending:
         return tally, failures
-    with tqdm(total=len(plan.pending), unit="image", desc="extract", dynamic_ncols=True) as bar:
-        for rows in _in_commits(encode_images(settings, plan.pending), size=settings.extraction.commit_images):
+    with progress_bar("extract", unit="image", total=len(plan.pending)) as bar:
+        encoded = _once(encode_images(settings, plan.pending), seen=bar.update)
+        for rows in _in_commits(encoded, size=settings.extraction.commit_images):
             tally += committer.commit(rows)
             failures += Counter(f"{row['failed_stage']}: {row['failed_reason']}" for row in rows if row["failed_stage"])
-            bar.update(len(rows))
             bar.set_postfix(tiles=tally["tiles"], failed=failures.total())
     if tally["views"]:
         table.index()
     return tally, failures
 
 
+def _once(rows: Iterable[dict[str, Any]], *, seen: Callable[[], object]) -> Iterator[dict[str, Any]]:
+    """The rows, each told to `seen`; an image that a restarted worker sends again is passed on once."""
+    known: set[str] = set()
+    for row in rows:
+        if row["image_id"] not in known:
+            known.add(row["image_id"])
+            seen()
+            yield row
+
+
 def _in_commits(rows: Iterable[dict[str, Any]], *, size: int) -> Iterator[list[dict[str, Any]]]:
-    """Rows in lists of `size`; an image that a restarted worker sends again is passed on once."""
-    seen: set[str] = set()
+    """Rows in lists of `size`."""
     chunk = []
     for row in rows:
-        if row["image_id"] in seen:
-            continue
-        seen.add(row["image_id"])
         chunk.append(row)
         if len(chunk) == size:
             yield chunk

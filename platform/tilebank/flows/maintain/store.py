@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 
 from tilebank.errors import ConfigError
+from tilebank.flows.maintain.request import Request
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.inventory import StoredTable, list_tables
@@ -18,17 +18,6 @@ from tilebank.store.maintenance import (
     index_tables,
 )
 from tilebank.store.verify import Verified, verify_instances
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: an action of ACTIONS, and what it needs. plan: look only; yes: nobody has to be asked."""
-
-    action: str
-    fingerprint: str = ""
-    older_than: timedelta | None = None
-    plan: bool = False
-    yes: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,16 +114,6 @@ def _upkeep(settings: Settings, target: Target, request: Request) -> list[Upkeep
     if not request.fingerprint:
         raise ConfigError("drop needs --fingerprint F; `list` says which there are")
     return drop_fingerprint(target, request.fingerprint)
-
-
-ACTIONS: Mapping[str, str] = {
-    "list": "every table: rows, bytes, versions, fingerprints, licence, who writes it",
-    "verify": "read the table of --dataset and --encoder whole, and name what is wrong",
-    "compact": "put many small fragments into few",
-    "index": "make the indices anew",
-    "drop": "delete all vectors and failures under --fingerprint",
-    "clean": "remove old versions, files that no version names, and what unfinished searches have left",
-}
 
 
 def _table_lines(table: StoredTable) -> list[tuple[str, str]]:

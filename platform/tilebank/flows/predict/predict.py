@@ -6,17 +6,16 @@ as any dataset is, into a store that is gone afterwards, and scored like any oth
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.predict.files import PredictionPaths, write_about, write_refused, write_scores
 from tilebank.flows.predict.inputs import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
 from tilebank.flows.predict.rows import BreastScore, Scoring, score_breasts
 from tilebank.flows.predict.summary import PredictSummary, ScoreTally
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import open_reader
 from tilebank.mil.explaining.tile_attention import why_no_attention
@@ -94,7 +93,7 @@ def _score(
     no_tiles = why_no_attention(chosen.head)
     top_tiles = 0 if no_tiles else request.top_tiles
     scoring = Scoring(chosen.head, chosen.card.threshold, splits=splits_known(chosen, settings), top_tiles=top_tiles)
-    rows = _with_bar(score_breasts(reader, breasts, scoring), total=len(breasts))
+    rows = with_progress(score_breasts(reader, breasts, scoring), what="score", unit="breast", total=len(breasts))
     tally, kept = ScoreTally(), []
     for row in write_scores(paths, rows, columns=score_columns(chosen.head.outputs)):
         tally.add(row)
@@ -120,10 +119,3 @@ def _prediction(row: BreastScore, chosen: ChosenHead, *, fingerprint: str) -> di
         "run_id": f"predict--{chosen.key}",
         "fingerprint": fingerprint,
     }
-
-
-def _with_bar(rows: Iterable[BreastScore], *, total: int) -> Iterator[BreastScore]:
-    with tqdm(total=total, unit="breast", desc="score", dynamic_ncols=True) as bar:
-        for row in rows:
-            yield row
-            bar.update()

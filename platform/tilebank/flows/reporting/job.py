@@ -1,4 +1,4 @@
-"""The flags that every job shares, and the way a job ends: summary and 0, or one clear message and not 0."""
+"""Run a job from its flags to its exit status: a summary and 0, or one clear message and not 0."""
 
 import argparse
 import json
@@ -6,11 +6,14 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tilebank.config import known_names
 from tilebank.errors import ConfigError, TilebankError
-from tilebank.flows.settings.settings import Choices, Settings, load_settings
+from tilebank.flows.reporting.flags import choices_of
+from tilebank.flows.reporting.progress import show_bars
+
+if TYPE_CHECKING:
+    from tilebank.flows.settings.settings import Settings
 
 FAILED = 1
 MISUSED = 2
@@ -39,62 +42,10 @@ class MayFail(Protocol):
         ...
 
 
-def job_parser(description: str, *, examples: str) -> argparse.ArgumentParser:
-    """A parser with the flags that all jobs speak; a job adds its own, and may give one of these its own meaning."""
-    parser = argparse.ArgumentParser(
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        conflict_handler="resolve",
-    )
-    defaults = Choices()
-    for flag, kind, what in (
-        ("dataset", "datasets", "which study"),
-        ("encoder", "encoders", "which frozen encoder"),
-        ("head", "heads", "which head"),
-        ("search", "searches", "which search"),
-    ):
-        names = _names(kind)
-        default = getattr(defaults, flag)
-        parser.add_argument(f"--{flag}", default=default, metavar="NAME", help=f"{what}: {names} (default %(default)s)")
-    parser.add_argument("--task", default="malignancy", metavar="NAME", help="which question (default malignancy)")
-    parser.add_argument("--root", default="", metavar="URI", help="where the dataset lies, if not where its conf says")
-    parser.add_argument("--store", default="", metavar="URI", help="where the LanceDB tables are kept")
-    parser.add_argument("--tracking", default="", metavar="URI", help="the MLflow tracking server or database")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any key of conf/, e.g. tiling.overlap=0.25"
-    )
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the summary as JSON")
-    return parser
+def settings_of(args: argparse.Namespace) -> "Settings":
+    """The settings that the shared flags ask for. Raises ConfigError."""
+    from tilebank.flows.settings.settings import load_settings  # seconds of imports that --help need not pay
 
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """The type of a flag that takes a whole number from `lowest` on."""
-
-    def number(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {lowest}")
-        return int(text)
-
-    return number
-
-
-def choices_of(args: argparse.Namespace) -> Choices:
-    """What the shared flags say."""
-    return Choices(
-        dataset=args.dataset,
-        encoder=args.encoder,
-        head=args.head,
-        search=args.search,
-        root=args.root,
-        store=args.store,
-        tracking=args.tracking,
-        set=tuple(args.set),
-    )
-
-
-def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings that the shared flags ask for."""
     return load_settings(choices_of(args))
 
 
@@ -104,15 +55,20 @@ def run_job(
     *,
     argv: Sequence[str] | None = None,
     show: Callable[[str], None],
+    settings: Callable[[argparse.Namespace], "Settings"] = settings_of,
 ) -> int:
-    """Parse, run, show the summary and write it; the exit status.
+    """Parse, run, show the summary and write it; the exit status. `settings`: what --print-settings prints.
 
     0 done, 1 failed, 2 wrong flags or configuration, 130 interrupted. Only errors that Tilebank raised itself are
     turned into a message: anything else is a bug, and keeps its traceback.
     """
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _set_logging(args.verbose, quiet=args.quiet)
+    show_bars(shown=not (args.quiet or args.no_progress))
     try:
+        if args.print_settings:
+            show(_printed(args, settings))
+            return 0
         if args.json:
             assert_writable("--json", args.json)
         summary = flow(args)
@@ -133,6 +89,25 @@ def run_job(
     return FAILED if isinstance(summary, MayFail) and summary.failed else 0
 
 
+def _set_logging(verbose: int, *, quiet: bool) -> None:
+    """-q errors, else warnings; -v what Tilebank does, -vv its details and what libraries do."""
+    level = logging.ERROR if quiet else logging.INFO if verbose > 1 else logging.WARNING
+    ours = logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel(level)
+    logging.getLogger("tilebank").setLevel(ours)
+
+
+def _printed(args: argparse.Namespace, settings: Callable[[argparse.Namespace], "Settings"]) -> str:
+    """The settings as YAML; where a job has no settings of its own, with the place that wrote each value."""
+    from tilebank.flows.settings.printing import settings_as_yaml
+    from tilebank.flows.settings.settings import resolve_settings
+
+    if settings is settings_of:
+        return settings_as_yaml(*resolve_settings(choices_of(args)))
+    return settings_as_yaml(settings(args), {})
+
+
 def aligned(rows: Sequence[tuple[str, str]]) -> str:
     """Names and values as a block of text, values under each other."""
     width = max(len(name) for name, _ in rows)
@@ -150,10 +125,3 @@ def assert_writable(flag: str, place: Path) -> None:
             place.unlink()
     except OSError as error:
         raise ConfigError(f"cannot write {flag} {place}: {error}; choose another path") from error
-
-
-def _names(kind: str) -> str:
-    try:
-        return ", ".join(known_names(kind))
-    except ConfigError:
-        return f"a file in conf/{kind}"  # --help is answered all the same; the run will say what is wrong

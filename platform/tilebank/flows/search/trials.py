@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
-from tqdm import tqdm
 
 from tilebank.errors import HeadError
 from tilebank.files import join_uri
 from tilebank.flows.engine.cluster import cluster_cpus, cluster_gpus
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.search.packs import Pack, SearchFolder
 from tilebank.flows.search.sampling import open_sampler
 from tilebank.flows.settings.settings import Settings
@@ -43,7 +43,7 @@ def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, 
     sampler = open_sampler(config, settings.head)
     fitted: list[FittedHead] = []
     rounds = taken = 0
-    with tqdm(total=config.trials, unit="head", desc="search", dynamic_ncols=True) as bar:
+    with progress_bar("search", unit="head", total=config.trials) as bar:
         while len(fitted) < config.trials:
             asked = sampler.ask(config.trials - len(fitted))
             packs = folder.plan_round(rounds, asked, pack=config.pack, slots=gpus or cluster_cpus())

@@ -1,14 +1,11 @@
 """How a head is asked where it looks: `explain` in conf/platform.yaml. Nothing here shapes a score."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 from tilebank.errors import ConfigError
 from tilebank.evaluation.detection.map_boxes import BoxConfig
+from tilebank.flows.settings.choices import Shown
 from tilebank.imaging.maps.attention_map import Mean
-
-Shown = Literal["attention", "contribution", "evidence"]
-MAPS: tuple[str, ...] = get_args(Shown)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tilebank.config import ChosenBy, Tree, apply_overrides, build_settings, conf_folder, read_conf, read_platform_conf
+from tilebank.config import UNPACKED, Tree, default_home, read_conf, read_platform_conf
 from tilebank.datasets.registry import identity_of_ids
 from tilebank.datasets.splits import SplitConfig
 from tilebank.datasets.study import MADE_ELSEWHERE, DatasetConfig
@@ -17,7 +18,10 @@ from tilebank.encoders.spec import EncoderConfig, foreign_encoder
 from tilebank.errors import ConfigError
 from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of
+from tilebank.flows.settings.checks import ChosenBy, build_settings
+from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.explain import ExplainConfig
+from tilebank.flows.settings.layers import Layers
 from tilebank.flows.settings.search_space import SearchConfig, assert_architectures
 from tilebank.imaging.breast import MASK_VERSION, MaskConfig
 from tilebank.imaging.dicom.reader import READER_VERSION
@@ -26,7 +30,6 @@ from tilebank.imaging.tiling import TILING_VERSION, TilingConfig
 from tilebank.mil.heads.registry import HEADS, HeadConfig
 
 FOREIGN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")  # two dashes part the names of tables
-UPLOADED = "runtime_resources"  # the folder under which Ray unpacks a submitted working directory
 
 AnyHead = Annotated[HeadConfig, ChosenBy("name", {name: kind.config for name, kind in HEADS.items()})]
 
@@ -117,7 +120,7 @@ class Settings(BaseModel):
             if not self.dataset.fingerprint:
                 raise ConfigError(
                     f"vectors of dataset {self.dataset.name!r} are made elsewhere: nothing here can encode its images;"
-                    f" bring them in with: python jobs/exchange.py import --dataset {self.dataset.name}"
+                    f" bring them in with: tilebank exchange import --dataset {self.dataset.name}"
                 )
             return self.dataset.fingerprint
         return fingerprint_of(self.vector_parts | {"ids": identity_of_ids(self.dataset)})
@@ -138,51 +141,50 @@ class Settings(BaseModel):
         return {"licence": self.dataset.licence, "redistributable": str(self.dataset.redistributable).lower()}
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What the flags of a job say: names of files in `conf/`, and what overrules them. Empty: not said."""
-
-    dataset: str = "phantom"
-    encoder: str = "texture"
-    head: str = "dual_stream"
-    search: str = "seeds"
-    root: str = ""
-    store: str = ""
-    tracking: str = ""
-    set: tuple[str, ...] = ()
-
-
 def load_settings(choices: Choices) -> Settings:
     """Read `conf/`, the environment and the flags into checked settings. Raises ConfigError before any work."""
-    tree, source = read_platform_conf()
-    sources = {"": source}
-    for part, name in (
-        ("dataset", choices.dataset),
-        ("encoder", choices.encoder),
-        ("head", choices.head),
-        ("search", choices.search),
-    ):
-        if part == "encoder" and tree["dataset"].get("adapter") == MADE_ELSEWHERE:
-            section, sources[part] = _foreign_encoder(name), f"--encoder {name}"
-        else:
-            section, sources[part] = read_conf(f"{part}s" if part != "search" else "searches", name)
-        tree[part] = section if part == "head" else {"name": name, **section}
-    tree["head_name"] = choices.head  # of its file: several heads share one architecture, which is `head.name`
+    return resolve_settings(choices)[0]
+
+
+def resolve_settings(choices: Choices) -> tuple[Settings, Mapping[str, str]]:
+    """The same, and where each value was written, by dotted key."""
+    layers = Layers()
+    for tree, source in read_platform_conf():
+        layers.lay(tree, source=source)
+    _lay_chosen_files(layers, choices)
     for key in ("home", "store", "tracking", "artifacts"):
         if value := os.environ.get(f"TILEBANK_{key.upper()}"):
-            tree[key], sources[key] = absolute_uri(value, relative_to=Path.cwd()), f"TILEBANK_{key.upper()}"
+            layers.put(key, absolute_uri(value, relative_to=Path.cwd()), source=f"TILEBANK_{key.upper()}")
     for key, flag in (("store", choices.store), ("tracking", choices.tracking)):
         if flag:
-            tree[key], sources[key] = absolute_uri(flag, relative_to=Path.cwd()), f"--{key}"
-    sources |= apply_overrides(tree, choices.set)
+            layers.put(key, absolute_uri(flag, relative_to=Path.cwd()), source=f"--{key}")
+    layers.override(choices.set)
     if choices.root:
-        tree["dataset"]["root"] = absolute_uri(choices.root, relative_to=Path.cwd())
-        sources["dataset.root"] = "--root"
-    tree["heads"] = {}
-    for name in _listed_heads(tree):
-        tree["heads"][name], sources[f"heads.{name}"] = read_conf("heads", name)
-    _place_paths(tree)
-    return build_settings(Settings, tree, sources)
+        layers.put("dataset.root", absolute_uri(choices.root, relative_to=Path.cwd()), source="--root")
+    layers.put("heads", {}, source="search.heads")
+    for name in _listed_heads(layers.tree):
+        for tree, source in read_conf("heads", name):
+            layers.lay(tree, source=source, at=f"heads.{name}")
+    _place_paths(layers.tree)
+    return build_settings(Settings, layers.tree, layers.sources), layers.sources
+
+
+def _lay_chosen_files(layers: Layers, choices: Choices) -> None:
+    """The files that the flags name; an encoder that ran elsewhere needs none."""
+    for part, folder, name in (
+        ("dataset", "datasets", choices.dataset),
+        ("encoder", "encoders", choices.encoder),
+        ("head", "heads", choices.head),
+        ("search", "searches", choices.search),
+    ):
+        if part != "head":  # a head's file says which architecture it is, and that is its `name`
+            layers.put(f"{part}.name", name, source=f"--{part}")
+        if part == "encoder" and layers.tree["dataset"].get("adapter") == MADE_ELSEWHERE:
+            layers.lay(_foreign_encoder(name), source=f"--encoder {name}", at=part)
+            continue
+        for tree, source in read_conf(folder, name):
+            layers.lay(tree, source=source, at=part)
+    layers.put("head_name", choices.head, source="--head")  # of its file: several heads share one architecture
 
 
 def _listed_heads(tree: Tree) -> list[str]:
@@ -201,9 +203,8 @@ def _foreign_encoder(name: str) -> Tree:
 
 
 def _place_paths(tree: Tree) -> None:
-    """Make every path absolute: what a flag or the environment says from the working folder, `conf/` from `home`."""
-    checkout = conf_folder().resolve().parent
-    home = absolute_uri(str(tree.get("home", "")), relative_to=checkout)
+    """Make every path absolute: flags and environment from the working directory, `conf/` from `home`."""
+    home = absolute_uri(str(tree.get("home") or default_home()), relative_to=Path.cwd())
     tree["home"] = home
     for place, key in ((tree, "store"), (tree, "artifacts"), (tree, "tracking"), (tree["dataset"], "root")):
         if isinstance(place.get(key), str):
@@ -211,10 +212,10 @@ def _place_paths(tree: Tree) -> None:
     labels = tree["dataset"].get("labels")
     if isinstance(labels, str) and labels:
         tree["dataset"]["labels"] = absolute_uri(labels, relative_to=Path.cwd())
-    lost = [key for key in ("store", "artifacts", "tracking") if f"/{UPLOADED}/" in str(tree.get(key))]
+    lost = [key for key in ("store", "artifacts", "tracking") if f"/{UNPACKED}/" in str(tree.get(key))]
     if lost:
         raise ConfigError(
-            f"{', '.join(lost)} would lie in {checkout.parent}, where Ray unpacked this code and nothing outlives the"
+            f"{', '.join(lost)} would lie below {home}, where Ray unpacked this code and nothing outlives the"
             f" job; set TILEBANK_HOME, or {', '.join(f'TILEBANK_{key.upper()}' for key in lost)}, to a place that all"
             " nodes reach"
         )

@@ -34,7 +34,7 @@ def read_imports(settings: Settings) -> list[dict[str, str]]:
     if not rows:
         raise StoreError(
             f"{settings.store} holds no vectors of dataset {dataset!r} and encoder {encoder!r}; bring them in with:"
-            f" python jobs/exchange.py import --dataset {dataset} --encoder {encoder} --from LAYOUT --root FOLDER"
+            f" tilebank exchange import --dataset {dataset} --encoder {encoder} --from LAYOUT --root FOLDER"
         )
     return rows
 

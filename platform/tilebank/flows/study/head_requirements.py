@@ -21,8 +21,8 @@ def assert_head_reads(study: LabelledStudy, settings: Settings) -> None:
         if 0 < len(without) < len(breasts):
             raise StoreError(
                 f"{len(without)} of {len(breasts)} breasts have no {kind.value}, such as {', '.join(without[:3])}; see"
-                f" what is missing with: python jobs/store.py verify --dataset {settings.dataset.name} --encoder"
-                f" {settings.encoder.name}; then drop the fingerprint with jobs/store.py and {_again(settings)}"
+                f" what is missing with: tilebank store verify --dataset {settings.dataset.name} --encoder"
+                f" {settings.encoder.name}; then drop the fingerprint with tilebank store and {_again(settings)}"
             )
     if not any(counts[kind].any() for kind in read):
         views, tiles = (int(counts[kind].sum()) for kind in pooled_by)
@@ -33,4 +33,4 @@ def assert_head_reads(study: LabelledStudy, settings: Settings) -> None:
 
 
 def _again(settings: Settings) -> str:
-    return "import again with jobs/exchange.py" if settings.dataset.made_elsewhere else "extract again"
+    return "import again with tilebank exchange" if settings.dataset.made_elsewhere else "extract again"

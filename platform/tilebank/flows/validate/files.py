@@ -1,10 +1,8 @@
 """Every file of a dataset, read in parallel and judged as an extraction would judge it. Draws and counts nothing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
-
-from tqdm import tqdm
 
 from tilebank.datasets.intake import Placement
 from tilebank.datasets.registry import open_dataset
@@ -13,6 +11,7 @@ from tilebank.errors import ImageError
 from tilebank.flows.engine.image_task import Expected, place_expected
 from tilebank.flows.engine.pipelines import look_at, read_headers
 from tilebank.flows.engine.stages import FAILURE_COLUMNS
+from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.validate.rows import FileRow, Outcome, placed, relative_uri, row_of_header, stopped
 from tilebank.terms import FailureRow, ManifestRow
@@ -107,7 +106,8 @@ def _judge(files: DatasetFiles, settings: Settings, unread: dict[str, ManifestRo
 def _look(files: DatasetFiles, settings: Settings) -> None:
     """Decode and mask every image that is accepted by its header."""
     images = list(files.images.values())
-    for row in _with_bar(look_at(settings, images) if images else (), total=len(images), what="pixels"):
+    rows = look_at(settings, images) if images else ()
+    for row in with_progress(rows, what="pixels", unit="file", total=len(images)):
         if row["failed_stage"]:
             files.stop(FailureRow(row["image_id"], row["uri"], *(row[name] for name in FAILURE_COLUMNS)))
         else:
@@ -116,11 +116,4 @@ def _look(files: DatasetFiles, settings: Settings) -> None:
 
 
 def _headers(settings: Settings, uris: Sequence[str]) -> Iterator[ScannedImage | FailureRow]:
-    yield from _with_bar(read_headers(settings, uris) if uris else (), total=len(uris), what="headers")
-
-
-def _with_bar(things: Iterable[T], *, total: int, what: str) -> Iterator[T]:
-    with tqdm(total=total, unit="file", desc=what, dynamic_ncols=True, disable=not total) as bar:
-        for thing in things:
-            yield thing
-            bar.update()
+    yield from with_progress(read_headers(settings, uris) if uris else (), what="headers", unit="file", total=len(uris))

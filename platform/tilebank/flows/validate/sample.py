@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from hashlib import sha256
 
-from tqdm import tqdm
-
 from tilebank.errors import ImageError
 from tilebank.flows.engine.image_task import fetch
 from tilebank.flows.engine.isolation import isolated
 from tilebank.flows.engine.pipelines import limits_of, recipe_of
 from tilebank.flows.extract.thumbnail import Thumbnail, thumbnail_of
+from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.validate.files import DatasetFiles
 from tilebank.flows.validate.page import Picture
@@ -40,7 +39,7 @@ def draw_sample(settings: Settings, files: DatasetFiles, *, count: int) -> list[
     pictures: list[Picture] = []
     order = plan_sample(((uri, files.rows[uri]) for uri in files.images), count * ATTEMPTS)
     wanted = min(count, len(order))
-    with tqdm(total=wanted, unit="picture", desc="pictures", dynamic_ncols=True, disable=not wanted) as bar:
+    with progress_bar("pictures", unit="picture", total=wanted) as bar:
         for uri in order:
             if len(pictures) == wanted:
                 break

@@ -8,15 +8,15 @@ import h5py
 
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
+from tilebank.store.exchange.layout_files import LAYOUT_FILES
 from tilebank.store.exchange.open import open_h5
 from tilebank.store.exchange.provenance import SlideFile
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One tool's files. what: for people; keys: the names that features may have, the first that is there is taken."""
+    """One tool's files, described in LAYOUT_FILES. keys: the names that features may have, the first there is taken."""
 
-    what: str
     keys: tuple[str, ...]
     find: Callable[[str, str], list[SlideFile]]
 
@@ -31,7 +31,7 @@ def list_slides(root: str, *, layout: str, encoder: str) -> list[SlideFile]:
     except OSError as error:
         raise DatasetError(f"cannot list {root}: {error}; check --root") from error
     if not slides:
-        raise DatasetError(f"nothing below {root} looks like {layout}: {LAYOUTS[layout].what}; check --root and --from")
+        raise DatasetError(f"nothing below {root} looks like {layout}: {LAYOUT_FILES[layout]}; check --root and --from")
     return sorted(slides, key=lambda slide: (slide.slide_id, slide.uri))
 
 
@@ -84,11 +84,11 @@ def _groups(uri: str) -> list[SlideFile]:
 
 
 LAYOUTS: Mapping[str, Layout] = {
-    "trident": Layout("features_<encoder>/<slide>.h5 with features and coords", ("features",), _trident),
-    "clam": Layout("h5_files/<slide>.h5 with features and coords", ("features",), _clam),
-    "stamp": Layout("<slide>.h5 with feats, and coords in micrometres", ("feats", "patch_embeddings"), _stamp),
-    "torchmil": Layout("features/<bag>.npy or .h5, beside coords/<bag>", ("features",), _torchmil),
-    "h5": Layout("one file with a group a slide, of feat and coords", ("feat", "features", "feats"), _single),
+    "trident": Layout(("features",), _trident),
+    "clam": Layout(("features",), _clam),
+    "stamp": Layout(("feats", "patch_embeddings"), _stamp),
+    "torchmil": Layout(("features",), _torchmil),
+    "h5": Layout(("feat", "features", "feats"), _single),
 }
 
 

@@ -72,7 +72,7 @@ def _open(settings: Settings, manifest: Manifest, *, scale: float) -> MapScale:
         reasons = "; ".join(f"{count} x {reason}" for reason, count in sorted(cost.failures.items()))
         raise DatasetError(
             f"none of the {len(manifest.images)} images could be laid out in overlapped tiles:"
-            f" {reasons or 'they failed before; see jobs/validate.py'}"
+            f" {reasons or 'they failed before; see tilebank validate'}"
         ) from error
     size = settings.encoder.input_size_px
     stride = max(1, round(size * (1 - settings.tiling.overlap)))
