@@ -10,7 +10,7 @@ LINT_BESIDE = $(MAKE) --no-print-directory lint >.lint.log 2>&1 & lint=$$!;
 LINT_SHOWN = tests=$$?; wait $$lint; linted=$$?; cat .lint.log; rm .lint.log; exit $$((tests | linted))
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast test-all test-s3 chaos lint format bench clean
+.PHONY: help venv demo test test-fast test-all test-s3 chaos lint format bench docs clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
@@ -23,10 +23,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
-demo: venv      ## phantoms, extraction, a search of 36 heads: the whole road on this machine
-	$(BIN)/python jobs/make_phantom.py --dataset phantom
-	$(BIN)/python jobs/extract.py --dataset phantom --encoder texture
-	$(BIN)/python jobs/tune_head.py --dataset phantom --encoder texture --task malignancy --trials 36
+demo: venv      ## phantoms, extraction, a search of 36 heads and its report; FULL=1 is the larger study
+	$(BIN)/python jobs/demo.py $(if $(FULL),--full)
 
 test: venv      ## lint, and the tests in as many processes as there are cores
 	@$(LINT_BESIDE) $(PYTEST); $(LINT_SHOWN)
@@ -58,5 +56,8 @@ format: venv    ## let ruff write the style
 bench: venv     ## side-by-side timings on this machine
 	$(BIN)/python jobs/bench.py
 
+docs: venv      ## the documentation site in site/; a dead link or an orphan page fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:          ## remove the environment and caches; data is left alone
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache platform/*.egg-info

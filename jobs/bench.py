@@ -1,15 +1,15 @@
 """Time the platform's parts on this machine, side by side on the same input.
 
-phantom   writing the study: one process, one a core
+phantom   write the study: one process, one process per core
 read      from bytes to tiles, stage by stage
-encode    encoders alone: batch sizes, and the share of the device's measured peak; random weights where none are given
-extract   (a) the encoder alone, (b) a plain loop, (c) a whole extraction through Ray, (d) the reference way
-store     commits and reads, plain .npy files
-tables    one large table: commit, verify, compact, index, read a split, np.fromfile of the same bytes
-search    many heads in packs, one after another in a plain loop, and as the released code does it
+encode    encoders at several batch sizes, and as a share of the device's matmul peak; random weights if none are given
+extract   (a) encoder only, (b) a plain loop, (c) an extraction through Ray, (d) the reference code
+store     commits and reads, against plain .npy files
+tables    one large table: commit, verify, compact, index, read a split, against np.fromfile
+search    many heads in packs, in a plain loop, and as in the released code
 and, only when named:
-heads     fitting each head, alone and eight in a pack, on one thread; torchmil's ABMIL beside them if installed
-assumptions  no timing: which heads learn from what is in a bag, and which from short cuts (Raff and Holt, 2023)
+heads     fit each head, single and eight in a pack, on one thread; torchmil's ABMIL too if installed
+assumptions  no timing: which heads learn from the content of a bag, and which from shortcuts (Raff and Holt, 2023)
 """
 
 import argparse

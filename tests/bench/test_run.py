@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tests.flows.conftest import MakeSettings
 
-from tilebank.bench.extraction.study import study_images
+from tilebank.bench.extraction.phantom_study import study_images
 from tilebank.bench.measure import Bench
-from tilebank.bench.memory import PROC, MemorySample, MemoryWatch, samples_now
+from tilebank.bench.memory import PROC, MemorySample, MemoryTracker, samples_now
 from tilebank.bench.parts import PARTS, BenchSizes
 from tilebank.bench.run import BenchSummary, bench_parts
 from tilebank.encoders.huggingface.random_weights import write_random_weights
@@ -41,7 +41,7 @@ VARIANTS = {
     "read": {("read", variant) for variant in ("all: bytes to tiles", "read the bytes", "window + mask", "plan + cut")},
     "encode": {
         ("encode texture", variant)
-        for variant in ("one tile a call", "one call, batch of 1", "one call, batch of 8", "one call, batch of 32")
+        for variant in ("one tile per call", "one call, batch of 1", "one call, batch of 8", "one call, batch of 32")
     },
     "store": {
         (f"store {verb} D={dim}", variant)
@@ -120,7 +120,7 @@ def test_an_extraction_is_held_against_all_other_ways(settings_for: MakeSettings
     if PROC.is_dir():
         kinds = {variant for what, variant in rows if what == "extract, peak memory"}
         # A reading worker has its title for the milliseconds of a small image: that one is seen is chance.
-        always = {"driver", "its child, which decodes", "encoder worker", "GCS", "raylet, with the object store"}
+        always = {"driver", "decoding child process", "encoder worker", "GCS", "raylet and object store"}
         assert always <= kinds
         assert [variant for what, variant in rows if what == "extract, driver's memory"][-1] == "at the end"
     moved = rows["extract, object store", "blocks from readers to encoders"]
@@ -159,7 +159,7 @@ def test_memory_is_told_by_kind_and_a_worker_keeps_the_kind_it_once_had() -> Non
     def sample(pid: int, title: str, megabytes: int) -> MemorySample:
         return MemorySample(pid, parent=1, title=title, resident=megabytes * 10**6, own=megabytes * 10**6 // 2)
 
-    watch = MemoryWatch()
+    watch = MemoryTracker()
     driver = os.getpid()
     watch.add([sample(driver, "python", 100), sample(7, "python worker.py --raylet-name=x", 50)], when_s=0.0)
     watch.add([sample(driver, "python", 200), sample(7, "ray::MapBatches(read_images)", 80)], when_s=1.0)
@@ -203,7 +203,7 @@ def test_a_search_is_timed_in_packs_and_one_by_one(settings_for: MakeSettings, e
         by_what.setdefault(row.what, []).append(row.variant.partition(",")[0])
     for what in ("search, to plain", "search, to reference"):
         assert by_what[what][:3] == ["plain", "reference", "packed"]
-    assert by_what["an epoch of all heads"][:2] == ["one head", "packed"]
+    assert by_what["one epoch of all heads"][:2] == ["one head", "packed"]
     assert set(by_what["peak memory"]) >= {"one head", "plain", "reference", "packed"}
     assert_consistent(summary)
 

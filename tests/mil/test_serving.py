@@ -73,7 +73,7 @@ def test_a_breast_with_views_only_is_served(served, make_bags):
     ("change", "message"),
     [
         (lambda table: table.drop(columns=["kind"]), r"columns \['kind'\] are missing"),
-        (lambda table: table.assign(breast_id=7), "no strings, the first 7"),
+        (lambda table: table.assign(breast_id=7), "not strings, the first 7"),
         (lambda table: table.assign(kind="patch"), r"kind holds \['patch'\]"),
         (lambda table: table.assign(vector=[[1.0, 2.0]] * len(table)), r"row 0, breast exam0_L.*\(2,\).*reads \(6,\)"),
         (lambda table: table.assign(vector=[[np.nan] * 6] * len(table)), "breast exam0_L is not finite"),

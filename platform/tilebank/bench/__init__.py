@@ -1,1 +1,1 @@
-"""Side-by-side timings of the platform's parts; imported by nothing but `tilebank bench`."""
+"""Side-by-side timings of the platform's parts; only `tilebank bench` imports this package."""

@@ -1,7 +1,4 @@
-"""How a benchmark measures: its rows and sizes, the best of several runs, processes with a set number of threads.
-
-Knows nothing of what is measured.
-"""
+"""Shared tools of the benchmarks: sizes, result rows, best-of-N timing, processes with a fixed number of threads."""
 
 import os
 import time
@@ -21,13 +18,13 @@ from tilebank.flows.settings.settings import Settings
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-# torch and numpy read these once, when they are imported: they must stand before a process starts.
+# torch and numpy read these once, at import, so they must be set before a process starts.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One variant of one measurement. `ratio` is that of its rate to the variant `reference`, or a share of it."""
+    """One variant of one measurement. `ratio`: its rate divided by that of the variant `reference`."""
 
     what: str
     variant: str
@@ -40,7 +37,7 @@ class BenchRow:
 
 @dataclass(frozen=True)
 class PartResult:
-    """The rows of one part, and what they were measured on, how, and how often."""
+    """The rows of one part, and on what, how and how often they were measured."""
 
     rows: tuple[BenchRow, ...]
     how: str
@@ -48,9 +45,9 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a part is told: settings whose roots are a folder of this run's own, sizes, and the cores there are.
+    """Input of a part: settings rooted in a temporary folder of this run, sizes, and the number of cores.
 
-    encoders: those that `encode` times, on `device` (auto, cuda or cpu).
+    encoders: the encoders that `encode` times, on `device` (auto, cuda or cpu).
     """
 
     settings: Settings
@@ -60,26 +57,30 @@ class Bench:
     device: str
 
 
-def compared(what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str) -> list[BenchRow]:
-    """Rows of (variant, rate, note), each with its ratio to the variant `reference`."""
+def compare_rates(
+    what: str, variants: Sequence[tuple[str, float, str]], *, unit: str, reference: str
+) -> list[BenchRow]:
+    """Rows for each (variant, rate, note), with the ratio to the variant `reference`."""
     base = next(rate for variant, rate, _ in variants if variant == reference)
     return [BenchRow(what, variant, rate, unit, rate / base, reference, note) for variant, rate, note in variants]
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """`1 thread`, `2 threads`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def best_s(work: Callable[[], object], *, repeats: int) -> float:
-    """The shortest of `repeats` runs, in seconds: what the work takes when nothing else is in its way."""
+def best_seconds(work: Callable[[], object], *, repeats: int) -> float:
+    """Seconds of the fastest of `repeats` runs, the one least disturbed by other processes."""
     return min(_timed_s(work) for _ in range(repeats))
 
 
-def in_processes(function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int) -> list[Result]:
-    """`function` of every request, each at once in a new process that computes with `threads` threads.
+def run_in_processes(
+    function: Callable[[Request], Result], requests: Sequence[Request], *, threads: int
+) -> list[Result]:
+    """Run `function` on all requests at once, each in a new process with `threads` threads.
 
-    Spawned, not forked: torch's and pyarrow's threads do not survive a fork.
+    Processes are spawned, not forked: threads of torch and pyarrow do not survive a fork.
     """
     with (
         _environment(dict.fromkeys(_THREADS, str(threads))),
@@ -98,7 +99,7 @@ def _timed_s(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables that processes started meanwhile inherit."""
+    """Set environment variables for processes started in the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

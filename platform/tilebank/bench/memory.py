@@ -1,7 +1,7 @@
-"""Memory of this process and of all that come from it, by what they are: looked at now and then, in a thread.
+"""Sample the memory of this process and its descendants in a background thread, by kind of process.
 
-Reads Linux's /proc and needs nothing else; elsewhere there is nothing to see. Knows Ray's and this package's processes
-by their titles; processes of a Ray that runs elsewhere (RAY_ADDRESS) come from no process here, and are not seen.
+Reads Linux's /proc; on other systems there are no samples. Ray's and this package's processes are recognised by their
+titles. Processes of a Ray cluster started elsewhere (RAY_ADDRESS) are not descendants and are not seen.
 """
 
 import os
@@ -12,23 +12,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilebank.bench.measure import BenchRow, compared, counted
-from tilebank.bench.sampler import looking
+from tilebank.bench.background_sampler import run_in_background
+from tilebank.bench.measure import BenchRow, compare_rates, plural
 
 PROC = Path("/proc")
-LOOK_S = 0.5  # some milliseconds of work each
-DRIVER, OTHER = "driver", "the rest of Ray"
-KINDS = {  # by what stands in the title, or ends the program's name
+LOOK_S = 0.5  # each sample takes some milliseconds
+DRIVER, OTHER = "driver", "other Ray processes"
+KINDS = {  # by a part of the process title, or by the program's name
     "EncodeImages": "encoder worker",
     "read_images": "reading worker",
-    "isolation import serve": "its child, which decodes",
+    "isolation import serve": "decoding child process",
 }
-PROGRAMS = {"raylet": "raylet, with the object store", "gcs_server": "GCS"}
+PROGRAMS = {"raylet": "raylet and object store", "gcs_server": "GCS"}
 
 
 @dataclass(frozen=True)
 class MemorySample:
-    """One process at one time, in bytes. resident: its pages in memory; own: those that it shares with no other."""
+    """Memory of one process at one time, in bytes. resident: resident set; own: unshared part of it."""
 
     pid: int
     parent: int
@@ -37,8 +37,8 @@ class MemorySample:
     own: int
 
 
-class MemoryWatch:
-    """The most that each process held, and the course of the driver. Its own size hardly grows with time."""
+class MemoryTracker:
+    """Peak memory of every process, and the memory of the driver over time."""
 
     def __init__(self) -> None:
         self._driver: list[tuple[float, int, int]] = []  # when, resident, own
@@ -47,7 +47,7 @@ class MemoryWatch:
         self._at_once: dict[str, int] = {}
 
     def add(self, samples: Sequence[MemorySample], *, when_s: float) -> None:
-        """Take in what was seen at one moment."""
+        """Add the samples of one moment."""
         now: dict[str, int] = {}
         for one in samples:
             kind = self._kind_of(one)
@@ -58,35 +58,35 @@ class MemoryWatch:
         self._at_once |= {kind: max(size, self._at_once.get(kind, 0)) for kind, size in now.items()}
 
     def peak_rows(self, *, what: str) -> list[BenchRow]:
-        """One row a kind of process: the most that one of them held, in MB, against the driver."""
+        """One row per kind of process: the peak of its largest process in MB, relative to the driver."""
         variants = []
         for kind in (DRIVER, *KINDS.values(), *PROGRAMS.values(), OTHER):
             peaks = [peak for pid, peak in self._peaks.items() if self._kinds[pid] == kind]
             if peaks:
                 resident, own = max(peaks)
-                note = f"{_mb(own):,.0f} MB of it unshared"
+                note = f"{_mb(own):,.0f} MB unshared"
                 if len(peaks) > 1:
                     note = (
                         f"{note}; {len(peaks)} processes, {_mb(self._at_once.get(kind, own)):,.0f} MB unshared at once"
                     )
                 variants.append((kind, _mb(resident), note))
-        return compared(what, variants, unit="MB", reference=DRIVER) if variants else []
+        return compare_rates(what, variants, unit="MB", reference=DRIVER) if variants else []
 
     def driver_rows(self, *, what: str, early: tuple[float, int]) -> list[BenchRow]:
-        """The driver's memory at an early moment (when, images done by then) and at the end, in MB."""
+        """The driver's memory in MB early on, at (time, images done), and at the end."""
         when_s, images = early
         if not self._driver:
             return []
         then = min(self._driver, key=lambda one: abs(one[0] - when_s))
-        name = f"after {counted(images, 'image')}"
+        name = f"after {plural(images, 'image')}"
         variants = [
-            (variant, _mb(resident), f"{_mb(own):,.0f} MB of it unshared")
+            (variant, _mb(resident), f"{_mb(own):,.0f} MB unshared")
             for variant, (_, resident, own) in ((name, then), ("at the end", self._driver[-1]))
         ]
-        return compared(what, variants, unit="MB", reference=name)
+        return compare_rates(what, variants, unit="MB", reference=name)
 
     def _kind_of(self, one: MemorySample) -> str:
-        """What the process was at any time: a worker of Ray carries the title of its task only while it has one."""
+        """The kind that the process ever had: a Ray worker has the title of its task only while it runs one."""
         if self._kinds.get(one.pid, OTHER) == OTHER:
             program = PROGRAMS.get(one.title.split(" ")[0].rpartition("/")[2], OTHER)
             named = next((kind for part, kind in KINDS.items() if part in one.title), program)
@@ -95,18 +95,18 @@ class MemoryWatch:
 
 
 @contextmanager
-def watched_memory() -> Iterator[MemoryWatch]:
-    """Meanwhile look at this process and its descendants."""
-    watch = MemoryWatch()
+def track_memory() -> Iterator[MemoryTracker]:
+    """Sample this process and its descendants during the block."""
+    tracker = MemoryTracker()
 
-    def look(ended: threading.Event) -> None:
+    def sample(ended: threading.Event) -> None:
         while True:
-            watch.add(samples_now(os.getpid()), when_s=time.perf_counter())
+            tracker.add(samples_now(os.getpid()), when_s=time.perf_counter())
             if ended.wait(LOOK_S):
                 return
 
-    with looking(look):
-        yield watch
+    with run_in_background(sample):
+        yield tracker
 
 
 def samples_now(root: int) -> list[MemorySample]:
@@ -117,7 +117,7 @@ def samples_now(root: int) -> list[MemorySample]:
 
 
 def _sample(pid: int) -> MemorySample | None:
-    """One process, or None where it has ended, or is none that has memory of its own."""
+    """One process, or None if it has ended or has no memory of its own."""
     try:
         status = (PROC / str(pid) / "status").read_text(errors="replace")
         title = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

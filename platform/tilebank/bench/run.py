@@ -1,6 +1,6 @@
-"""Side-by-side timings of the platform's parts on this machine, as ratios to a named variant in the same run.
+"""Run the parts of the benchmark and print one table; ratios are to a named variant of the same run.
 
-Every part works on inputs made for this run, in a temporary folder; nothing that is kept is read or written.
+All inputs are made for the run in a temporary folder; stored data is neither read nor written.
 """
 
 import difflib
@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult
-from tilebank.bench.parts import PARTS, WHEN_NAMED, BenchSizes
+from tilebank.bench.parts import ONLY_WHEN_NAMED, PARTS, BenchSizes
 from tilebank.datasets.study import DatasetConfig
 from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import ConfigError
@@ -25,7 +25,7 @@ HEADINGS = ("what", "variant", "rate", "", "ratio", "to", "note")
 
 @dataclass(frozen=True)
 class BenchSummary:
-    """The results by part, how long each part took, and on what machine."""
+    """Results by part, the duration of each part, and the machine."""
 
     parts: dict[str, PartResult]
     part_s: dict[str, float]
@@ -56,9 +56,9 @@ def bench_parts(
     encoders: Sequence[EncoderConfig] = (),
     device: str = "auto",
 ) -> BenchSummary:
-    """Measure `parts` (none: all but WHEN_NAMED) one after another. Raises ConfigError for an unknown part before work.
+    """Measure `parts` (default: all but ONLY_WHEN_NAMED) one after another. Raises ConfigError for an unknown part.
 
-    `encode` times `encoders` (none: the settings' own) on `device`: auto, cuda or cpu.
+    `encode` times `encoders` (default: the encoder of the settings) on `device`: auto, cuda or cpu.
     """
     _assert_known(parts)
     machine = _machine()
@@ -86,7 +86,7 @@ def _function_of(part: str) -> Callable[[Bench], PartResult]:
 
 
 def _chosen(parts: Sequence[str]) -> list[str]:
-    return [name for name in PARTS if name in parts or not (parts or name in WHEN_NAMED)]
+    return [name for name in PARTS if name in parts or not (parts or name in ONLY_WHEN_NAMED)]
 
 
 def _assert_known(parts: Sequence[str]) -> None:
@@ -98,7 +98,7 @@ def _assert_known(parts: Sequence[str]) -> None:
 
 
 def _at_home(settings: Settings, folder: Path) -> Settings:
-    """The same settings on a phantom study and a store below `folder`."""
+    """The same settings with a phantom study and a store in `folder`."""
     study = DatasetConfig("phantom", "phantom", str(folder / "phantom"), licence="CC0-1.0", redistributable=True)
     return settings.model_copy(
         update={
@@ -112,7 +112,7 @@ def _at_home(settings: Settings, folder: Path) -> Settings:
 
 
 def _machine() -> dict[str, str | int | float]:
-    """What the figures were measured on. A load at the end well above the cores: others were at work meanwhile."""
+    """Description of the machine. A load well above the cores: other processes disturbed the run."""
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
@@ -135,7 +135,7 @@ def _cells(row: BenchRow) -> tuple[str, ...]:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Words to the left, numbers to the right."""
+    """Text aligned left, numbers right."""
     padded = [
         f"{cell:>{width}}" if heading in ("rate", "ratio") else f"{cell:<{width}}"
         for heading, cell, width in zip(HEADINGS, cells, widths, strict=True)

@@ -1,9 +1,9 @@
-"""Heads of the method's published code into ours. Knows the names of its parameters, and none of its code.
+"""Import heads trained with the method's published code, by renaming their parameters.
 
-There a view passes `global_proj_0.0`, ReLU, `global_proj_1.0`, ReLU and the largest of each channel; a tile passes
-`local_proj_0.0` and `local_proj_1.0` likewise, then softmax(k z . latent / sqrt(C)) over the breast weighs v z; and
-`linear_out` reads views, then tiles. That is DualStream with other names. Vectors enter it as they are: whether they
-were brought to length one before is not in the file, and must be said.
+In the published code a view passes `global_proj_0.0`, ReLU, `global_proj_1.0`, ReLU and a max over each channel; a tile
+passes `local_proj_0.0` and `local_proj_1.0` likewise, then softmax(k z . latent / sqrt(C)) over the breast weighs v z;
+`linear_out` reads views, then tiles. This is DualStream under other names. The file does not say whether vectors were
+L2-normalised before training, so the caller must.
 """
 
 import pickle
@@ -39,9 +39,9 @@ _WRAPPINGS = ("model_state_dict", "state_dict")
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from safetensors, or from a torch file that holds nothing but tensors. Runs no code of it.
+    """Tensors by name, from safetensors or from a torch file with only tensors. Runs no code from the file.
 
-    Raises HeadError where the file cannot be read, or would need code to be run.
+    Raises HeadError if the file cannot be read without running code.
     """
     try:
         if path.suffix == ".safetensors":
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         held: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
         raise HeadError(
-            f"cannot read weights from {path} ({type(error).__name__}); save its state dict anew"
+            f"cannot read weights from {path} ({type(error).__name__}); save its state dict again"
         ) from error
     for wrapping in _WRAPPINGS:
         if isinstance(held, dict) and isinstance(held.get(wrapping), dict):
@@ -67,22 +67,24 @@ def import_published(
     tile_pooling: StreamPooling = "max",
     outputs: Outputs = BINARY,
 ) -> Head:
-    """A head of one trial that gives the logits of the published code for `weights` under its parameters' names.
+    """A head of one trial with the same logits as the published code, given its parameters by name.
 
-    `l2_normalise`: whether the head was fitted on vectors of length one. A stream without weights is left out; tiles
-    are pooled by attention where `k`, `v` and `latent` are there, else by `tile_pooling`. Raises HeadError, with the
-    names, for what DualStream cannot be.
+    `l2_normalise`: whether the head was trained on vectors of length one. A stream without weights is left out. Tiles
+    are pooled by attention if `k`, `v` and `latent` are present, else by `tile_pooling`. Raises HeadError, with the
+    names, for weights that do not fit a DualStream.
     """
     foreign = sorted(set(weights) - set(_NAMES))
     if foreign:
         raise HeadError(
-            f"weights {foreign} are none of a published head's ({', '.join(_LAYERS)}, latent); a head with a layer"
-            " more before its answer cannot be imported"
+            f"weights {foreign} are not those of a published head ({', '.join(_LAYERS)}, latent); a head with a"
+            " further layer before its output cannot be imported"
         )
     views, tiles = _is_whole(weights, "global_proj"), _is_whole(weights, "local_proj")
     attention = all(name in weights for name in ("k.weight", "v.weight", "latent"))
     if not views and not tiles:
-        raise HeadError("neither global_proj nor local_proj weights are there; pass the state dict of a published head")
+        raise HeadError(
+            "weights of global_proj and of local_proj are both missing; pass the state dict of a published head"
+        )
     hidden, latent, dim = _widths(weights, streams=[s for s, there in (("global", views), ("local", tiles)) if there])
     config = DualStreamConfig(
         view_pooling=view_pooling if views else "none",
@@ -96,7 +98,7 @@ def import_published(
     try:
         head.load_state_dict(state)
     except RuntimeError as error:
-        raise HeadError(f"the weights do not fit a dual-stream head of {outputs.count} answers: {error}") from error
+        raise HeadError(f"the weights do not fit a dual-stream head of {outputs.count} outputs: {error}") from error
     return head
 
 
@@ -109,7 +111,7 @@ def _is_whole(weights: Mapping[str, Tensor], stream: str) -> bool:
 
 
 def _widths(weights: Mapping[str, Tensor], *, streams: list[str]) -> tuple[int, int, int]:
-    """hidden, latent and D, which all streams must share."""
+    """(hidden, latent, D), which must be the same for all streams."""
     found = {
         (len(weights[f"{stream}_proj_0.0.weight"]), len(weights[f"{stream}_proj_1.0.weight"])) for stream in streams
     }
@@ -120,7 +122,7 @@ def _widths(weights: Mapping[str, Tensor], *, streams: list[str]) -> tuple[int, 
 
 
 def _stacked(name: str, value: Tensor) -> tuple[int, ...]:
-    """The shape with a trial axis before it; the latents of the published code are rows already, and must be one."""
+    """The shape with a leading trial axis. The published code stores latents as rows, of which there must be one."""
     if name != "latent":
         return (1, *value.shape)
     if value.ndim == 2 and len(value) != 1:

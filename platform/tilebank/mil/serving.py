@@ -1,8 +1,9 @@
-"""A saved head behind MLflow's pyfunc interface: a table of vectors in, a table of scores out. Does not import MLflow.
+"""A saved head behind MLflow's pyfunc interface: a table of vectors in, a table of scores out.
 
-Columns in, one row an instance: breast_id (str), kind ("view" | "tile"), vector (D numbers).
-Columns out, one row a breast in order of first appearance: breast_id (str), score (float), or where the head gives
-several answers score_0, score_1, ..., which the head's metadata names in this order under `answers`.
+Columns in, one row per instance: breast_id (str), kind ("view" | "tile"), vector (D numbers).
+Columns out, one row per breast in order of first appearance: breast_id (str), score (float). A head with several
+outputs gives score_0, score_1, ... instead; the head's metadata names them in this order under `answers`. This module
+does not import MLflow.
 """
 
 from collections.abc import Mapping
@@ -32,18 +33,18 @@ class ServedHead:
         self.metadata = dict(metadata)
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Score every breast of `frame`. Takes no `params`. Raises HeadError for a table that it cannot read."""
+        """Score every breast of `frame`. Takes no `params`. Raises HeadError for an invalid table."""
         if params:
             raise HeadError(f"unknown parameters {sorted(params)}; this head takes none")
         bags = _bags_of(frame, dim=self.head.dim)
         scores = score_bags(self.head, bags)[0]  # (B,) or (B, C)
-        answers = zip(score_columns(self.head.outputs), scores.reshape(len(bags), -1).T, strict=True)
-        return pd.DataFrame({"breast_id": list(bags.breast_ids), **dict(answers)})
+        columns = zip(score_columns(self.head.outputs), scores.reshape(len(bags), -1).T, strict=True)
+        return pd.DataFrame({"breast_id": list(bags.breast_ids), **dict(columns)})
 
 
 def score_columns(outputs: Outputs) -> list[str]:
-    """The columns that a head's answers stand in."""
-    return ["score"] if outputs.kind == "binary" else [f"score_{answer}" for answer in range(outputs.count)]
+    """The names of the score columns of a head."""
+    return ["score"] if outputs.kind == "binary" else [f"score_{output}" for output in range(outputs.count)]
 
 
 def _load_pyfunc(path: str) -> ServedHead:
@@ -59,12 +60,12 @@ def _bags_of(frame: pd.DataFrame, *, dim: int) -> BagBatch:
     foreign = [value for value in frame["breast_id"] if not isinstance(value, str)]
     if foreign:
         raise HeadError(
-            f"{len(foreign)} values of breast_id are no strings, the first {foreign[0]!r}; pass ids as text"
+            f"{len(foreign)} values of breast_id are not strings, the first {foreign[0]!r}; pass ids as text"
         )
     kinds = frame["kind"].to_numpy(dtype=object)
     unknown = sorted({str(kind) for kind in kinds} - {kind.value for kind in InstanceKind})
     if unknown:
-        raise HeadError(f"column kind holds {unknown}; it knows {[kind.value for kind in InstanceKind]}")
+        raise HeadError(f"column kind holds {unknown}; it may hold {[kind.value for kind in InstanceKind]}")
     vectors = _stack(frame, dim=dim)
     owners, breast_ids = pd.factorize(frame["breast_id"])  # in order of first appearance
     views = _rows_by_breast(owners, kinds == InstanceKind.VIEW.value, breasts=len(breast_ids))

@@ -28,6 +28,21 @@ def has_record(uri: str) -> bool:
     return not uri.startswith(_SQLITE) or _database(uri).is_file()
 
 
+def assert_reachable(uri: str) -> str:
+    """Ask the record one question and say what it answered; a database that is not there yet is not made.
+
+    Raises as MLflow does, OSError where the folder of a database cannot be made.
+    """
+    if not has_record(uri):
+        folder = _database(uri).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written")
+        return "made by the first search"
+    experiments = open_client(uri).search_experiments(max_results=1000)
+    return f"{len(experiments)} experiments"
+
+
 @contextmanager
 def errors_told(what: str, *, advice: str) -> Iterator[None]:
     """What MLflow, its database or a disk raises in the block, as a TrackingError: `what`, why, and `advice`."""

@@ -6,7 +6,7 @@ import pytest
 from tilebank.bench.measure import Bench
 from tilebank.bench.parts import BenchSizes
 from tilebank.bench.search import heads as timing
-from tilebank.bench.search.assumptions import AssumptionScore, FitOn, bench_assumptions, fit_on
+from tilebank.bench.search.assumptions import AssumptionRequest, AssumptionScore, bench_assumptions, score_assumption
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import load_settings
 from tilebank.mil.heads.registry import HEADS
@@ -21,13 +21,13 @@ def small_bench() -> Bench:
 
 @pytest.mark.slow
 def test_the_highest_instance_keeps_the_assumption_and_the_mean_breaks_it() -> None:
-    highest = fit_on(FitOn("max", "single_concept", seeds=2, breasts=300))
+    highest = score_assumption(AssumptionRequest("max", "single_concept", seeds=2, breasts=300))
     # A bag's highest instance can not be an absent one: new bags of either kind are all the same to it.
     assert highest.verdict == "kept"
     for problem in ("single_concept", "multi_concept"):
-        assert fit_on(FitOn("mean", problem, seeds=2, breasts=300)).verdict == "broken"
-    often = fit_on(FitOn("mean", "false_frequency", seeds=2, breasts=300))
-    assert max(often.turned) < 0.1, "a mean is moved by how often an instance occurs"
+        assert score_assumption(AssumptionRequest("mean", problem, seeds=2, breasts=300)).verdict == "broken"
+    often = score_assumption(AssumptionRequest("mean", "false_frequency", seeds=2, breasts=300))
+    assert max(often.with_shortcut_reversed) < 0.1, "a mean is moved by how often an instance occurs"
 
 
 def test_verdicts_go_by_what_was_learnt_and_what_is_left_of_it() -> None:
@@ -47,13 +47,13 @@ def test_every_head_is_held_against_each_problem(monkeypatch: pytest.MonkeyPatch
         (problem, head) for problem in problems for head in ("mean", "dual_stream")
     ]
     assert all(0 <= row.rate <= 1 for row in result.rows)
-    assert "120 bags each to fit, validate and test" in result.how
+    assert "120 bags each in train, val and test" in result.how
 
 
 @pytest.mark.slow
 def test_each_head_is_timed_alone_and_in_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "HEADS", {"abmil": HEADS["abmil"]})
-    monkeypatch.setattr(timing, "is_peer_installed", lambda: False)
+    monkeypatch.setattr(timing, "is_torchmil_installed", lambda: False)
     result = timing.bench_heads(small_bench())
     assert [(row.what, row.variant, row.unit) for row in result.rows] == [
         ("heads", "abmil", "bags/s"),

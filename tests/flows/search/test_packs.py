@@ -11,7 +11,7 @@ from tilebank.errors import HeadError
 from tilebank.flows.search.packs import Pack, SearchFolder
 from tilebank.flows.search.sampling import Candidate
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.fitting.fit import FitConfig, FittedHead, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, FittedHead, TrialConfig, fit_heads
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 
 NARROW, WIDE = DualStreamConfig(hidden=4, latent=2), DualStreamConfig(hidden=6, latent=2)
@@ -38,7 +38,7 @@ def bags_of(breasts: int, *, seed: int) -> BagBatch:
 
 def fit(pack: Pack) -> list[FittedHead]:
     config = FitConfig(max_epochs=4)
-    return fit_population(bags_of(12, seed=0), bags_of(8, seed=1), head=pack.head, trials=pack.trials, config=config)
+    return fit_heads(bags_of(12, seed=0), bags_of(8, seed=1), head=pack.head, trials=pack.trials, config=config)
 
 
 def test_a_finished_pack_is_read_back_to_the_bit(folder: SearchFolder) -> None:

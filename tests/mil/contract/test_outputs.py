@@ -6,10 +6,10 @@ from tilebank.mil.contract.outputs import (
     BINARY,
     Outputs,
     balancing_weights,
+    check_labels,
+    class_weights,
     example_losses,
-    labels_for,
     probabilities,
-    stack_weights,
 )
 
 CLASSES, LABELS = Outputs("multiclass", 3), Outputs("multilabel", 2)
@@ -53,10 +53,10 @@ def test_each_label_has_its_own_balance():
 
 
 def test_a_trial_s_own_positive_weight_replaces_the_balance_and_classes_have_none():
-    rows = stack_weights(torch.tensor([4.0]), BINARY, asked=[None, 2.5])
+    rows = class_weights(torch.tensor([4.0]), BINARY, asked=[None, 2.5])
     torch.testing.assert_close(rows, torch.tensor([[4.0], [2.5]]))
     with pytest.raises(HeadError, match="positive_weight is for yes-no"):
-        stack_weights(torch.ones(3), CLASSES, asked=[None, 2.5])
+        class_weights(torch.ones(3), CLASSES, asked=[None, 2.5])
 
 
 def test_probabilities_of_classes_sum_to_one_and_those_of_labels_are_their_own():
@@ -73,20 +73,20 @@ def test_probabilities_of_classes_sum_to_one_and_those_of_labels_are_their_own()
         (torch.tensor([0.0, 1.0, 2.0]), Outputs("multiclass", 2), "reach 2; the head has 2 classes"),
         (torch.tensor([0.0, 0.0, 2.0]), CLASSES, r"has \[2, 0, 1\] breasts of the 3 classes"),
         (torch.tensor([[0.0, 1.0], [1.0, 1.0]]), LABELS, "label 1 of the val split has 2 positive and 0 negative"),
-        (torch.tensor([[0.0, 1.0], [1.0, 1.0]]), BINARY, r"shape \(2, 2\); a binary head cannot"),
-        (torch.tensor([0.0, 1.0]), LABELS, r"shape \(2,\); a multilabel head cannot"),
+        (torch.tensor([[0.0, 1.0], [1.0, 1.0]]), BINARY, r"shape \(2, 2\); a binary head needs \(breasts,\)"),
+        (torch.tensor([0.0, 1.0]), LABELS, r"shape \(2,\); a multilabel head needs \(breasts, labels\)"),
         (torch.tensor([[0.0], [1.0]]), LABELS, "1 labels a breast, the head 2"),
     ],
 )
 def test_labels_that_a_head_cannot_be_fitted_on_are_refused(labels, outputs, message):
     with pytest.raises(HeadError, match=message):
-        labels_for(labels, outputs, split="val")
+        check_labels(labels, outputs, split="val")
 
 
 @pytest.mark.parametrize(
     ("kind", "count", "message"),
     [
-        ("ordinal", 4, "no kind of answer 'ordinal'"),
+        ("ordinal", 4, "no output kind 'ordinal'"),
         ("multiclass", 1, "multiclass head with 1 outputs; it has 2 or more"),
         ("binary", 2, "binary head with 2 outputs; it has 1"),
     ],

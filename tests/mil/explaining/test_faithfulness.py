@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tilebank.mil.explaining.ablated_bags import evidence_of_tiles
+from tilebank.mil.explaining.ablated_bags import tile_evidence
 from tilebank.mil.explaining.faithfulness import SHARES, score_curves
 from tilebank.mil.heads.max import MaxConfig
 from tilebank.mil.heads.registry import build_head, score_bags
@@ -21,7 +21,7 @@ def stacked(curves, name):
 
 def test_curves_start_and_end_at_the_whole_breast_and_at_none_of_its_tiles(head, make_bags):
     bags = make_bags(seed=0, fewest_tiles=0)
-    found = score_curves(head, bags, evidence_of_tiles(head, bags)[:, 0], seed=0)
+    found = score_curves(head, bags, tile_evidence(head, bags)[:, 0], seed=0)
     filled = [place for place, count in enumerate(bags.tile_offsets.diff().tolist()) if count]
     assert list(found) == [bags.breast_ids[place] for place in filled]
     whole = score_bags(head, bags)[0][filled]
@@ -37,7 +37,7 @@ def test_curves_start_and_end_at_the_whole_breast_and_at_none_of_its_tiles(head,
 
 def test_what_drives_the_score_moves_it_more_than_tiles_by_chance_and_noise_does_not(head, make_bags):
     bags = make_bags(seed=1, breasts=60, fewest_tiles=6)
-    evidence = evidence_of_tiles(head, bags)[:, 0]
+    evidence = tile_evidence(head, bags)[:, 0]
     driven = score_curves(head, bags, evidence, seed=0)
     noise = score_curves(head, bags, np.random.default_rng(0).normal(size=len(evidence)), seed=0)
     gain = (stacked(driven, "insertion") - stacked(driven, "insertion_at_random")).mean()
@@ -48,7 +48,7 @@ def test_what_drives_the_score_moves_it_more_than_tiles_by_chance_and_noise_does
 
 def test_random_orders_do_not_depend_on_the_breasts_beside(head, make_bags):
     bags = make_bags(seed=1)
-    values = evidence_of_tiles(head, bags)[:, 0]
+    values = tile_evidence(head, bags)[:, 0]
     both = score_curves(head, bags, values, seed=7)
     offsets, name = bags.tile_offsets.tolist(), bags.breast_ids[5]
     one = score_curves(head, bags.select([5]), values[offsets[5] : offsets[6]], seed=7)

@@ -1,21 +1,20 @@
-"""Attention as an array: what the head itself gives, in pieces; and a head without says why."""
+"""Tile attention as an array, computed in chunks; and the reason why a head has none."""
 
 import numpy as np
 import torch
 
-from tilebank.mil.explaining import tile_attention
-from tilebank.mil.explaining.tile_attention import attend_tiles, why_no_attention
+from tilebank.mil.explaining.tile_attention import tile_attention, why_no_attention
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head
 
 
-def test_attention_in_pieces_is_that_of_all_breasts_at_once(make_bags, monkeypatch):
+def test_attention_in_chunks_is_that_of_all_breasts_at_once(make_bags, monkeypatch):
     bags = make_bags(seed=0, fewest_tiles=0)
     head = build_head(DualStreamConfig(), dim=6, seeds=[0, 1])
     with torch.inference_mode():
         whole = head.attention(bags).double().numpy()
-    monkeypatch.setattr(tile_attention, "_ROWS", 10)
-    found = attend_tiles(head, bags)
+    monkeypatch.setattr("tilebank.mil.explaining.tile_attention._ROWS", 10)
+    found = tile_attention(head, bags)
     assert found.shape == (2, len(bags.tile_features))
     np.testing.assert_allclose(found, whole, atol=1e-7)
 

@@ -9,8 +9,8 @@ from scipy.stats import entropy
 from tilebank.mil.bags.ragged import prepare_ragged
 from tilebank.mil.bags.segments import segment_softmax, segments_of
 from tilebank.mil.contract.records import Attention
-from tilebank.mil.fitting.attention_curves import AttentionWatch, jensen_shannon, normalised_entropy
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.attention_curves import AttentionTracker, jensen_shannon, normalised_entropy
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.abmil import AbmilConfig
 from tilebank.mil.heads.asmil import AsmilConfig
 from tilebank.mil.heads.dual_stream import DualStreamConfig
@@ -50,15 +50,15 @@ def test_the_bounds_are_reached():
 
 def test_bags_of_one_and_none_are_not_counted_and_trials_that_leave_are_forgotten():
     rows = prepare_ragged(torch.zeros(11, 3), OFFSETS, l2_normalise=False)
-    watch, first, second = AttentionWatch(), attention(0), attention(1)
-    watch.see(Attention(first, rows))
-    assert watch.close()["attention_js"].tolist() == [0, 0]
-    watch.select([1])
-    watch.see(Attention(second[[1]], rows))
-    figures = watch.close()
+    tracker, first, second = AttentionTracker(), attention(0), attention(1)
+    tracker.update(Attention(first, rows))
+    assert tracker.finish_epoch()["attention_js"].tolist() == [0, 0]
+    tracker.select([1])
+    tracker.update(Attention(second[[1]], rows))
+    figures = tracker.finish_epoch()
     each = jensen_shannon(first, second, segments_of(OFFSETS))[1]
     assert figures["attention_js"].item() == pytest.approx(((each[0] + each[3]) / 2).item(), rel=1e-5)
-    assert watch.close() == {}
+    assert tracker.finish_epoch() == {}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_curves_of_a_fit_are_those_of_its_epochs_on_the_validation_split(mak
     def fit(epochs):
         # Patience of `epochs` and a metric that rises, so that the last epoch is the best.
         told = iter(range(1, epochs + 1))
-        return fit_population(
+        return fit_heads(
             train,
             val,
             head=config,
@@ -96,7 +96,7 @@ def test_the_curves_of_a_fit_are_those_of_its_epochs_on_the_validation_split(mak
         width = normalised_entropy(p, segments)[0, several].mean().item()
         assert newer.curves["attention_entropy"][3] == pytest.approx(width, rel=1e-5)
         assert len(newer.curves["attention_js"]) == 4
-        (first,) = fit_population(train, val, head=config, trials=[trial], config=FitConfig(max_epochs=1, patience=1))
+        (first,) = fit_heads(train, val, head=config, trials=[trial], config=FitConfig(max_epochs=1, patience=1))
         fresh = build_head(config, dim=6, seeds=[trial.seed])
         js = jensen_shannon(weights(first.head)[0], weights(fresh)[0], segments)[0, several].mean().item()
         assert newer.curves["attention_js"][0] == pytest.approx(js, rel=1e-3, abs=1e-9)
@@ -106,7 +106,7 @@ def test_a_head_without_attention_or_anchor_has_no_such_curves(make_bags):
     train, val = (make_bags(seed=seed, signal=3.0) for seed in (0, 1))
     names = []
     for config in (MaxConfig(hidden=4), AsmilConfig(tokens=2, heads=2, hidden=8)):
-        (fitted,) = fit_population(
+        (fitted,) = fit_heads(
             train, val, head=config, trials=[TrialConfig(seed=0)], config=FitConfig(max_epochs=2, patience=2)
         )
         names.append(set(fitted.curves))

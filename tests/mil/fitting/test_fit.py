@@ -7,7 +7,7 @@ import torch
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head
 
@@ -19,7 +19,7 @@ TRIALS = [
 @pytest.fixture
 def fit(make_bags, roc_auc):
     def run(trials, *, epochs=50, patience=1000, head=None, train=None, val=None, **settings):
-        return fit_population(
+        return fit_heads(
             make_bags(seed=0, signal=3.0) if train is None else train,
             make_bags(seed=1, signal=3.0) if val is None else val,
             head=head or DualStreamConfig(),
@@ -90,7 +90,7 @@ def test_a_pack_on_a_gpu_equals_the_same_pack_on_the_cpu(fit, make_bags):
 
 def test_heads_that_are_done_leave_and_do_not_disturb_the_rest(make_bags, roc_auc, fit):
     seen = []
-    patient = fit_population(
+    patient = fit_heads(
         make_bags(seed=0, signal=3.0),
         make_bags(seed=1, signal=3.0),
         head=DualStreamConfig(),
@@ -164,7 +164,7 @@ def test_vectors_that_are_not_finite_are_refused(fit, make_bags):
 
 def test_a_metric_of_the_wrong_shape_is_refused(make_bags):
     with pytest.raises(HeadError, match=r"metric gave shape \(\) for 3 heads"):
-        fit_population(
+        fit_heads(
             make_bags(seed=0),
             make_bags(seed=1),
             head=DualStreamConfig(),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags.bags import cut_pieces
+from tilebank.mil.bags.bags import chunk_bags
 from tilebank.mil.fitting.memory_plan import plan_batches, plan_fit
 
 CPU = torch.device("cpu")
@@ -22,13 +22,13 @@ def plan(make_bags):
 
 
 @pytest.mark.parametrize("most", [1, 5, 9, 1000])
-def test_pieces_hold_every_breast_once_and_no_more_rows_than_asked_but_for_one_large_breast(most):
-    rows = np.random.default_rng(0).integers(0, 12, 50)
-    pieces = cut_pieces(rows, most=most)
-    assert [place for start, stop in pieces for place in range(start, stop)] == list(range(50))
-    for start, stop in pieces:
-        assert rows[start:stop].sum() <= most or stop - start == 1
-    assert (len(pieces) == 1) == (most == 1000)
+def test_chunks_hold_every_breast_once_and_no_more_rows_than_asked_but_for_one_large_breast(most):
+    sizes = np.random.default_rng(0).integers(0, 12, 50)
+    chunks = chunk_bags(sizes, max_rows=most)
+    assert [place for start, stop in chunks for place in range(start, stop)] == list(range(50))
+    for start, stop in chunks:
+        assert sizes[start:stop].sum() <= most or stop - start == 1
+    assert (len(chunks) == 1) == (most == 1000)
 
 
 def test_without_a_bound_a_small_split_is_one_piece_of_the_full_batch(plan):
@@ -45,7 +45,7 @@ def test_a_tiny_budget_gives_smaller_pieces_and_sends_features_when_they_do_not_
     assert not tight.resident
     assert tight.pieces > roomy.pieces
     assert tight.steps == 1
-    assert "features are sent piece by piece" in caplog.text
+    assert "features are sent per micro-batch" in caplog.text
     assert "full batch, in" in caplog.text
 
 
@@ -56,7 +56,7 @@ def test_pieces_grow_with_the_weights_that_each_would_handle(plan):
 
 
 def test_a_budget_that_holds_no_breast_is_refused_with_both_sizes(plan):
-    with pytest.raises(HeadError, match="largest breast takes 11 MB to compute on and 1 MB are left"):
+    with pytest.raises(HeadError, match="largest breast needs 11 MB and 1 MB are free"):
         plan(memory_mb=1, row_bytes=1 << 20)
 
 

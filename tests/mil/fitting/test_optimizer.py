@@ -1,25 +1,10 @@
-import numpy as np
-import pytest
+"""StackedAdam against torch.optim.Adam."""
+
 import torch
 from torch import nn
 
-from tilebank.errors import HeadError
-from tilebank.mil.fitting.optimizer import EpochFigures, Ledger, StackedAdam
+from tilebank.mil.fitting.optimizer import StackedAdam
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of
-
-
-def figures(metric, *, loss=None):
-    losses = np.full(len(metric), 1.0) if loss is None else np.array(loss)
-    return EpochFigures(train_loss=losses, val_loss=losses, val_metric=np.array(metric, dtype=float))
-
-
-def feed(ledger, metrics, *, losses=None):
-    """One trial, epoch by epoch; the number of epochs until it stops, or None."""
-    for epoch, metric in enumerate(metrics, start=1):
-        loss = None if losses is None else [losses[epoch - 1]]
-        if not ledger.record(np.array([0]), figures([metric], loss=loss)).going_on[0]:
-            return epoch
-    return None
 
 
 def test_each_trial_takes_the_steps_of_torch_adam_with_its_own_rates():
@@ -54,49 +39,3 @@ def test_weight_decay_shrinks_the_trial_that_has_it_and_no_other():
     # With no other gradient Adam's first step is the learning rate itself, towards zero.
     torch.testing.assert_close(layer.weight[0], before[0] - 1e-2 * before[0].sign())
     assert torch.equal(layer.weight[1], before[1])
-
-
-def test_a_trial_stops_after_patience_epochs_without_a_gain():
-    ledger = Ledger(1, patience=3, min_gain=0.01)
-    assert feed(ledger, [0.5, 0.6, 0.6, 0.6, 0.6, 0.9]) == 5
-    assert ledger.best_epoch.tolist() == [2]
-    assert ledger.epochs.tolist() == [5]
-
-
-def test_small_gains_do_not_reset_patience_but_move_the_best_checkpoint():
-    ledger = Ledger(1, patience=3, min_gain=0.01)
-    assert feed(ledger, [0.5, 0.504, 0.508, 0.509]) == 4
-    assert ledger.best_epoch.tolist() == [4]
-    assert ledger.best_metric.tolist() == [0.509]
-
-
-def test_small_gains_that_add_up_to_a_gain_reset_patience():
-    assert feed(Ledger(1, patience=3, min_gain=0.01), [0.5, 0.506, 0.512, 0.512, 0.512]) is None
-
-
-def test_an_equal_metric_is_better_only_at_lower_loss():
-    ledger = Ledger(1, patience=9, min_gain=0.01)
-    feed(ledger, [0.7, 0.7, 0.7, 0.6], losses=[1.0, 0.8, 0.9, 0.1])
-    assert ledger.best_epoch.tolist() == [2]
-
-
-def test_a_trial_whose_loss_breaks_later_ends_with_what_it_had():
-    ledger = Ledger(2, patience=9, min_gain=0.01)
-    ledger.record(np.array([0, 1]), figures([0.6, 0.7]))
-    verdict = ledger.record(np.array([0, 1]), figures([0.9, 0.8], loss=[np.nan, 0.5]))
-    assert verdict.going_on.tolist() == [False, True]
-    assert verdict.improved.tolist() == [False, True]
-    assert ledger.best_metric.tolist() == [0.6, 0.8]
-
-
-def test_a_trial_whose_loss_is_broken_from_the_start_is_named():
-    with pytest.raises(HeadError, match=r"trials \[1\].*lower their lr"):
-        Ledger(2, patience=9, min_gain=0.01).record(np.array([0, 1]), figures([0.6, 0.7], loss=[1.0, np.inf]))
-
-
-def test_curves_hold_the_epochs_that_a_trial_ran():
-    ledger = Ledger(3, patience=9, min_gain=0.01)
-    ledger.record(np.array([0, 1, 2]), figures([0.1, 0.2, 0.3]))
-    ledger.record(np.array([0, 2]), figures([0.4, 0.6]))
-    assert ledger.curves(1)["val_auc"].tolist() == [0.2]
-    assert ledger.curves(2)["val_auc"].tolist() == [0.3, 0.6]

@@ -11,7 +11,7 @@ from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.contract.dropout import StackedDropout
 from tilebank.mil.contract.outputs import Outputs
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.dual_stream import DualStreamConfig
 from tilebank.mil.heads.registry import build_head, load_head, save_head, score_bags
 
@@ -26,7 +26,7 @@ WIDE = {"dim": 600, "breasts": 40, "signal": 30.0}  # 1 MB is small for these
 @pytest.fixture
 def fit(make_bags):
     def run(trials, *, epochs=25, train=None, val=None, head=None, outputs=None, **settings):
-        return fit_population(
+        return fit_heads(
             make_bags(seed=0, signal=3.0) if train is None else train,
             make_bags(seed=1, signal=3.0) if val is None else val,
             head=head or DualStreamConfig(),
@@ -72,14 +72,14 @@ def test_dropout_changes_the_fit_of_the_trial_that_has_it_alone(fit):
 
 def test_masks_are_independent_between_trials_and_steps_and_keep_the_mean():
     dropout = StackedDropout([0.25, 0.25, 0.0], seeds=[0, 1, 2], width=16, device=torch.device("cpu"))
-    first, second = dropout.draw(4000), dropout.draw(4000)
+    first, second = dropout.sample(4000), dropout.sample(4000)
     assert first[:2].unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     assert (first[2] == 1).all()
     torch.testing.assert_close(first.mean(dim=(1, 2)), torch.ones(3), atol=0.02, rtol=0)
     for one, other in ((first[0], first[1]), (first[0], second[0])):
         both = torch.stack([one.flatten(), other.flatten()]).corrcoef()[0, 1]
         assert abs(both.item()) < 0.02
-    assert StackedDropout([0.0, 0.0], seeds=[0, 1], width=4, device=torch.device("cpu")).draw(3) is None
+    assert StackedDropout([0.0, 0.0], seeds=[0, 1], width=4, device=torch.device("cpu")).sample(3) is None
 
 
 def test_scoring_knows_no_dropout(fit, make_bags):
@@ -255,7 +255,7 @@ def test_labels_are_as_wide_as_the_head_s_answer(fit, make_bags):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: TrialConfig(seed=1, dropout=1.0), "dropout 1.0 must be from 0"),
+        (lambda: TrialConfig(seed=1, dropout=1.0), "dropout 1.0 must be at least 0"),
         (lambda: TrialConfig(seed=1, positive_weight=0.0), "positive_weight 0.0 must be above 0"),
         (lambda: FitConfig(batch=-1), "batch -1"),
         (lambda: DualStreamConfig(training="tile"), "no training 'tile'"),

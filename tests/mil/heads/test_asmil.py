@@ -10,13 +10,14 @@ from torch import nn
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.bags.segments import segment_log_softmax, segment_matmul, segments_of
-from tilebank.mil.contract.dropout import Draws, StackedNoise
+from tilebank.mil.bags.segments import segment_log_softmax, segments_of
+from tilebank.mil.contract.dropout import StackedUniform, StepNoise
 from tilebank.mil.contract.outputs import BINARY, example_losses
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.abmil import AbmilConfig
 from tilebank.mil.heads.asmil import AsmilConfig
-from tilebank.mil.heads.parts.anchor import AnchorConfig, divergence
+from tilebank.mil.heads.parts.anchor import AnchorConfig, kl_divergence
+from tilebank.mil.heads.parts.segment_matmul import segment_matmul
 from tilebank.mil.heads.registry import build_head, load_head, save_head
 
 SMALL = AsmilConfig(tokens=3, heads=2, hidden=8)
@@ -87,9 +88,9 @@ class Written:
         paid = torch.stack(of_tokens).mean(dim=0)  # mean over CLS's heads
         own = [torch.stack(a[t * heads : (t + 1) * heads]).mean(dim=0) for t in left]
         attention = sum(c * each for c, each in zip(paid, own, strict=True))
-        return logit[0], attention, self.pull(x, is_view, z)
+        return logit[0], attention, self.loss(x, is_view, z)
 
-    def pull(self, x, is_view, z):
+    def loss(self, x, is_view, z):
         if not self.anchor:
             return None
         h = self.project(x, is_view, self.anchor)
@@ -120,7 +121,7 @@ def losses_of(head, bags, *, noise=None, labels=None):
         head.prepare(bags),
         labels,
         criterion=lambda logits, truth: example_losses(logits, truth, outputs=BINARY, weights=weights),
-        draws=Draws(noise=noise),
+        noise=StepNoise(uniform=noise),
     )
 
 
@@ -149,7 +150,7 @@ def test_answers_attention_and_pull_are_those_of_the_equations(make_bags, config
 
 def test_tokens_left_out_are_those_of_the_noise_and_cls_sees_the_others(make_bags):
     bags, head = make_bags(seed=0, breasts=12), moved(build_head(SMALL, dim=6, seeds=[0]))
-    noise = StackedNoise(3, seeds=[0], device=torch.device("cpu")).draw(12)
+    noise = StackedUniform(3, seeds=[0], device=torch.device("cpu")).sample(12)
     losses = losses_of(head, bags, noise=noise, labels=torch.zeros(12)).examples[0]
     counts = set()
     for b in range(12):
@@ -171,19 +172,19 @@ def test_tokens_start_with_unit_variance_and_as_released_next_to_nothing():
 
 def test_the_number_of_tokens_kept_is_binomial(make_bags):
     head = build_head(AsmilConfig(tokens=4, heads=2, hidden=8, drop=0.25), dim=6, seeds=[0])
-    noise = StackedNoise(4, seeds=[0], device=torch.device("cpu")).draw(20_000)
-    counts = np.bincount(head._kept(Draws(noise=noise))[0].sum(dim=0), minlength=5) / 20_000
+    noise = StackedUniform(4, seeds=[0], device=torch.device("cpu")).sample(20_000)
+    counts = np.bincount(head._kept(StepNoise(uniform=noise))[0].sum(dim=0), minlength=5) / 20_000
     expected = [math.comb(4, k) * 0.75**k * 0.25 ** (4 - k) for k in range(5)]
     expected[1] += expected[0]  # where none would be kept, one is
     expected[0] = 0
     np.testing.assert_allclose(counts, expected, atol=0.012)
     released = build_head(replace(head.config, as_released=True), dim=6, seeds=[0])
-    assert set(released._kept(Draws(noise=noise))[0].sum(dim=0).tolist()) == {3}
+    assert set(released._kept(StepNoise(uniform=noise))[0].sum(dim=0).tolist()) == {3}
 
 
 def test_nothing_is_dropped_in_use_and_the_pull_does_not_depend_on_what_is(make_bags):
     bags, head = make_bags(seed=0), build_head(SMALL, dim=6, seeds=[0, 1])
-    noise = StackedNoise(3, seeds=[0, 1], device=torch.device("cpu")).draw(24)
+    noise = StackedUniform(3, seeds=[0, 1], device=torch.device("cpu")).sample(24)
     assert torch.equal(head(bags), head(bags))
     torch.testing.assert_close(losses_of(head, bags, noise=noise).extra, losses_of(head, bags).extra)
     assert (losses_of(head, bags, noise=noise).examples - losses_of(head, bags).examples).abs().max() > 1e-4
@@ -193,9 +194,9 @@ def test_the_pull_is_nought_where_both_branches_agree_and_its_gradient_is_their_
     segments = segments_of(torch.tensor([0, 3, 3, 8]))
     scores = torch.randn(2, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
     online = segment_log_softmax(scores, segments)
-    assert divergence(online.detach(), online, segments).abs().max() < 1e-6
+    assert kl_divergence(online.detach(), online, segments).abs().max() < 1e-6
     target = segment_log_softmax(torch.randn(2, 8, generator=torch.Generator().manual_seed(1)), segments)
-    pull = divergence(target, online, segments)
+    pull = kl_divergence(target, online, segments)
     assert pull.shape == (2, 3)
     assert (pull[:, [0, 2]] > 0).all()
     assert (pull[:, 1] == 0).all()  # an empty bag
@@ -236,7 +237,7 @@ def test_fitting_adds_the_pull_and_lets_the_anchor_follow(make_bags):
 
     def train_losses(**changes):
         config = replace(SMALL, drop=0.0, anchor=AnchorConfig(**changes))
-        (fitted,) = fit_population(
+        (fitted,) = fit_heads(
             train, val, head=config, trials=[TrialConfig(seed=0, lr=1e-2)], config=FitConfig(max_epochs=6, patience=6)
         )
         return fitted.curves["train_loss"]
@@ -289,8 +290,8 @@ def test_a_product_by_segments_is_that_of_each_segment_and_so_is_its_gradient():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: AsmilConfig(hidden=10), "heads divide hidden"),
-        (lambda: AsmilConfig(drop=1.0), "drop 1.0 must be from 0"),
+        (lambda: AsmilConfig(hidden=10), "hidden a multiple of heads"),
+        (lambda: AsmilConfig(drop=1.0), "drop 1.0 must be at least 0"),
         (lambda: AsmilConfig(instances="patches"), "no instances 'patches'; choose tiles, views or both"),
         (lambda: AnchorConfig(momentum=1.5), "momentum 1.5 from 0 to 1"),
         (lambda: AnchorConfig(target="sigmoid"), "no target 'sigmoid'; choose nsf or softmax"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from tilebank.mil.contract.dropout import STILL
+from tilebank.mil.contract.dropout import NO_NOISE
 from tilebank.mil.contract.outputs import Outputs, example_losses
 from tilebank.mil.heads.clam_sb import ClamSbConfig
 from tilebank.mil.heads.registry import build_head
@@ -57,7 +57,7 @@ def test_loss_of_instances_is_that_of_a_loop_over_bags(make_bags, outputs, subty
     head = build_head(config, dim=6, seeds=[0, 1], outputs=outputs)
     criterion = partial(example_losses, outputs=outputs, weights=torch.ones(2, outputs.count))
     prepared = head.prepare(bags)
-    losses = head.losses(prepared, labels, criterion=criterion, draws=STILL)
+    losses = head.losses(prepared, labels, criterion=criterion, noise=NO_NOISE)
     torch.testing.assert_close(losses.examples, 0.7 * criterion(head.run(prepared).logits, labels))
     expected = torch.stack([plain(head, bags, labels, config=config, trial=trial) for trial in range(2)])
     torch.testing.assert_close(losses.extra, 0.3 * expected)

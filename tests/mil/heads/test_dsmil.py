@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tilebank.mil.contract.dropout import STILL
+from tilebank.mil.contract.dropout import NO_NOISE
 from tilebank.mil.contract.outputs import Outputs, example_losses
 from tilebank.mil.heads.dsmil import DsmilConfig
 from tilebank.mil.heads.registry import build_head
@@ -41,7 +41,7 @@ def test_answers_attention_and_losses_are_those_of_the_equations(make_bags, outp
     labels = torch.arange(24).remainder(2)
     labels = labels.float() if outputs.kind == "binary" else labels
     criterion = partial(example_losses, outputs=outputs, weights=torch.ones(2, outputs.count))
-    losses = head.losses(prepared, labels, criterion=criterion, draws=STILL).examples
+    losses = head.losses(prepared, labels, criterion=criterion, noise=NO_NOISE).examples
     expected = [plain(head, bags, trial) for trial in range(2)]
     highest, of_bags = (torch.stack([one[place] for one in expected]) for place in (0, 1))  # (T, B, O)
     if outputs.kind == "binary":

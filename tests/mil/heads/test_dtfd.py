@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.outputs import BINARY, example_losses
 from tilebank.mil.heads.dtfd import DtfdConfig
 from tilebank.mil.heads.parts.segment_sort import random_keys
@@ -54,14 +54,14 @@ def test_both_tiers_are_those_of_a_loop_over_pseudo_bags(make_bags, distil, fitt
     head, bags, labels = head_of(distil), make_bags(seed=0), torch.arange(24).remainder(2).float()
     prepared = head.prepare(bags)
     noise = torch.rand(2, 1, 24, generator=torch.Generator().manual_seed(0))
-    draws = Draws(noise=noise) if fitting else STILL
+    noise = StepNoise(uniform=noise) if fitting else NO_NOISE
     keys = random_keys(noise[:, 0], prepared.tiles.segments) if fitting else head.scorer(prepared.tiles)[1]
-    losses = head.losses(prepared, labels, criterion=CRITERION, draws=draws)
+    losses = head.losses(prepared, labels, criterion=CRITERION, noise=noise)
     for trial in range(2):
         seconds, firsts = plain(head, bags, keys, trial)
-        torch.testing.assert_close(head.run(prepared, draws=draws).logits[trial], seconds)
+        torch.testing.assert_close(head.run(prepared, noise=noise).logits[trial], seconds)
         torch.testing.assert_close(losses.extra[trial], firsts.gather(1, labels.long().unsqueeze(1)).squeeze(1))
-    torch.testing.assert_close(losses.examples, CRITERION(head.run(prepared, draws=draws).logits, labels))
+    torch.testing.assert_close(losses.examples, CRITERION(head.run(prepared, noise=noise).logits, labels))
 
 
 def test_the_second_tier_has_no_gradient_in_the_first(make_bags):

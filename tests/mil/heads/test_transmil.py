@@ -107,5 +107,5 @@ def test_order_on_the_square_counts(make_bags):
 
 
 def test_a_kernel_without_a_middle_is_refused():
-    with pytest.raises(HeadError, match="kernel 4 must be odd"):
+    with pytest.raises(HeadError, match="kernel 4 must be positive and odd"):
         TransmilConfig(kernel=4)

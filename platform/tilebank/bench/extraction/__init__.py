@@ -1,1 +1,1 @@
-"""Timings from a phantom's pixels to stored vectors."""
+"""Timings of reading, encoding and whole extractions of a phantom study."""

@@ -1,6 +1,6 @@
-"""Timings of encoders alone, on a GPU or on one core, as shares of what the device does in a plain matrix product.
+"""Time encoders on a GPU or one CPU core, also as a share of the device's measured matmul peak.
 
-Tiles are random: the time of a network does not depend on what is in them.
+Tiles are random: the speed of a network does not depend on their content.
 """
 
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, compared, in_processes
+from tilebank.bench.measure import Bench, BenchRow, PartResult, compare_rates, run_in_processes
 from tilebank.encoders.flops import flops_per_tile
 from tilebank.encoders.huggingface.batching import LARGEST_SIZE
 from tilebank.encoders.huggingface.checkpoints import folder_of
@@ -18,9 +18,9 @@ from tilebank.encoders.spec import EncoderConfig
 from tilebank.encoders.throughput import device_for, name_of, peak_flops_per_s, tiles_per_s
 from tilebank.errors import EncoderError
 
-ONE_A_CALL = "one tile a call"
+ONE_A_CALL = "one tile per call"
 CPU_BATCHES = (1, 8, 32)
-LONGEST_S = 20.0  # one pass over the tiles; on a slow device fewer of them are taken
+LONGEST_S = 20.0  # limit of one pass over the tiles; slow devices get fewer tiles
 OF_PEAK = "of the bfloat16 peak"
 
 
@@ -35,7 +35,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Device:
-    """What was found, and its operations a second in a product of matrices by their type."""
+    """The device, and its matmul operations per second by data type."""
 
     kind: str
     name: str
@@ -44,7 +44,7 @@ class _Device:
 
 @dataclass(frozen=True)
 class _Speed:
-    """Tiles a second by variant; operations of a tile, 0 where not known; and whether the weights were made up."""
+    """Tiles per second by variant, operations per tile (0 if unknown), and whether the weights are random."""
 
     rates: dict[str, float]
     tiles: int
@@ -53,22 +53,22 @@ class _Speed:
 
 
 def bench_encode(bench: Bench) -> PartResult:
-    """Each encoder at several batch sizes against one tile a call, and as a share of the device's measured peak."""
+    """Each encoder at several batch sizes, relative to one tile per call, and as a share of the device's peak."""
     sizes, home = bench.sizes, Path(bench.settings.home)
     requests = [
         _Request(encoder, bench.device, sizes.tiles, sizes.repeats, str(home / f"random-{place}"))
         for place, encoder in enumerate(bench.encoders)
     ]
-    (device,) = in_processes(_look_at_device, [bench.device], threads=1)
+    (device,) = run_in_processes(_inspect_device, [bench.device], threads=1)
     threads = bench.cores if device.kind == "cuda" else 1
-    rows = compared(
+    rows = compare_rates(
         f"peak of {device.name}",
         [(f"{dtype} matmul", peak / 1e12, "") for dtype, peak in device.peaks.items()],
         unit="TFLOP/s",
         reference="bfloat16 matmul",
     )
-    for request in requests:  # one after another, each in a process of its own: a GPU's memory is free again
-        (speed,) = in_processes(_time_encoding, [request], threads=threads)
+    for request in requests:  # each in its own process, so that GPU memory is freed
+        (speed,) = run_in_processes(_time_encoding, [request], threads=threads)
         rows += _rows_of(request.encoder, speed, device=device)
     return PartResult(tuple(rows), _how(bench, device))
 
@@ -78,11 +78,11 @@ def _rows_of(encoder: EncoderConfig, speed: _Speed, *, device: _Device) -> list[
     weights = "random weights, " if speed.random else ""
     note = f"{weights}{encoder.dtype}, {speed.tiles} tiles of {encoder.input_size_px} px"
     variants = [(variant, rate, note) for variant, rate in speed.rates.items()]
-    rows = compared(what, variants, unit="tiles/s", reference=ONE_A_CALL)
+    rows = compare_rates(what, variants, unit="tiles/s", reference=ONE_A_CALL)
     if speed.flops:
         best = max(speed.rates, key=lambda variant: speed.rates[variant])
         achieved = speed.flops * speed.rates[best]
-        counted = f"{speed.flops / 1e9:,.2f} GFLOP a tile, counted"
+        counted = f"{speed.flops / 1e9:,.2f} GFLOP per tile, counted"
         if encoder.dtype != "bfloat16":
             counted += f"; {achieved / device.peaks[encoder.dtype]:.2f} of the {encoder.dtype} peak"
         share = achieved / device.peaks["bfloat16"]
@@ -96,7 +96,7 @@ def _how(bench: Bench, device: _Device) -> str:
     return f"{asked}{device.name}{threads}; random tiles; best of {bench.sizes.repeats}"
 
 
-def _look_at_device(asked: str) -> _Device:
+def _inspect_device(asked: str) -> _Device:
     kind = device_for(asked)
     return _Device(
         kind,
@@ -108,16 +108,18 @@ def _look_at_device(asked: str) -> _Device:
 def _time_encoding(request: _Request) -> _Speed:
     device = device_for(request.asked)
     config, random = _with_weights(request)
-    wanted = max(request.tiles, 4 * LARGEST_SIZE if device == "cuda" else 1)  # whole batches: a GPU pads the last one
+    wanted = max(
+        request.tiles, 4 * LARGEST_SIZE if device == "cuda" else 1
+    )  # whole batches, because the last one is padded on a GPU
     shape = (wanted, config.input_size_px, config.input_size_px)
     pixels = np.random.default_rng(0).integers(0, 1 << 16, shape, dtype=np.uint16)  # (N, S, S)
-    alone = load_encoder(replace(config, batch_size=1), device=device)
-    rough = tiles_per_s(alone, pixels[:1], step=1, repeats=1)
+    single = load_encoder(replace(config, batch_size=1), device=device)
+    rough = tiles_per_s(single, pixels[:1], step=1, repeats=1)
     tiles = max(1, min(wanted, int(LONGEST_S * rough)))
     slow = tiles < wanted and device == "cpu"
     some = pixels[: min(tiles, request.tiles)]
-    rates = {ONE_A_CALL: tiles_per_s(alone, some, step=1, repeats=1 if slow else request.repeats)}
-    del alone
+    rates = {ONE_A_CALL: tiles_per_s(single, some, step=1, repeats=1 if slow else request.repeats)}
+    del single
     if device == "cuda":
         batches = {"one call, batch by free memory": 0}
     else:
@@ -131,7 +133,7 @@ def _time_encoding(request: _Request) -> _Speed:
 
 
 def _with_weights(request: _Request) -> tuple[EncoderConfig, bool]:
-    """The encoder as it is where its weights are a folder here or it has none; else on random ones. No download."""
+    """The encoder with its own weights if they are in a local folder or it has none, else with random weights."""
     config = request.encoder
     if config.architecture is None or folder_of(config) is not None:
         return config, False
@@ -142,4 +144,4 @@ def _flops(config: EncoderConfig) -> int:
     try:
         return flops_per_tile(config)
     except EncoderError:
-        return 0  # settings without an architecture: the share is left out
+        return 0  # no architecture in the settings: no share of the peak

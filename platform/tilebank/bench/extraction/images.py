@@ -1,12 +1,12 @@
-"""Timings of what is done to one image: made as a phantom, read and cut. Knows neither Ray nor the store."""
+"""Time the work on single images: writing a phantom, reading, cutting tiles."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.extraction.study import IMAGES_AN_EXAM, spread, study_config, study_images
-from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared, in_processes
+from tilebank.bench.extraction.phantom_study import IMAGES_AN_EXAM, evenly_spaced, study_config, study_images
+from tilebank.bench.measure import Bench, BenchRow, PartResult, best_seconds, compare_rates, run_in_processes
 from tilebank.files import join_uri, read_bytes, remove_folder
 from tilebank.flows.settings.settings import Settings
 from tilebank.imaging.dicom.reader import read_stored
@@ -43,24 +43,24 @@ class _ReadRequest:
 
 
 def bench_phantom(bench: Bench) -> PartResult:
-    """The whole study written by one process, and by one a core."""
+    """Write the whole study with one process, and with one process per core."""
     sizes = bench.sizes
-    alone, together = "1 process", f"a process a core ({bench.cores})"
+    single, parallel = "1 process", f"1 process per core ({bench.cores})"
     apart = join_uri(bench.settings.home, "phantom-alone")
-    one_s = best_s(lambda: write_phantoms(apart, study_config(bench), processes=1), repeats=1)
+    one_s = best_seconds(lambda: write_phantoms(apart, study_config(bench), processes=1), repeats=1)
     remove_folder(apart)
-    all_s = best_s(lambda: study_images(bench), repeats=1)
+    all_s = best_seconds(lambda: study_images(bench), repeats=1)
     images = IMAGES_AN_EXAM * study_config(bench).patients
-    variants = [(alone, images / one_s, ""), (together, images / all_s, "with the start of the processes")]
-    rows = compared("phantom", variants, unit="images/s", reference=alone)
+    variants = [(single, images / one_s, ""), (parallel, images / all_s, "including process start")]
+    rows = compare_rates("phantom", variants, unit="images/s", reference=single)
     return PartResult(tuple(rows), f"{images} images of {sizes.rows} x {sizes.columns}; 1 run each")
 
 
 def bench_read(bench: Bench) -> PartResult:
-    """From bytes to tiles, stage by stage, in one thread: rates, and shares of the time of the whole."""
-    images = spread(study_images(bench), bench.sizes.read_images)
+    """From bytes to tiles, stage by stage, on one thread: rates, and shares of the total time."""
+    images = evenly_spaced(study_images(bench), bench.sizes.read_images)
     request = _ReadRequest(bench.settings, images, repeats=bench.sizes.repeats)
-    (times,) = in_processes(_time_reading, [request], threads=1)
+    (times,) = run_in_processes(_time_reading, [request], threads=1)
     stages = [("all: bytes to tiles", times, "whole_s"), ("read the bytes", times, "bytes_s")]
     for syntax in sorted({one.syntax for one in times}):
         among = [one for one in times if one.syntax == syntax]
@@ -70,18 +70,18 @@ def bench_read(bench: Bench) -> PartResult:
     for variant, among, name in stages:
         stage_s, whole_s = (sum(getattr(one, key) for one in among) for key in (name, "whole_s"))
         rate, note = len(among) / stage_s, f"{1000 * stage_s / len(among):.1f} ms; {len(among)} images"
-        rows.append(BenchRow("read", variant, rate, "images/s", stage_s / whole_s, "of the time of all", note))
+        rows.append(BenchRow("read", variant, rate, "images/s", stage_s / whole_s, "of the total time", note))
     how = f"1 thread, files in the page cache; best of {request.repeats} for each image and stage, summed"
     return PartResult(tuple(rows), how)
 
 
 def read_image(content: bytes, settings: Settings) -> Mammogram:
-    """One image as an extraction reads it, in this process."""
+    """One image, read as in an extraction, in this process."""
     return read_mammogram(content, reader=settings.reader, mask=settings.mask)
 
 
 def cut_image(mammogram: Mammogram, settings: Settings) -> NDArray[np.uint16]:
-    """The whole view and the tiles as an encoder takes them: (N, S, S)."""
+    """The view and the tiles of an image, ready for the encoder: (N, S, S)."""
     size_px = settings.encoder.input_size_px
     cut = cut_instances(mammogram, reader=settings.reader, mask=settings.mask, tiling=settings.tiling, size_px=size_px)
     return cut.pixels
@@ -95,11 +95,11 @@ def _time_image(image: ManifestRow, request: _ReadRequest) -> _ReadTimes:
     settings, repeats = request.settings, request.repeats
     content = read_bytes(image.uri)
     mammogram = read_image(content, settings)
-    decode_s = best_s(lambda: read_stored(content), repeats=repeats)
+    decode_s = best_seconds(lambda: read_stored(content), repeats=repeats)
     return _ReadTimes(
         mammogram.header.transfer_syntax,
-        bytes_s=best_s(lambda: read_bytes(image.uri), repeats=repeats),
+        bytes_s=best_seconds(lambda: read_bytes(image.uri), repeats=repeats),
         decode_s=decode_s,
-        present_s=max(0.0, best_s(lambda: read_image(content, settings), repeats=repeats) - decode_s),
-        cut_s=best_s(lambda: cut_image(mammogram, settings), repeats=repeats),
+        present_s=max(0.0, best_seconds(lambda: read_image(content, settings), repeats=repeats) - decode_s),
+        cut_s=best_seconds(lambda: cut_image(mammogram, settings), repeats=repeats),
     )

@@ -1,6 +1,6 @@
-"""What an extraction through Ray is held against: the encoder alone on ready tiles, and a plain loop in one process.
+"""Baselines of an extraction: the encoder on tiles in memory, and a plain loop over images in one process.
 
-Each runs in a new process with a set number of threads. Knows neither Ray nor the store.
+Each runs in a new process with a fixed number of threads, without Ray and without the store.
 """
 
 import resource
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.bench.extraction.images import cut_image, read_image
-from tilebank.bench.extraction.study import spread
-from tilebank.bench.measure import counted, in_processes
+from tilebank.bench.extraction.phantom_study import evenly_spaced
+from tilebank.bench.measure import plural, run_in_processes
 from tilebank.encoders.registry import load_encoder
 from tilebank.files import join_uri, read_bytes
 from tilebank.flows.settings.settings import Settings
 from tilebank.terms import ManifestRow
 
-ALONE_S = 5.0  # the encoder alone is timed for at least as long, or for one batch
+ENCODER_S = 5.0  # the encoder is timed for at least this long, or for one batch
 
 
 @dataclass(frozen=True)
 class LoopRequest:
-    """What a process is told: settings, images, and the file for its vectors."""
+    """Input of a process: settings, images, and the file for its vectors."""
 
     settings: Settings
     images: tuple[ManifestRow, ...]
@@ -31,11 +31,10 @@ class LoopRequest:
 
 
 @dataclass(frozen=True)
-class Course:
-    """One way through the images. Times are of one clock, that all processes of a machine share.
+class ExtractionRun:
+    """Timing of one extraction. Times are of one clock, which all processes of a machine share.
 
-    marks: (when, how many images had their vectors by then), rising. peak_bytes: the most that the process held; 0
-    where there are several.
+    marks: (time, images encoded by then), increasing. peak_bytes: peak memory of the process; 0 if there are several.
     """
 
     variant: str
@@ -47,65 +46,65 @@ class Course:
 
     @property
     def start_up_s(self) -> float:
-        """Until the first vectors were there."""
+        """Seconds until the first vectors."""
         return self.marks[0][0] - self.began_s
 
     @property
     def whole_rate(self) -> float:
-        """Images a second of the whole run."""
+        """Images per second of the whole run."""
         return self.images / (self.ended_s - self.began_s)
 
     @property
     def later_rate(self) -> float:
-        """Images a second once half of them had their vectors; 0 when all came at once.
+        """Images per second after half of them were encoded; 0 if all came at once.
 
-        Not from the first ones on: Ray reads ahead while its encoders start, and would be given that for nothing.
+        Measuring from the first image would favour Ray, which reads ahead while its encoders start.
         """
         when, done = next(mark for mark in self.marks if 2 * mark[1] >= self.images)
         return (self.images - done) / (self.ended_s - when) if done < self.images else 0.0
 
 
-def run_alone(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> float:
-    """Tiles a second of the encoder alone, on the tiles of one batch of an extraction, which are ready in memory."""
-    chosen = spread(images, settings.extraction.images_per_batch)
-    (rate,) = in_processes(_alone, [LoopRequest(settings, chosen, "")], threads=threads)
+def time_encoder(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> float:
+    """Tiles per second of the encoder on one extraction batch of tiles, already in memory."""
+    chosen = evenly_spaced(images, settings.extraction.images_per_batch)
+    (rate,) = run_in_processes(_encoder_rate, [LoopRequest(settings, chosen, "")], threads=threads)
     return rate
 
 
-def run_loop(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> Course:
-    """The plain loop: read, cut, encode, one image after the other, vectors into one file."""
+def run_loop(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> ExtractionRun:
+    """The plain loop: read, cut and encode one image after the other, and write one file of vectors."""
     out = join_uri(settings.home, f"loop-{threads}.npy")
     began_s = time.perf_counter()
-    (course,) = in_processes(_loop, [LoopRequest(settings, images, out)], threads=threads)
-    return replace(course, variant=f"(b) plain loop, {counted(threads, 'thread')}", began_s=began_s)
+    (run,) = run_in_processes(_loop, [LoopRequest(settings, images, out)], threads=threads)
+    return replace(run, variant=f"(b) plain loop, {plural(threads, 'thread')}", began_s=began_s)
 
 
-def course_of(marks: list[tuple[float, int]], *, images: int) -> Course:
-    """What the calling process did until now; its caller knows its name and when it was started."""
+def finish_run(marks: list[tuple[float, int]], *, images: int) -> ExtractionRun:
+    """The timing of the calling process; the caller adds its name and start time."""
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Course("", 0.0, tuple(marks), ended_s=time.perf_counter(), images=images, peak_bytes=peak)
+    return ExtractionRun("", 0.0, tuple(marks), ended_s=time.perf_counter(), images=images, peak_bytes=peak)
 
 
-def _alone(request: LoopRequest) -> float:
-    pixels, scale = _ready(request)
+def _encoder_rate(request: LoopRequest) -> float:
+    pixels, scale = _tiles_in_memory(request)
     encoder = load_encoder(request.settings.encoder)
     encoder.encode(pixels[:1], max_value=scale[:1])  # warms up
     began, calls = time.perf_counter(), 0
-    while not calls or time.perf_counter() - began < ALONE_S:
+    while not calls or time.perf_counter() - began < ENCODER_S:
         encoder.encode(pixels, max_value=scale)
         calls += 1
     return calls * len(pixels) / (time.perf_counter() - began)
 
 
-def _ready(request: LoopRequest) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """The instances of all images (N, S, S) and their full scales (N,), as an encoding worker puts them together."""
+def _tiles_in_memory(request: LoopRequest) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
+    """The instances of all images (N, S, S) and their maximum values (N,), as an encoding worker batches them."""
     mammograms = [read_image(read_bytes(image.uri), request.settings) for image in request.images]
-    pieces = [cut_image(mammogram, request.settings) for mammogram in mammograms]
+    pixels = [cut_image(mammogram, request.settings) for mammogram in mammograms]
     full = np.asarray([mammogram.max_value for mammogram in mammograms], np.float32)
-    return np.concatenate(pieces), np.repeat(full, [len(piece) for piece in pieces])
+    return np.concatenate(pixels), np.repeat(full, [len(each) for each in pixels])
 
 
-def _loop(request: LoopRequest) -> Course:
+def _loop(request: LoopRequest) -> ExtractionRun:
     settings = request.settings
     encoder = load_encoder(settings.encoder)
     vectors, marks = [], []
@@ -114,4 +113,4 @@ def _loop(request: LoopRequest) -> Course:
         vectors.append(encoder.encode(cut_image(mammogram, settings), max_value=float(mammogram.max_value)))
         marks.append((time.perf_counter(), len(vectors)))
     np.save(request.out, np.concatenate(vectors))
-    return course_of(marks, images=len(vectors))
+    return finish_run(marks, images=len(vectors))

@@ -1,4 +1,4 @@
-"""One extraction through Ray, watched: when its images were stored, what its processes held, what its blocks weigh."""
+"""Run one extraction through Ray and record when images were stored, the memory of processes, and block sizes."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import ray
 from pyarrow import compute
 
-from tilebank.bench.extraction.plain_loop import Course
-from tilebank.bench.extraction.study import spread
-from tilebank.bench.measure import BenchRow, compared, counted
-from tilebank.bench.memory import MemoryWatch, watched_memory
-from tilebank.bench.sampler import looking
+from tilebank.bench.background_sampler import run_in_background
+from tilebank.bench.extraction.phantom_study import evenly_spaced
+from tilebank.bench.extraction.plain_loop import ExtractionRun
+from tilebank.bench.measure import BenchRow, compare_rates, plural
+from tilebank.bench.memory import MemoryTracker, track_memory
 from tilebank.errors import StoreError
 from tilebank.flows.engine.cluster import cluster_gpus
 from tilebank.flows.engine.pipelines import read_instances
@@ -22,15 +22,15 @@ from tilebank.flows.settings.settings import Settings
 from tilebank.store.tables import Store
 from tilebank.terms import ManifestRow
 
-LOOK_S = 0.2  # how often the table is looked at, and no more than a tenth of the time
-WEIGHED = 8  # images whose blocks are weighed
+SAMPLE_S = 0.2  # seconds between looks at the table, which may take at most a tenth of the time
+MEASURED_IMAGES = 8  # images whose blocks are measured
 
 
 @dataclass(frozen=True)
 class Transport:
-    """Bytes of `images` images on their way from the readers to the encoders.
+    """Bytes of `images` images between readers and encoders.
 
-    blocks: as Ray counts what lies in its object store; pixels: those of the tiles and views alone, as they are sent.
+    blocks: size in Ray's object store, as Ray reports it; pixels: the pixels of tiles and views only.
     """
 
     images: int
@@ -40,32 +40,32 @@ class Transport:
 
 @dataclass(frozen=True)
 class RayRun:
-    """What was seen of the run. tiles: of an image, the mean, its view counted too."""
+    """Results of the run. tiles: mean number per image, including the view."""
 
-    course: Course
+    timing: ExtractionRun
     encoders: int
     gpus: int
     tiles: float
-    memory: MemoryWatch
+    memory: MemoryTracker
     transport: Transport
 
 
 def run_ray(settings: Settings, images: tuple[ManifestRow, ...]) -> RayRun:
-    """The extraction into a fresh store. A Ray that was started for it is ended. Raises StoreError for less work."""
+    """Extract into a new store; shut Ray down if this started it. Raises StoreError if images are missing."""
     was_there = ray.is_initialized()
-    with watched_memory() as memory, _watched(settings) as seen:
+    with track_memory() as memory, _stored_over_time(settings) as seen:
         began_s = time.perf_counter()
         summary = extract(settings)
         ended_s = time.perf_counter()
     gpus = cluster_gpus()
-    transport = _weigh(settings, spread(images, WEIGHED))
+    transport = _measure_blocks(settings, evenly_spaced(images, MEASURED_IMAGES))
     if not was_there:
         ray.shutdown()
     if summary.images != len(images):
-        raise StoreError(f"{summary.images} of {len(images)} images were stored; the timing would be of less work")
+        raise StoreError(f"{summary.images} of {len(images)} images were stored; the timing would not be comparable")
     marks = (*seen, (ended_s, len(images)))
     return RayRun(
-        Course("(c) Tilebank through Ray", began_s, marks, ended_s, summary.images),
+        ExtractionRun("(c) Tilebank through Ray", began_s, marks, ended_s, summary.images),
         encoders=settings.extraction.encoders or max(1, gpus),
         gpus=gpus,
         tiles=(summary.views + summary.tiles) / summary.images,
@@ -75,19 +75,19 @@ def run_ray(settings: Settings, images: tuple[ManifestRow, ...]) -> RayRun:
 
 
 def transport_rows(transport: Transport, *, what: str) -> list[BenchRow]:
-    """Megabytes an image: pixels alone, and the blocks that carry them."""
-    alone = "pixels of the tiles and the view"
+    """Megabytes per image: the pixels, and the blocks that carry them."""
+    pixels = "pixels of the tiles and the view"
     each = transport.images * 1e6
-    note = f"as Ray counts them; {counted(transport.images, 'image')} read again for it"
+    note = f"as Ray reports it; {plural(transport.images, 'image')}"
     variants = [
-        (alone, transport.pixels / each, ""),
+        (pixels, transport.pixels / each, ""),
         ("blocks from readers to encoders", transport.blocks / each, note),
     ]
-    return compared(what, variants, unit="MB/image", reference=alone)
+    return compare_rates(what, variants, unit="MB/image", reference=pixels)
 
 
-def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
-    """The reading stage once more for some images, its blocks kept until they are counted."""
+def _measure_blocks(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
+    """Run the reading stage again for some images and measure its blocks."""
     kept = read_instances(settings, images).materialize()
     batches = kept.iter_batches(batch_size=None, batch_format="pyarrow")
     pixels = sum(compute.sum(compute.binary_length(batch["pixels"])).as_py() for batch in batches)
@@ -95,20 +95,20 @@ def _weigh(settings: Settings, images: tuple[ManifestRow, ...]) -> Transport:
 
 
 @contextmanager
-def _watched(settings: Settings) -> Iterator[list[tuple[float, int]]]:
-    """Meanwhile look at the store now and then; the list receives when, and how many images are in it."""
+def _stored_over_time(settings: Settings) -> Iterator[list[tuple[float, int]]]:
+    """Sample the store during the block; the list receives (time, images stored)."""
     seen: list[tuple[float, int]] = []
     fingerprint = settings.fingerprint
 
-    def look(ended: threading.Event) -> None:
+    def sample(ended: threading.Event) -> None:
         took_s = 0.0
-        while not ended.wait(max(LOOK_S, 10 * took_s)):
+        while not ended.wait(max(SAMPLE_S, 10 * took_s)):
             began_s = time.perf_counter()
             if count := _count_stored(settings, fingerprint):
                 seen.append((time.perf_counter(), count))
             took_s = time.perf_counter() - began_s
 
-    with looking(look):
+    with run_in_background(sample):
         yield seen
 
 
@@ -116,5 +116,5 @@ def _count_stored(settings: Settings, fingerprint: str) -> int:
     try:
         table = Store(settings.store).find_instances(settings.dataset.name, settings.encoder.name)
     except StoreError:
-        return 0  # the table is being made at this moment
+        return 0  # the table is just being created
     return table.count_instances(fingerprint)["view"] if table else 0

@@ -1,6 +1,7 @@
-"""The way of the method's released code, for comparison: each image decoded twice, once for its view and once for its
-tiles, 8 bit PIL images through the owner's processor, float32, one HDF5 group a breast. One process. Keeps no
-fingerprint and cannot resume.
+"""Extract features as the method's released code does, for comparison.
+
+Each image is decoded twice, once for its view and once for its tiles; 8 bit PIL images pass the owner's processor in
+float32; the output is one HDF5 group per breast. One process, no fingerprint, no resume.
 """
 
 import time
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.bench.extraction.images import read_image
-from tilebank.bench.extraction.plain_loop import Course, LoopRequest, course_of
-from tilebank.bench.measure import counted, in_processes
+from tilebank.bench.extraction.plain_loop import ExtractionRun, LoopRequest, finish_run
+from tilebank.bench.measure import plural, run_in_processes
 from tilebank.encoders.huggingface.reference import load_reference
 from tilebank.files import join_uri, read_bytes
 from tilebank.flows.settings.settings import Settings
@@ -26,15 +27,15 @@ from tilebank.terms import ManifestRow, TileBox
 Plan = Callable[[Mammogram], list[TileBox]]
 
 
-def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> Course:
-    """The reference way through the images."""
+def run_reference(settings: Settings, images: tuple[ManifestRow, ...], *, threads: int) -> ExtractionRun:
+    """Extract features from the images as the reference code does."""
     request = LoopRequest(settings, images, join_uri(settings.home, "reference.h5"))
     began_s = time.perf_counter()
-    (course,) = in_processes(_reference, [request], threads=threads)
-    return replace(course, variant=f"(d) reference way, {counted(threads, 'thread')}", began_s=began_s)
+    (run,) = run_in_processes(_reference, [request], threads=threads)
+    return replace(run, variant=f"(d) reference code, {plural(threads, 'thread')}", began_s=began_s)
 
 
-def _reference(request: LoopRequest) -> Course:
+def _reference(request: LoopRequest) -> ExtractionRun:
     settings, size_px = request.settings, request.settings.encoder.input_size_px
     encoder = load_reference(settings.encoder)
 
@@ -56,7 +57,7 @@ def _reference(request: LoopRequest) -> Course:
             group["tiles"] = np.concatenate([encode(image, tiles_of) for image in views])
             done += len(views)
             marks.append((time.perf_counter(), done))
-    return course_of(marks, images=done)
+    return finish_run(marks, images=done)
 
 
 def _view_of(mammogram: Mammogram) -> list[TileBox]:

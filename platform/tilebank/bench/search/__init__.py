@@ -1,1 +1,1 @@
-"""Timings of heads being fitted, and which heads keep the assumption of multiple-instance learning."""
+"""Timings of fitting heads, and tests of which heads rely on shortcuts."""

@@ -1,8 +1,8 @@
-"""Timings of each head while it is fitted, on one set of ragged bags, one thread and one process a head.
+"""Time the fitting of each head on one set of ragged bags, with one thread and one process per head.
 
-The set: bags of 40 to 160 instances, Gaussian noise; a positive bag holds 1 to 4 instances moved by 6 standard
-deviations along one direction, a negative bag as many moved along another at right angles. Beside ours, torchmil's
-gated ABMIL in its own Trainer on the same bags, where it is installed (pip install tilebank[peer]).
+The set: bags of 40 to 160 instances of Gaussian noise; a positive bag has 1 to 4 instances shifted by 6 standard
+deviations along one direction, a negative bag as many along an orthogonal one. If torchmil is installed (pip install
+tilebank[peer]), its gated ABMIL is trained by its own Trainer on the same bags.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.measure import Bench, PartResult, compared, in_processes
+from tilebank.bench.measure import Bench, PartResult, compare_rates, run_in_processes
 from tilebank.bench.parts import BenchSizes
 from tilebank.bench.search.assumptions import plain_head
-from tilebank.bench.search.torchmil_peer import PEER, TimedFit, clocks, fit_peer, is_peer_installed
+from tilebank.bench.search.torchmil_abmil import TORCHMIL, TimedFit, clocks, fit_torchmil, is_torchmil_installed
 from tilebank.evaluation.metrics import roc_auc
 from tilebank.flows.reporting.progress import with_progress
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, score_bags
 
 DIM = 384
 SHIFT = 6.0
-VAL_BAGS = 32  # a fit needs some; few, so that epochs are epochs of fitting
+VAL_BAGS = 32  # a fit needs some; few, so that training dominates an epoch
 TEST_BAGS = 400
 BATCH = 32
 LR = 1e-3
 PACK = 8
+REFERENCE = "abmil"  # the head that ratios refer to
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -41,7 +42,7 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Fit:
-    """One fit, in its best epochs: bags a second, of all its heads at once, and CPU time for a bag and head."""
+    """Best epochs of one fit: bags per second of all heads together, and CPU time per bag and head."""
 
     bags_per_s: float
     cpu_ms_per_bag: float
@@ -51,27 +52,27 @@ class _Fit:
 
     @property
     def note(self) -> str:
-        """What there is to say beside the rate."""
+        """CPU time, size, memory and AUC."""
         size = f"{self.parameters:,} parameters"
-        cpu = f"{self.cpu_ms_per_bag:.2f} ms CPU a bag and head"
+        cpu = f"{self.cpu_ms_per_bag:.2f} ms CPU per bag and head"
         return f"{cpu}, {size}, +{self.peak_mb:.0f} MB, test AUC {self.auc:.3f}"
 
 
 def bench_heads(bench: Bench) -> PartResult:
-    """Bags a second of each head alone, then of eight in a pack (bags x heads), against `abmil`."""
+    """Bags per second of each head, then of packs of eight (bags x heads), relative to REFERENCE."""
     requests = [_Request(name, heads, bench.sizes) for heads in (1, PACK) for name in HEADS]
-    if is_peer_installed():
-        requests.insert(len(HEADS), _Request(PEER, 1, bench.sizes))
+    if is_torchmil_installed():
+        requests.insert(len(HEADS), _Request(TORCHMIL, 1, bench.sizes))
     fits = {}
     for request in with_progress(requests, what="heads", unit="fit", total=len(requests)):
-        (fits[request.head, request.heads],) = in_processes(_fit, [request], threads=1)
+        (fits[request.head, request.heads],) = run_in_processes(_fit, [request], threads=1)
     rows = []
     for heads, what, unit in ((1, "heads", "bags/s"), (PACK, f"heads, {PACK} in a pack", "bags x heads/s")):
         variants = [(name, fit.bags_per_s * heads, fit.note) for (name, count), fit in fits.items() if count == heads]
-        rows += compared(what, variants, unit=unit, reference="abmil")
+        rows += compare_rates(what, variants, unit=unit, reference=REFERENCE)
     bags = f"{bench.sizes.bags} bags of 40 to 160 x {DIM}, a quarter of them for packs"
-    peer = "" if is_peer_installed() else f"; {PEER} is not installed"
-    return PartResult(tuple(rows), f"{bags}; batch {BATCH}, 1 thread, best of {bench.sizes.epochs} epochs{peer}")
+    torchmil = "" if is_torchmil_installed() else f"; {TORCHMIL} is not installed"
+    return PartResult(tuple(rows), f"{bags}; batch {BATCH}, 1 thread, best of {bench.sizes.epochs} epochs{torchmil}")
 
 
 def _fit(request: _Request) -> _Fit:
@@ -80,7 +81,7 @@ def _fit(request: _Request) -> _Fit:
     breasts = request.sizes.bags if request.heads == 1 else max(BATCH, request.sizes.bags // 4)
     train, val, test = (bags_of(rng, directions, breasts=count) for count in (breasts, VAL_BAGS, TEST_BAGS))
     before_mb = _start_of_peak_mb()
-    fit: Callable[..., TimedFit] = _fit_peer if request.head == PEER else _fit_ours
+    fit: Callable[..., TimedFit] = _fit_torchmil_abmil if request.head == TORCHMIL else _fit_ours
     fitted = fit(request, train, val, test)
     assert test.labels is not None
     return _Fit(
@@ -94,7 +95,7 @@ def _fit(request: _Request) -> _Fit:
 
 def _fit_ours(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch) -> TimedFit:
     epochs, marks = request.sizes.epochs, [clocks()]
-    fitted = fit_population(
+    fitted = fit_heads(
         train,
         val,
         head=replace(plain_head(request.head), l2_normalise=True),
@@ -113,17 +114,17 @@ def _fit_ours(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch)
     )
 
 
-def _fit_peer(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch) -> TimedFit:
-    return fit_peer(train, val, test, epochs=request.sizes.epochs, batch=BATCH, lr=LR)
+def _fit_torchmil_abmil(request: _Request, train: BagBatch, val: BagBatch, test: BagBatch) -> TimedFit:
+    return fit_torchmil(train, val, test, epochs=request.sizes.epochs, batch=BATCH, lr=LR)
 
 
 def bags_of(rng: np.random.Generator, directions: NDArray[np.float64], *, breasts: int) -> BagBatch:
-    """Ragged bags of tiles; positive ones are moved along the first of `directions` (2, D), the others the second."""
+    """Ragged bags of tiles; positive bags are shifted along the first of `directions` (2, D), others the second."""
     lengths, labels = rng.integers(40, 161, breasts), np.arange(breasts) % 2
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     features = rng.standard_normal((int(offsets[-1]), DIM), dtype=np.float32)
-    for start, label, moved in zip(offsets[:-1], labels, rng.integers(1, 5, breasts), strict=True):
-        features[start : start + moved] += (SHIFT * directions[1 - label]).astype(np.float32)
+    for start, label, shifted in zip(offsets[:-1], labels, rng.integers(1, 5, breasts), strict=True):
+        features[start : start + shifted] += (SHIFT * directions[1 - label]).astype(np.float32)
     return BagBatch.from_arrays(
         view_features=features[:0],
         view_offsets=np.zeros(breasts + 1, dtype=np.int64),
@@ -135,7 +136,7 @@ def bags_of(rng: np.random.Generator, directions: NDArray[np.float64], *, breast
 
 
 def _start_of_peak_mb() -> float:
-    """What is held now, from which on the peak counts; making the bags took more."""
+    """Reset the peak to the present memory, because making the bags took more; returns it."""
     CLEAR_REFS.write_text("5")  # Linux, proc(5): sets the peak back to the present size
     return _peak_mb()
 

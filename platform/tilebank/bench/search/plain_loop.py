@@ -1,7 +1,7 @@
-"""One dual-stream head fitted by itself: torch's layers and Adam, features in float32, a plain loop over epochs.
+"""Fit one dual-stream head in a plain PyTorch loop, as the baseline for packs.
 
-It is what one would write for one head, and so the yardstick for packs; nothing is searched with it. Reductions over
-ragged bags are those of the packs, which are the fastest known. N instance, C latent width, B breast.
+Layers and Adam are torch's, features are float32, and the loop runs over epochs. Reductions over ragged bags are those
+of the packs, the fastest measured. N instance, C latent width, B breast.
 """
 
 import time
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.bags.segments import Segments, segment_max, segment_softmax, segment_sum, segments_of
-from tilebank.mil.contract.outputs import BINARY, balancing_weights, labels_for, probabilities
-from tilebank.mil.fitting.optimizer import EpochFigures, Ledger
+from tilebank.mil.contract.outputs import BINARY, balancing_weights, check_labels, probabilities
+from tilebank.mil.fitting.early_stopping import EarlyStopping, EpochMetrics
 from tilebank.mil.fitting.settings import FitConfig, TrialConfig
 from tilebank.mil.fitting.training_loop import Metric
 from tilebank.mil.heads.dual_stream import DualStreamConfig
@@ -26,8 +26,8 @@ Rescore = Callable[[NDArray[np.float64], NDArray[np.int64]], object]
 
 
 @dataclass(frozen=True, eq=False)
-class AloneFit:
-    """One head's course: its figures an epoch as FittedHead.curves, and the seconds that each epoch took."""
+class PlainFit:
+    """Result of one fit: curves as in FittedHead, and the seconds of each epoch."""
 
     best_epoch: int
     best_val_auc: float
@@ -37,28 +37,28 @@ class AloneFit:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Vectors of one kind, of length one, in float32 (N, D), and which breast each is of."""
+    """Normalised float32 vectors of one kind (N, D), and the breast of each."""
 
     features: Tensor
     segments: Segments
 
 
-def fit_alone(
+def fit_plain(
     train: BagBatch, val: BagBatch, *, trial: TrialConfig, config: FitConfig, metric: Metric, rescore: Rescore | None
-) -> AloneFit:
-    """Fit the published dual-stream head, full batch, with the early stop of `fit_population`; the same numbers.
+) -> PlainFit:
+    """Fit the published dual-stream head, full batch, with the early stopping of `fit_heads`: the same numbers.
 
-    rescore: called each epoch with the scores and labels of train, scored anew for it, then with those of val, as the
-    method's released code does; None does without. Raises HeadError for splits that cannot be fitted on.
+    rescore: called in each epoch with scores and labels of train, for which train is scored again, then with those of
+    val, as in the method's released code; None to skip. Raises HeadError for splits that cannot be fitted.
     """
-    labels = {name: labels_for(bags.labels, BINARY, split=name) for name, bags in (("train", train), ("val", val))}
+    labels = {name: check_labels(bags.labels, BINARY, split=name) for name, bags in (("train", train), ("val", val))}
     weight = balancing_weights(labels["train"], BINARY) if config.class_weight == "balanced" else None
     criterion = nn.BCEWithLogitsLoss(pos_weight=weight)
     head = _PlainDualStream(DualStreamConfig(), dim=train.dim, seed=trial.seed)
     adam = torch.optim.Adam(head.parameters(), lr=trial.lr, weight_decay=trial.weight_decay)
     read = {name: (_rows_of(bags, "view"), _rows_of(bags, "tile")) for name, bags in (("train", train), ("val", val))}
     truth = {name: of.numpy().astype(np.int64) for name, of in labels.items()}
-    ledger = Ledger(1, patience=config.patience, min_gain=config.min_gain)
+    stopping = EarlyStopping(1, patience=config.patience, min_gain=config.min_gain)
     marks = [time.perf_counter()]
     for _ in range(config.max_epochs):
         adam.zero_grad()
@@ -73,16 +73,16 @@ def fit_alone(
                 rescore(scores, truth["val"])
             val_loss = criterion(logits, labels["val"])
         auc = metric(scores[None], truth["val"])
-        figures = EpochFigures(np.array([loss.item()]), np.array([val_loss.item()]), auc)
-        verdict = ledger.record(np.zeros(1, np.int64), figures)
+        metrics = EpochMetrics(np.array([loss.item()]), np.array([val_loss.item()]), auc)
+        decision = stopping.update(np.zeros(1, np.int64), metrics)
         marks.append(time.perf_counter())
-        if not verdict.going_on.any():
+        if not decision.continuing.any():
             break
-    return AloneFit(int(ledger.best_epoch[0]), float(ledger.best_metric[0]), ledger.curves(0), np.diff(marks))
+    return PlainFit(int(stopping.best_epoch[0]), float(stopping.best_metric[0]), stopping.curves(0), np.diff(marks))
 
 
 class _PlainDualStream(nn.Module):
-    """Views by max, tiles by one learned latent; first weights are those of a head of one trial of this seed."""
+    """Views by max, tiles by one learned latent; initial weights are those of a pack of this one seed."""
 
     def __init__(self, config: DualStreamConfig, *, dim: int, seed: int) -> None:
         super().__init__()
@@ -109,11 +109,11 @@ class _PlainDualStream(nn.Module):
 
     def forward(self, views: _Rows, tiles: _Rows) -> Tensor:
         """Logits (B,)."""
-        seen = segment_max(self.views(views.features).T, views.segments)  # (C, B)
+        views_pooled = segment_max(self.views(views.features).T, views.segments)  # (C, B)
         z = self.tiles(tiles.features)  # (N, C)
         attention = segment_softmax(self.key(z) @ self.latent / len(self.latent) ** 0.5, tiles.segments)  # (N,)
-        found = segment_sum((self.value(z) * attention.unsqueeze(1)).T, tiles.segments)  # (C, B)
-        logits: Tensor = self.classifier(torch.cat([seen, found]).T)
+        tiles_pooled = segment_sum((self.value(z) * attention.unsqueeze(1)).T, tiles.segments)  # (C, B)
+        logits: Tensor = self.classifier(torch.cat([views_pooled, tiles_pooled]).T)
         return logits.squeeze(1)
 
 

@@ -1,4 +1,4 @@
-"""Bags made up for timings of heads: ragged, random, with something to find. Knows no store."""
+"""Random ragged bags with a learnable signal, for timings of heads."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ CHUNK_ROWS = 65_536
 
 
 def random_splits(sizes: BenchSizes) -> tuple[BagBatch, BagBatch]:
-    """Train and validation, of the same making."""
+    """Train and validation bags from the same distribution."""
     rng = np.random.default_rng(sizes.dim)
     return (
         _random_bags(rng, breasts=sizes.breasts, tiles=sizes.tiles_a_breast, dim=sizes.dim),
@@ -23,12 +23,12 @@ def random_splits(sizes: BenchSizes) -> tuple[BagBatch, BagBatch]:
 
 
 def _random_bags(rng: np.random.Generator, *, breasts: int, tiles: int, dim: int) -> BagBatch:
-    """Ragged breasts of half to one and a half times `tiles`, two views each, both labels in turn.
+    """Ragged breasts of half to one and a half times `tiles`, two views each, both labels.
 
-    The first tiles of a positive breast are shifted along the first axis: something that a head can find.
+    The first tiles of a positive breast are shifted along the first axis, so that a head can learn it.
     """
     view_offsets = np.arange(0, VIEWS_A_BREAST * breasts + 1, VIEWS_A_BREAST)
-    spread = tiles // 2  # a size and its mirror image in turn, so that the sum is what was asked for
+    spread = tiles // 2  # sizes come in pairs mirrored about the mean, so that the total is exact
     sizes = np.full(breasts, tiles)
     drawn = rng.integers(0, spread + 1, breasts // 2)
     sizes[: 2 * len(drawn) : 2] += drawn
@@ -49,7 +49,7 @@ def _random_bags(rng: np.random.Generator, *, breasts: int, tiles: int, dim: int
 
 
 def _random_vectors(rng: np.random.Generator, *, rows: int, dim: int) -> NDArray[np.float16]:
-    """Standard normal (rows, D), made in chunks: no float32 copy of the whole is ever held."""
+    """Standard normal (rows, D), made in chunks to avoid a float32 copy of the whole."""
     vectors = np.empty((rows, dim), np.float16)
     for start in range(0, rows, CHUNK_ROWS):
         part = vectors[start : start + CHUNK_ROWS]

@@ -1,4 +1,4 @@
-"""Timings of one large table: commits, verifying, compacting, indexing, and reading a split, against np.fromfile."""
+"""Time one large table: commit, verify, compact, index, and read a split, against np.fromfile."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
-from tilebank.bench.store.rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
+from tilebank.bench.measure import Bench, BenchRow, PartResult, best_seconds, compare_rates
+from tilebank.bench.store.random_rows import (
+    DATASET,
+    ENCODER,
+    FINGERPRINT,
+    INSTANCES_AN_IMAGE,
+    breast_of,
+    rows_of_images,
+)
 from tilebank.errors import StoreError
 from tilebank.flows.reporting.progress import with_progress
 from tilebank.store.maintenance import Target, compact_tables, index_tables
@@ -22,7 +29,7 @@ FROMFILE = "np.fromfile"
 
 
 def bench_tables(bench: Bench) -> PartResult:
-    """One table filled as an extraction fills it, then each thing that is done to it."""
+    """Fill one table as an extraction does, then time each maintenance step and reading a split."""
     images_a_commit = bench.settings.extraction.commit_images
     images = -(-bench.sizes.vectors // INSTANCES_AN_IMAGE)
     folder = Path(bench.settings.home) / "tables"
@@ -41,7 +48,7 @@ def bench_tables(bench: Bench) -> PartResult:
         ("index", _timed_s(partial(index_tables, target)), "breast, exam and image"),
         ("verify compacted", _timed_s(verify), ""),
     ]
-    upkeep = compared(
+    upkeep = compare_rates(
         "one table",
         [(what, rows / seconds, f"{seconds:.1f} s{note and f', {note}'}") for what, seconds, note in kept],
         unit="vectors/s",
@@ -56,7 +63,7 @@ def bench_tables(bench: Bench) -> PartResult:
 
 
 def _fill(uri: str, *, images: int, images_a_commit: int) -> float:
-    """Seconds for the commits alone."""
+    """Seconds of the commits."""
     random, seconds = np.random.default_rng(DIM), 0.0
     table = Store(uri).open_instances(DATASET, ENCODER, dim=DIM, licence={})
     firsts = range(0, images, images_a_commit)
@@ -72,7 +79,7 @@ def _fill(uri: str, *, images: int, images_a_commit: int) -> float:
 def _verify(uri: str) -> None:
     verified = verify_instances(uri, DATASET, encoder=ENCODER, unit_norm=False)
     if verified.problems:
-        raise StoreError(f"the table of this timing is not whole: {verified.problems}")
+        raise StoreError(f"the table of this benchmark is incomplete: {verified.problems}")
 
 
 def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[BenchRow]:
@@ -88,10 +95,10 @@ def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[Bench
     megabytes = file.stat().st_size / 1e6
     del bags
     repeats = bench.sizes.repeats
-    plain_s = best_s(lambda: np.fromfile(file, np.float16), repeats=repeats)
-    read_s = best_s(lambda: reader.read_bags(split), repeats=repeats)
+    plain_s = best_seconds(lambda: np.fromfile(file, np.float16), repeats=repeats)
+    read_s = best_seconds(lambda: reader.read_bags(split), repeats=repeats)
     file.unlink()
-    return compared(
+    return compare_rates(
         f"read a split, {note}",
         [
             (FROMFILE, megabytes / plain_s, f"{plain_s:.2f} s, the same {megabytes:,.0f} MB"),
@@ -103,4 +110,4 @@ def _time_split(bench: Bench, uri: str, *, images: int, note: str) -> list[Bench
 
 
 def _timed_s(work: Callable[[], object]) -> float:
-    return best_s(work, repeats=1)
+    return best_seconds(work, repeats=1)

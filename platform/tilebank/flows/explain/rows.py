@@ -15,17 +15,17 @@ from tilebank.flows.predict.rows import BreastScore, Scoring, score_read, views_
 from tilebank.flows.settings.explain import ExplainConfig
 from tilebank.imaging.maps.attention_map import MapConfig
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.explaining.ablated_bags import evidence_of_tiles
-from tilebank.mil.explaining.contributions import contributions_of, contributions_of_tiles
+from tilebank.mil.explaining.ablated_bags import tile_evidence
+from tilebank.mil.explaining.contributions import stream_contributions, tile_contributions
 from tilebank.mil.explaining.faithfulness import BreastCurves, score_curves
-from tilebank.mil.explaining.tile_attention import attend_tiles
+from tilebank.mil.explaining.tile_attention import tile_attention
 from tilebank.mil.heads.registry import Head
 from tilebank.store.reader import Reader, StoredBreast
 
 SHOWN: dict[str, Callable[[Head, BagBatch], NDArray[np.float64]]] = {  # of each tile, (Nt,), by `ExplainConfig.map`
-    "attention": lambda head, bags: np.asarray(attend_tiles(head, bags)[0]),
-    "contribution": lambda head, bags: contributions_of_tiles(head, bags)[:, 0],
-    "evidence": lambda head, bags: evidence_of_tiles(head, bags)[:, 0],
+    "attention": lambda head, bags: np.asarray(tile_attention(head, bags)[0]),
+    "contribution": lambda head, bags: tile_contributions(head, bags)[:, 0],
+    "evidence": lambda head, bags: tile_evidence(head, bags)[:, 0],
 }
 EXAMS_AT_ONCE = 8  # some 30 breasts' worth of overlapped tiles: 70 MB of vectors of 1536 numbers
 
@@ -79,7 +79,7 @@ def _look_at(
 ) -> list[LookedAt]:
     bags = BagBatch.from_arrays(**vars(sources.plain.read_bags([breast.breast_id for breast in breasts])))
     scores = score_read(breasts, bags, scoring, views=views)
-    adds = contributions_of(scoring.head, bags)
+    adds = stream_contributions(scoring.head, bags)
     curves = _curves(scoring.head, bags, config)
     images: dict[str, dict[str, list[TileValues]]] = {breast.breast_id: {} for breast in breasts}
     weights = {row.breast_id: max(row.scores) for row in scores}
@@ -104,7 +104,7 @@ def _curves(head: Head, bags: BagBatch, config: ExplainConfig) -> dict[str, Brea
     if head.outputs.kind != "binary" or not len(bags.tile_features):
         return {}
     values = _values(head, bags, config)
-    return score_curves(head, bags, values, draws=config.draws, seed=config.seed)
+    return score_curves(head, bags, values, random_orders=config.draws, seed=config.seed)
 
 
 def _values(head: Head, bags: BagBatch, config: ExplainConfig) -> NDArray[np.float64]:

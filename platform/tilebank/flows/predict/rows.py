@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.explaining.tile_attention import attend_tiles
+from tilebank.mil.explaining.tile_attention import tile_attention
 from tilebank.mil.heads.registry import Head, score_bags
 from tilebank.store.reader import Reader, StoredBreast, TilePlaces
 from tilebank.terms import TileBox
@@ -112,7 +112,7 @@ def _top_tiles(reader: Reader, bags: BagBatch, scoring: Scoring) -> list[tuple[T
     """The tiles of most attention of each breast."""
     if not scoring.top_tiles:
         return [()] * len(bags)
-    weights = attend_tiles(scoring.head, bags)[0]  # (Nt,)
+    weights = tile_attention(scoring.head, bags)[0]  # (Nt,)
     places = reader.read_tile_places(bags.breast_ids)
     found = []
     for start, stop in zip(places.offsets[:-1], places.offsets[1:], strict=True):

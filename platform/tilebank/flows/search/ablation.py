@@ -10,6 +10,7 @@ from tilebank.flows.search.record import SearchSummary
 from tilebank.flows.search.tune import forget_search, tune_resumably
 from tilebank.flows.settings.settings import Settings
 from tilebank.mil.heads.registry import HeadConfig
+from tilebank.tracking.places import REPORT
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class AblationSummary:
                 f" {first.encoder} (fingerprint {first.fingerprint}, table version {first.table_version})",
                 self.as_table(),
                 f"time: {seconds:.1f} s",
+                f"reports: {REPORT} of each run; MLflow: {first.place.how_to_open}",
             ]
         )
 

@@ -1,10 +1,8 @@
 """What a search leaves in the record: tags, parameters, trials, figures, the champion. Decides nothing."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from tilebank.flows.search.report_page import ChampionPage, as_document, render_
 from tilebank.flows.settings.search_space import HEAD, SearchConfig
 from tilebank.flows.settings.settings import Settings
 from tilebank.mil.fitting.fit import FittedHead
+from tilebank.tracking.places import REPORT, RunPlace
 from tilebank.tracking.runs import Tracker, TrialRecord
 
 
@@ -44,14 +43,19 @@ class SearchSummary:
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     registered: str
-    run_id: str
-    tracking: str
+    place: RunPlace
     times: dict[str, float]
     wall_s: float
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
-        return asdict(self) | {"evaluation": self.evaluation.as_metrics()}
+        where = {"run_id": self.run_id, "tracking": self.place.tracking, "report": self.place.report}
+        return asdict(self) | where | {"page": self.place.page, "evaluation": self.evaluation.as_metrics()}
+
+    @property
+    def run_id(self) -> str:
+        """The parent run in MLflow."""
+        return self.place.run_id
 
     def as_text(self) -> str:
         """The champion, the spread, and where to look."""
@@ -69,15 +73,9 @@ class SearchSummary:
                 f"time: {', '.join(f'{part} {seconds:.1f} s' for part, seconds in self.times.items())},"
                 f" all {self.wall_s:.1f} s{taken}",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
-                f"run: {self.run_id}; {_where_to_look(self.tracking)}",
+                self.place.as_text(),
             ]
         )
-
-
-def _where_to_look(tracking: str) -> str:
-    if tracking.startswith("http"):
-        return f"look at it at {tracking}"
-    return f"look at it with: {Path(sys.executable).with_name('mlflow')} ui --backend-store-uri {tracking}"
 
 
 def champion_text(seed: int, drawn: Mapping[str, object]) -> str:
@@ -186,7 +184,7 @@ def log_search(
         | {"champion_seed": float(summary.champion_seed)},
         figures=figures,
         documents={
-            "report.html": render_champion(page, figures),
+            REPORT: render_champion(page, figures),
             "evaluation.json": json.dumps(as_document(page), indent=2),
         },
     )

@@ -17,7 +17,7 @@ from tilebank.flows.search.sampling import open_sampler
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import LabelledBags
 from tilebank.mil.bags.bags import default_device
-from tilebank.mil.fitting.fit import FitConfig, FitProgress, FittedHead, fit_population
+from tilebank.mil.fitting.fit import FitConfig, FitProgress, FittedHead, fit_heads
 
 REPORT_EPOCHS = 10  # how often a pack says how far it is
 
@@ -92,7 +92,7 @@ def _fit_pack(
         if progress.epoch % REPORT_EPOCHS == 0:
             tune.report(_progress(len(pack.trials) - len(progress.active), progress.epoch))
 
-    fitted = fit_population(
+    fitted = fit_heads(
         train.as_batch(),
         val.as_batch(),
         head=pack.head,

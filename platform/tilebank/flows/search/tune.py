@@ -29,6 +29,7 @@ from tilebank.store.predictions import answer_columns
 from tilebank.store.reader import BagArrays
 from tilebank.store.tables import Store
 from tilebank.terms import Split
+from tilebank.tracking.places import find_place
 from tilebank.tracking.registry import register_head, registered_name
 from tilebank.tracking.runs import Tracker, experiment_name
 
@@ -189,8 +190,7 @@ def _summarise(attempt: Attempt, outcome: _Outcome, *, registered: str, run_id: 
         evaluation=outcome.scored.evaluation,
         subgroups=outcome.scored.subgroups,
         registered=registered,
-        run_id=run_id,
-        tracking=settings.tracking,
+        place=find_place(settings.tracking, run_id),
         times=watch.parts,
         wall_s=watch.all_s,
     )

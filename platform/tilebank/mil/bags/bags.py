@@ -1,7 +1,7 @@
-"""One split in memory: ragged bags of view and tile vectors, with labels. Knows nothing of tables or heads.
+"""Ragged bags of view and tile vectors of one split, with labels, in memory.
 
-A bag is a breast. Breast b owns rows `view_offsets[b]:view_offsets[b + 1]` of `view_features`, and likewise of the
-tiles; either may be empty. Nothing is padded. B breast, Nv view, Nt tile, D encoder dimension.
+A bag is a breast. Breast b owns rows `view_offsets[b]:view_offsets[b + 1]` of `view_features`, and likewise for tiles;
+either may be empty. Nothing is padded. B breast, Nv view, Nt tile, D encoder dimension.
 """
 
 import warnings
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from tilebank.errors import HeadError
 
-_CHECKED_ROWS = 65_536  # rows looked at together when searching for NaN: bounds the memory of the mask
+_CHECKED_ROWS = 65_536  # rows checked for NaN at a time: limits the memory of the mask
 _STORED = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class BagBatch:
-    """B breasts: features float16 (bfloat16 and float32 are taken too), offsets int64 (B+1,), labels float32 or None.
+    """B breasts: features float16 (or bfloat16, float32), offsets int64 (B+1,), labels float32 or None.
 
-    Labels are (B,) of 0 and 1, (B,) of class numbers, or (B, C) of 0 and 1. Tensors may lie on read-only memory shared
-    between processes: never write into them. Raises HeadError where they do not fit each other.
+    Labels are (B,) of 0 and 1, (B,) of class numbers, or (B, C) of 0 and 1. Tensors may be read-only memory shared
+    between processes: never write to them. Raises HeadError if the parts do not fit together.
     """
 
     view_features: Tensor  # (Nv, D)
@@ -57,7 +57,7 @@ class BagBatch:
         breast_ids: Sequence[str],
         labels: NDArray[Any] | None = None,
     ) -> Self:
-        """Wrap arrays without copying features (they may be read-only). Raises HeadError for NaN and infinity too."""
+        """Wrap arrays without copying features (they may be read-only). Also raises HeadError for NaN and infinity."""
         bags = cls(
             view_features=_wrap(view_features),
             view_offsets=_wrap(view_offsets.astype(np.int64, copy=False)),
@@ -83,8 +83,8 @@ class BagBatch:
         return self.view_features.device
 
     @property
-    def rows(self) -> NDArray[np.int64]:
-        """Instances of each breast, views and tiles together: (B,)."""
+    def bag_sizes(self) -> NDArray[np.int64]:
+        """Number of instances of each breast, views and tiles together: (B,)."""
         counts: NDArray[np.int64] = (self.view_offsets.diff() + self.tile_offsets.diff()).cpu().numpy()
         return counts
 
@@ -114,7 +114,7 @@ class BagBatch:
         )
 
     def between(self, start: int, stop: int) -> "BagBatch":
-        """The breasts from `start` up to `stop`; nothing is copied."""
+        """Breasts `start` up to `stop`, as views of the same memory."""
         views = slice(int(self.view_offsets[start]), int(self.view_offsets[stop]))
         tiles = slice(int(self.tile_offsets[start]), int(self.tile_offsets[stop]))
         return BagBatch(
@@ -127,16 +127,16 @@ class BagBatch:
         )
 
     def without(self, *, views: bool, tiles: bool) -> "BagBatch":
-        """The same breasts with no vectors of the kinds that are left out."""
-        left = self
+        """The same breasts without their views, without their tiles, or both."""
+        bags = self
         if views:
-            left = replace(left, view_features=self.view_features[:0], view_offsets=self.view_offsets * 0)
+            bags = replace(bags, view_features=self.view_features[:0], view_offsets=self.view_offsets * 0)
         if tiles:
-            left = replace(left, tile_features=self.tile_features[:0], tile_offsets=self.tile_offsets * 0)
-        return left
+            bags = replace(bags, tile_features=self.tile_features[:0], tile_offsets=self.tile_offsets * 0)
+        return bags
 
     def assert_finite(self) -> None:
-        """Raise HeadError, naming the breast, where a vector holds NaN or infinity."""
+        """Raise HeadError, naming the breast, if a vector holds NaN or infinity."""
         for kind, features, offsets in (
             ("view", self.view_features, self.view_offsets),
             ("tile", self.tile_features, self.tile_offsets),
@@ -155,7 +155,7 @@ def default_device() -> torch.device:
 
 
 def _wrap(array: NDArray[Any]) -> Tensor:
-    with warnings.catch_warnings():  # arrays of Ray's object store are read-only; BagBatch promises not to write
+    with warnings.catch_warnings():  # arrays in Ray's object store are read-only; BagBatch never writes
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
@@ -163,7 +163,7 @@ def _wrap(array: NDArray[Any]) -> Tensor:
 def _rows_of(offsets: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     lengths = offsets.diff()[chosen]  # (b,)
     ends = lengths.cumsum(0)
-    shift = offsets[chosen] - (ends - lengths)  # from the place in the new rows to the place in the old ones
+    shift = offsets[chosen] - (ends - lengths)  # from the position among the new rows to that among the old
     rows = torch.arange(int(lengths.sum()), device=offsets.device) + torch.repeat_interleave(shift, lengths)
     return rows, torch.cat([ends.new_zeros(1), ends])
 
@@ -185,7 +185,9 @@ def _assert_ragged(kind: str, features: Tensor, offsets: Tensor, *, breasts: int
             f"{len(features)} rows given"
         )
     if bool((offsets.diff() < 0).any()):
-        raise HeadError(f"{kind} offsets fall at breast {int((offsets.diff() < 0).nonzero()[0])}; sort rows by breast")
+        raise HeadError(
+            f"{kind} offsets decrease at breast {int((offsets.diff() < 0).nonzero()[0])}; sort rows by breast"
+        )
 
 
 def _assert_labels(labels: Tensor, *, breasts: int) -> None:
@@ -195,15 +197,15 @@ def _assert_labels(labels: Tensor, *, breasts: int) -> None:
             f" or of ({breasts}, labels)"
         )
     if not bool(((labels >= 0) & (labels == labels.round())).all()):
-        raise HeadError("labels hold other values than 0, 1 and further whole numbers; leave out breasts without one")
+        raise HeadError("labels hold values other than whole numbers from 0; leave out breasts without a label")
 
 
-def cut_pieces(rows: NDArray[np.integer[Any]], *, most: int) -> list[tuple[int, int]]:
-    """Runs of breasts (start, stop) that hold no more than `most` of `rows` (B,) together, or one breast that does."""
-    pieces, start, held = [], 0, 0
-    for place, count in enumerate(rows.tolist()):
-        if place > start and held + count > most:
-            pieces.append((start, place))
-            start, held = place, 0
-        held += count
-    return [*pieces, (start, len(rows))]
+def chunk_bags(bag_sizes: NDArray[np.integer[Any]], *, max_rows: int) -> list[tuple[int, int]]:
+    """Split B breasts into chunks (start, stop) of at most `max_rows` instances; a larger breast is its own chunk."""
+    chunks, start, filled = [], 0, 0
+    for breast, size in enumerate(bag_sizes.tolist()):
+        if breast > start and filled + size > max_rows:
+            chunks.append((start, breast))
+            start, filled = breast, 0
+        filled += size
+    return [*chunks, (start, len(bag_sizes))]

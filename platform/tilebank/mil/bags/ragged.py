@@ -1,6 +1,6 @@
-"""Vectors as a head reads them: kept as they are stored, float32 only while a layer computes on them.
+"""Feature rows with bag offsets, converted to float32 only when a layer reads them.
 
-Knows rows and offsets, not bags or heads. N instance, Nv view, Nt tile, D encoder dimension.
+N instance, Nv view, Nt tile, D encoder dimension.
 """
 
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from torch import Tensor
 
 from tilebank.mil.bags.segments import Segments, segments_of
 
-_BLOCK_ROWS = 65_536  # rows measured together: bounds the memory of the measuring
-_SMALLEST_NORM = 1e-12  # a vector of zeros stays zeros
+_BLOCK_ROWS = 65_536  # rows normalised at a time: limits the memory
+_SMALLEST_NORM = 1e-12  # a vector of zeros stays zero
 
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """Features (N, D) as they are stored, what to multiply each row with (N,) or None, where each breast's rows lie."""
+    """Features (N, D) as stored, a scale for each row (N,) or None, and the rows of each breast."""
 
     features: Tensor
     scale: Tensor | None
     segments: Segments
 
     def read(self) -> Tensor:
-        """Features (N, D) in float32, scaled: what a layer computes on. Made anew at each call, never to be kept."""
+        """Features (N, D) in float32, scaled. A new copy at each call; do not keep it."""
         ready = self.features.to(torch.float32)
         if self.scale is None:
             return ready
@@ -33,9 +33,9 @@ class Ragged:
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """Views and tiles of each breast as one bag, views first; `view_rows` (Nv,) and `tile_rows` (Nt,) are their places.
+    """Views and tiles of each breast as one bag, views first, at rows `view_rows` (Nv,) and `tile_rows` (Nt,).
 
-    `is_view` (N,) is 1.0 for a view and 0.0 for a tile. Nothing is copied before it is read.
+    `is_view` (N,) is 1.0 for a view and 0.0 for a tile. Nothing is copied before `read`.
     """
 
     views: Ragged
@@ -46,7 +46,7 @@ class Merged:
     segments: Segments
 
     def read(self) -> Tensor:
-        """Features (N, D) in float32, scaled, in the bags' order. Made anew at each call, never to be kept."""
+        """Features (N, D) in float32, scaled, in bag order. A new copy at each call; do not keep it."""
         ready = torch.empty(len(self.is_view), self.views.features.shape[1], device=self.is_view.device)
         for part, rows in ((self.views, self.view_rows), (self.tiles, self.tile_rows)):
             ready.index_copy_(0, rows, part.read())
@@ -57,12 +57,12 @@ Rows = Ragged | Merged
 
 
 def prepare_ragged(features: Tensor, offsets: Tensor, *, l2_normalise: bool) -> Ragged:
-    """Rows (N, D) of one kind, ready to be read any number of times; each of length one if asked. Copies nothing."""
+    """Wrap rows (N, D) of one kind without copying; with `l2_normalise` each row is read with length one."""
     return Ragged(features, _scale_of(features) if l2_normalise else None, segments_of(offsets))
 
 
 def merge_ragged(views: Ragged, tiles: Ragged) -> Merged:
-    """The two kinds of the same breasts as one bag each."""
+    """Merge views and tiles of the same breasts into one bag per breast."""
     view_offsets, tile_offsets = views.segments.offsets, tiles.segments.offsets
     device = view_offsets.device
     view_rows = torch.arange(len(views.features), device=device) + tile_offsets[views.segments.owner]
@@ -72,7 +72,7 @@ def merge_ragged(views: Ragged, tiles: Ragged) -> Merged:
 
 
 def _scale_of(features: Tensor) -> Tensor:
-    """One over the length of every row: (N, D) -> (N,)."""
-    blocks = torch.split(features, _BLOCK_ROWS)  # float32 of a block at a time, not of all
+    """One over the L2 norm of every row: (N, D) -> (N,)."""
+    blocks = torch.split(features, _BLOCK_ROWS)  # float32 of one block at a time
     lengths = [torch.linalg.vector_norm(block, dim=1, dtype=torch.float32) for block in blocks]
     return torch.cat(lengths).clamp_min_(_SMALLEST_NORM).reciprocal_()

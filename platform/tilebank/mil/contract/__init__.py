@@ -1,1 +1,1 @@
-"""What every head implements, takes and returns."""
+"""The contract of a head: its settings and methods, and what they take and return."""

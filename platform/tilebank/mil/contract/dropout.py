@@ -1,8 +1,8 @@
-"""What chance adds to a step of fitting: dropout masks and noise, a random stream of its own for every trial.
+"""Random numbers of a training step: dropout masks and uniform noise, with one random stream per trial.
 
-Drawn once a step for all its breasts, so that a step is the same however it is cut into pieces, and a trial draws the
-same in any pack. A device has its own stream of random numbers. T trial, B breast, P channel of the pooled vector,
-W number that a head asks for.
+They are sampled once per step for all breasts of the batch. Therefore a step does not depend on how it is split into
+micro-batches, and a trial gets the same numbers in any pack. CPU and GPU streams differ.
+T trial, B breast, P channel of the pooled vector, W uniform number that a head asks for.
 """
 
 from collections.abc import Sequence
@@ -12,76 +12,76 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_DROPOUT, _NOISE = 1, 2  # so that neither follows the other, nor the first weights, which the seed itself draws
+_DROPOUT, _UNIFORM = 1, 2  # stream numbers: dropout, noise and the first weights (the plain seed) must not correlate
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """Chance of one step: `keep` (T, P, B) multiplies pooled vectors, `noise` (T, W, B) lies in [0, 1); None: none."""
+class StepNoise:
+    """Random numbers of one step: `dropout_mask` (T, P, B) and `uniform` (T, W, B) in [0, 1); None where unused."""
 
-    keep: Tensor | None = None
-    noise: Tensor | None = None
+    dropout_mask: Tensor | None = None
+    uniform: Tensor | None = None
 
-    def between(self, start: int, stop: int) -> "Draws":
-        """Those of the breasts from `start` up to `stop`."""
-        return Draws(
-            None if self.keep is None else self.keep[:, :, start:stop],
-            None if self.noise is None else self.noise[:, :, start:stop],
+    def between(self, start: int, stop: int) -> "StepNoise":
+        """The numbers of breasts `start` up to `stop`."""
+        return StepNoise(
+            None if self.dropout_mask is None else self.dropout_mask[:, :, start:stop],
+            None if self.uniform is None else self.uniform[:, :, start:stop],
         )
 
-    def thin(self, pooled: Tensor, *, owner: Tensor | None = None) -> Tensor:
-        """`pooled` (T, P, B) after dropout; with the breast of each instance in `owner` (N,), instances (T, P, N)."""
-        if self.keep is None:
+    def dropout(self, pooled: Tensor, *, owner: Tensor | None = None) -> Tensor:
+        """Apply dropout to pooled vectors (T, P, B), or to instances (T, P, N) whose breasts are `owner` (N,)."""
+        if self.dropout_mask is None:
             return pooled
-        return pooled * (self.keep if owner is None else self.keep[:, :, owner])
+        return pooled * (self.dropout_mask if owner is None else self.dropout_mask[:, :, owner])
 
 
-STILL = Draws()  # a head in use: nothing is left to chance
+NO_NOISE = StepNoise()  # inference: neither dropout nor noise
 
 
 class StackedDropout:
-    """Dropout (Srivastava et al., JMLR 15:1929, 2014) with a rate of its own for every trial.
+    """Dropout masks (Srivastava et al., JMLR 15:1929, 2014) with a rate per trial.
 
-    It acts on pooled vectors: a mask (P, B) a trial and step is nothing beside N instances.
+    Dropout acts on pooled vectors, because a mask of (P, B) is small compared with one of N instances.
     """
 
     def __init__(self, rates: Sequence[float], *, seeds: Sequence[int], width: int, device: torch.device) -> None:
         self._rates, self._width, self._device = list(rates), width, device
         self._generators = _generators(seeds, stream=_DROPOUT, device=device)
 
-    def draw(self, breasts: int) -> Tensor | None:
-        """The factors of the next step (T, P, B): 0, or 1 / (1 - rate), so that means stay; None if no trial drops."""
+    def sample(self, breasts: int) -> Tensor | None:
+        """The next step's mask (T, P, B): 0, or 1 / (1 - rate) to keep the mean; None if every rate is 0."""
         if not any(self._rates):
             return None
-        keep = torch.ones(len(self._rates), self._width, breasts, device=self._device)
-        for place, (rate, generator) in enumerate(zip(self._rates, self._generators, strict=True)):
+        mask = torch.ones(len(self._rates), self._width, breasts, device=self._device)
+        for trial, (rate, generator) in enumerate(zip(self._rates, self._generators, strict=True)):
             if rate:
-                drawn = torch.rand(self._width, breasts, generator=generator, device=self._device)
-                keep[place] = (drawn >= rate) / (1 - rate)
-        return keep
+                uniform = torch.rand(self._width, breasts, generator=generator, device=self._device)
+                mask[trial] = (uniform >= rate) / (1 - rate)
+        return mask
 
     def select(self, trials: Sequence[int]) -> None:
-        """Go on with the trials at `trials` alone."""
+        """Keep only the trials at these positions."""
         self._rates = [self._rates[trial] for trial in trials]
         self._generators = [self._generators[trial] for trial in trials]
 
 
-class StackedNoise:
-    """Uniform numbers that a head makes its own choices from, `width` a breast and step."""
+class StackedUniform:
+    """Uniform noise for heads that sample something themselves: `width` numbers per breast and step."""
 
     def __init__(self, width: int, *, seeds: Sequence[int], device: torch.device) -> None:
         self._width, self._device = width, device
-        self._generators = _generators(seeds, stream=_NOISE, device=device)
+        self._generators = _generators(seeds, stream=_UNIFORM, device=device)
 
-    def draw(self, breasts: int) -> Tensor | None:
-        """Those of the next step (T, W, B), in [0, 1); None where the head asks for none."""
+    def sample(self, breasts: int) -> Tensor | None:
+        """The next step's numbers (T, W, B) in [0, 1); None if the width is 0."""
         if not self._width:
             return None
         shape = (self._width, breasts)
         return torch.stack([torch.rand(shape, generator=each, device=self._device) for each in self._generators])
 
     def select(self, trials: Sequence[int]) -> None:
-        """Go on with the trials at `trials` alone."""
+        """Keep only the trials at these positions."""
         self._generators = [self._generators[trial] for trial in trials]
 
 

@@ -1,15 +1,16 @@
-"""What every head is: its settings and its methods. Knows no particular head.
+"""Base classes of heads and their settings.
 
-One implementation serves a single head and a pack: every parameter and buffer has a leading trial axis T; T = 1 is a
-head alone. T trial, B breast, Nt tile, M example (what one term of the loss stands for), C answer, P channel of the
-pooled vector, W number of noise.
+One implementation serves a single head and a pack: every parameter and buffer has a leading trial axis T, and a single
+head has T = 1. To write a head, subclass `HeadConfig` and `Head`; most heads see a breast as one bag and start from
+`SingleBagConfig` and `SingleBagHead` (heads/parts/single_bag.py) instead.
+T trial, B breast, Nt tile, M example (one term of the loss), C output, P pooled channel, W uniform number.
 """
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +18,16 @@ from torch import Tensor, nn
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.bags.ragged import prepare_ragged
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.outputs import BINARY, Outputs
-from tilebank.mil.contract.records import Attention, Criterion, HeadPass, Losses, PreparedBags
+from tilebank.mil.contract.records import Attention, Criterion, ForwardPass, Losses, PreparedBags
 
 Training = Literal["breast", "instance"]
 
 
 @dataclass(frozen=True)
 class HeadConfig(ABC):
-    """What the settings of all heads share. Each head has a class of its own beside it, with a `name` of its own."""
+    """Settings that all heads share. Each head has its own subclass with its own `name`."""
 
     name: str
     l2_normalise: bool = True
@@ -34,25 +35,31 @@ class HeadConfig(ABC):
     @property
     @abstractmethod
     def views_by(self) -> str:
-        """What pools the views, in a word for tables; `none` where they are not read."""
+        """The pooling of views as one word for tables; `none` if the head does not read views."""
 
     @property
     @abstractmethod
     def tiles_by(self) -> str:
-        """What pools the tiles, in a word for tables; `none` where they are not read."""
+        """The pooling of tiles as one word for tables; `none` if the head does not read tiles."""
+
+    @abstractmethod
+    def tiles_only(self) -> Self:
+        """The same settings without views, for benchmarks whose bags hold tiles only."""
 
     @property
     def fitted_on(self) -> Training:
-        """What an example is in fitting: a breast, or single instances that are pooled in use only."""
+        """What one training example is: a breast, or a single instance (pooled at prediction only)."""
         return "breast"
 
 
 class Head(nn.Module, ABC):
-    """T trained heads of one shape, from bags to logits.
+    """A pack of T heads of one architecture, from bags to logits.
 
-    `forward` takes bags as they are stored. A loop over epochs calls `prepare` once, then `run` or `losses`: the same
-    numbers. Logits are (T, B) for a yes-no question, else (T, B, C): see Outputs.
+    `forward` takes bags as they are stored. Training calls `prepare` once, then `run` or `losses` in every epoch; both
+    give the same numbers. Logits are (T, B) for a binary output and (T, B, C) otherwise, see Outputs.
     """
+
+    order_matters: ClassVar[bool] = False  # True: the order of instances in a bag changes the logits, by definition
 
     def __init__(self, config: HeadConfig, *, dim: int, outputs: Outputs = BINARY) -> None:
         super().__init__()
@@ -63,25 +70,25 @@ class Head(nn.Module, ABC):
     @property
     @abstractmethod
     def pooled_width(self) -> int:
-        """P, the width of what a breast is pooled to, which dropout acts on."""
+        """P, the width of the pooled vector of a breast, on which dropout acts."""
 
     @property
     @abstractmethod
-    def row_numbers(self) -> int:
-        """How many float32 numbers a trial holds for one instance, forward and backward: what pieces are cut by."""
+    def floats_per_instance(self) -> int:
+        """How many float32 values one trial holds per instance, forward and backward: sets the micro-batch size."""
 
     @abstractmethod
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """One pass over bags; `draws` are a fitting step's."""
+    def run(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> ForwardPass:
+        """Forward pass over prepared bags; `noise` holds a training step's dropout mask and noise."""
 
     @property
     def noise_width(self) -> int:
-        """W, how many uniform numbers a breast and step the head wants in `Draws.noise`."""
+        """W, how many uniform numbers per breast and step the head wants in `StepNoise.uniform`."""
         return 0
 
-    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
-        """What a step goes down. An example is a breast, and nothing is added, unless a head says otherwise."""
-        return Losses(criterion(self.run(bags, draws=draws).logits, labels))
+    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, noise: StepNoise) -> Losses:
+        """The training losses. By default one example per breast and no extra term."""
+        return Losses(criterion(self.run(bags, noise=noise).logits, labels))
 
     @property
     def trials(self) -> int:
@@ -89,19 +96,19 @@ class Head(nn.Module, ABC):
         return len(next(self.parameters()))
 
     def after_step(self) -> None:
-        """Called after each step of the optimiser, outside of autograd."""
+        """Hook, called after each optimizer step without autograd."""
         return
 
     def count_examples(self, bags: BagBatch) -> int:
-        """M of `bags`."""
+        """M, the number of training examples in `bags`."""
         return len(bags)
 
-    def relevant(self, bags: BagBatch) -> BagBatch:
-        """`bags` without the vectors of a kind that this head leaves out: they need not be moved or counted."""
+    def drop_unused(self, bags: BagBatch) -> BagBatch:
+        """`bags` without the kinds of vectors that this head does not read, to save memory."""
         return bags.without(views=self.config.views_by == "none", tiles=self.config.tiles_by == "none")
 
     def prepare(self, bags: BagBatch) -> PreparedBags:
-        """The kinds that this head reads, features not copied. Raises HeadError for bags of another dimension."""
+        """The kinds that this head reads; features are not copied. Raises HeadError if the dimension differs."""
         if bags.dim != self.dim:
             raise HeadError(f"bags hold vectors of {bags.dim} numbers, this head reads {self.dim}; use its own encoder")
         normalise, config = self.config.l2_normalise, self.config
@@ -119,33 +126,33 @@ class Head(nn.Module, ABC):
         return self.run(self.prepare(bags)).logits
 
     def attention(self, bags: BagBatch) -> Tensor:
-        """What each tile of stored bags has of its bag's attention: (T, Nt). Raises HeadError without any on tiles.
+        """Attention weight of every tile of stored bags: (T, Nt). Raises HeadError if tiles have no attention.
 
-        It sums to one over a breast's tiles; where views share the bag, to one over both together.
+        The weights of a breast's tiles sum to one; if views share the bag, tiles and views together sum to one.
         """
         prepared = self.prepare(bags)
         attention = self.run(prepared).attention
-        on_tiles = None if attention is None else _of_tiles(attention, prepared)
-        if on_tiles is None:
+        weights = None if attention is None else _tile_weights(attention, prepared)
+        if weights is None:
             raise HeadError(
-                f"this {self.config.name} pools tiles by {self.config.tiles_by} and has no attention on them to show;"
-                " fit a head that has"
+                f"this {self.config.name} head pools tiles by {self.config.tiles_by} and has no attention on them;"
+                " fit a head that pools tiles by attention"
             )
-        return on_tiles
+        return weights
 
-    def as_logits(self, answers: Tensor) -> Tensor:
-        """What a last layer gives, (T, C, M), as logits: (T, M) for a yes-no question, else (T, M, C)."""
-        return answers.squeeze(1) if self.outputs.kind == "binary" else answers.transpose(1, 2)
+    def as_logits(self, values: Tensor) -> Tensor:
+        """The last layer's output (T, C, M) as logits: (T, M) for a binary output, else (T, M, C)."""
+        return values.squeeze(1) if self.outputs.kind == "binary" else values.transpose(1, 2)
 
     def select(self, trials: Sequence[int]) -> "Head":
-        """A pack of the heads at `trials`, in that order, with weights of their own."""
+        """A copy of the heads at these positions, in that order."""
         picked = copy.deepcopy(self)
         for held in (*picked.parameters(), *picked.buffers()):
             held.data = held.data[torch.as_tensor(trials, dtype=torch.int64, device=held.device)]
         return picked
 
 
-def _of_tiles(attention: Attention, bags: PreparedBags) -> Tensor | None:
+def _tile_weights(attention: Attention, bags: PreparedBags) -> Tensor | None:
     if attention.rows is bags.tiles:
         return attention.weights
     if bags.merged is not None and attention.rows is bags.merged:

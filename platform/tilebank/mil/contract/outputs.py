@@ -1,7 +1,7 @@
-"""What a head answers: a yes-no question, one of several classes, or several labels at once. Knows no head, no bags.
+"""Output types of a head: binary, multiclass, multilabel.
 
-Everything that differs between the three lies here: loss, class weights, probabilities, what labels may look like.
-T trial, M example (a breast, or an instance with its breast's label), C answer.
+Everything that differs between the three is here: loss, class weights, probabilities, label checks.
+T trial, M example (a breast, or an instance with its breast's label), C output (class or label).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Outputs:
 
     def __post_init__(self) -> None:
         if self.kind not in ("binary", "multiclass", "multilabel"):
-            raise HeadError(f"no kind of answer {self.kind!r}; choose binary, multiclass or multilabel")
+            raise HeadError(f"no output kind {self.kind!r}; choose binary, multiclass or multilabel")
         fewest = {"binary": 1, "multiclass": 2, "multilabel": 1}[self.kind]
         if self.count < fewest or (self.kind == "binary" and self.count != 1):
             raise HeadError(f"a {self.kind} head with {self.count} outputs; it has {fewest}{self._or_more}")
@@ -44,19 +44,22 @@ BINARY = Outputs()
 
 
 def probabilities(logits: Tensor, outputs: Outputs) -> Tensor:
-    """Scores of `logits`, in float64, or large logits would all round to 1: same shape."""
+    """Probabilities of `logits`, same shape, in float64: in float32 large logits would all round to 1."""
     exact = logits.double()
     return torch.softmax(exact, dim=-1) if outputs.kind == "multiclass" else torch.sigmoid(exact)
 
 
-def labels_for(labels: Tensor | None, outputs: Outputs, *, split: str) -> Tensor:
-    """`labels` as the loss wants them. Raises HeadError where they are missing, do not fit, or lack an answer."""
+def check_labels(labels: Tensor | None, outputs: Outputs, *, split: str) -> Tensor:
+    """`labels` in the form that the loss takes. Raises HeadError if they are missing, do not fit, or lack a class."""
     if labels is None:
         raise HeadError(f"the {split} split has no labels; read it with a task")
     if (labels.ndim == 2) != (outputs.kind == "multilabel"):
-        raise HeadError(f"labels of the {split} split have shape {tuple(labels.shape)}; a {outputs.kind} head cannot")
+        raise HeadError(
+            f"labels of the {split} split have shape {tuple(labels.shape)}; a {outputs.kind} head needs"
+            f" {'(breasts, labels)' if outputs.kind == 'multilabel' else '(breasts,)'}"
+        )
     if outputs.kind == "multilabel" and labels.shape[1] != outputs.count:
-        raise HeadError(f"the {split} split has {labels.shape[1]} labels a breast, the head {outputs.count}")
+        raise HeadError(f"the {split} split has {labels.shape[1]} labels per breast, the head {outputs.count}")
     if outputs.kind == "multiclass":
         return _class_labels(labels, outputs, split=split)
     if bool((labels > 1).any()):
@@ -73,7 +76,7 @@ def labels_for(labels: Tensor | None, outputs: Outputs, *, split: str) -> Tensor
 
 
 def balancing_weights(labels: Tensor, outputs: Outputs) -> Tensor:
-    """Weights that balance `labels`: negatives / positives of each label (C,), or M / (C n_c) of each class (C,)."""
+    """Balancing weights: negatives / positives of each label (C,), or M / (C n_c) of each class (C,)."""
     if outputs.kind == "multiclass":
         counts = torch.bincount(labels, minlength=outputs.count)  # (C,)
         return len(labels) / (outputs.count * counts)
@@ -81,19 +84,19 @@ def balancing_weights(labels: Tensor, outputs: Outputs) -> Tensor:
     return (len(labels) - positives) / positives
 
 
-def stack_weights(balanced: Tensor, outputs: Outputs, *, asked: Sequence[float | None]) -> Tensor:
-    """The weights of each trial (T, C): `balanced` (C,), or what the trial asked for its positives."""
-    if outputs.kind == "multiclass" and any(weight is not None for weight in asked):
-        raise HeadError("positive_weight is for yes-no answers; leave it out for classes, and use class_weight")
-    rows = [balanced if weight is None else torch.full_like(balanced, weight) for weight in asked]
+def class_weights(balanced: Tensor, outputs: Outputs, *, positive_weights: Sequence[float | None]) -> Tensor:
+    """The weights of each trial (T, C): its own positive weight where it sets one, else `balanced` (C,)."""
+    if outputs.kind == "multiclass" and any(weight is not None for weight in positive_weights):
+        raise HeadError("positive_weight is for binary outputs; leave it out for classes, and use class_weight")
+    rows = [balanced if weight is None else torch.full_like(balanced, weight) for weight in positive_weights]
     return torch.stack(rows)
 
 
 def example_losses(logits: Tensor, labels: Tensor, *, outputs: Outputs, weights: Tensor) -> Tensor:
-    """Cross-entropy of every example (T, M); `weights` (T, C) are those of positives, or of classes.
+    """Cross-entropy of every example (T, M); `weights` (T, C) are positive weights or class weights.
 
-    Binary: that of the sigmoid, the positive term weighted. Multilabel: the same, mean over labels. Multiclass: that of
-    the softmax, weighted by the true class.
+    Binary: of the sigmoid, with the positive term weighted. Multilabel: the same, mean over labels. Multiclass: of the
+    softmax, weighted by the true class.
     """
     if outputs.kind == "multiclass":
         chosen = torch.log_softmax(logits, dim=-1).gather(2, labels.expand(len(logits), -1).unsqueeze(2))  # (T, M, 1)

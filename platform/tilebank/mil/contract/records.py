@@ -1,6 +1,6 @@
-"""What goes into a head and what comes out of one pass over it. Records only; knows no particular head.
+"""Inputs and outputs of a head: prepared bags, attention, the result of a forward pass, losses.
 
-T trial, B breast, N instance of the bags that are weighed, M example (what one term of the loss stands for), C answer.
+T trial, B breast, N instance of the bags that attention weighs, M example (one term of the loss), C output.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ Criterion = Callable[[Tensor, Tensor], Tensor]  # logits (T, M) or (T, M, C), la
 
 @dataclass(frozen=True, eq=False)
 class PreparedBags:
-    """What a head computes on, features still as stored: the kinds that its settings name; None for one left out.
+    """Bags as a head reads them, features still as stored. A kind that the head does not read is None.
 
-    `merged` is there for heads that put views and tiles in one bag.
+    `merged` is set for heads that put views and tiles into one bag.
     """
 
     views: Ragged | None
@@ -27,15 +27,15 @@ class PreparedBags:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """How a head weighs the instances of each bag: `weights` (T, N) of `rows`, summing to one over each filled bag."""
+    """Attention over the instances of each bag: `weights` (T, N) of `rows`, summing to one over each non-empty bag."""
 
     weights: Tensor
     rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
-class HeadPass:
-    """One pass: logits before the sigmoid or softmax, (T, B) or (T, B, C), and attention if the head pools by one."""
+class ForwardPass:
+    """Logits before the sigmoid or softmax, (T, B) or (T, B, C), and attention if the head pools by attention."""
 
     logits: Tensor
     attention: Attention | None = None
@@ -43,7 +43,7 @@ class HeadPass:
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """What a step goes down: `examples` (T, M), and `extra` (T, B) a breast, weighted, where a head adds to it."""
+    """What a training step minimises: `examples` (T, M), plus `extra` (T, B), a weighted term a head may add."""
 
     examples: Tensor
     extra: Tensor | None = None

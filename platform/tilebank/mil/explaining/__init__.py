@@ -1,1 +1,1 @@
-"""What a head looked at: attention, contributions, bags with tiles removed."""
+"""Explain a fitted head: attention, contributions, scores with tiles removed."""

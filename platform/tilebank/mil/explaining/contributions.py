@@ -1,8 +1,8 @@
-"""What the views, the tiles, and each tile add to a breast's logit: the head with them, less the head without.
+"""Contributions of views, tiles and single tiles to a breast's logit: with them minus without them.
 
-Knows the contract, no particular head. Where a head adds a term of each stream, as the dual-stream head does, this is
-that term. Elsewhere the two need not come to the logit together: what they do jointly is in neither, or in both.
-B breast, C answer (1 for yes or no).
+For a head that adds one term per stream, such as the dual-stream head, this is exactly that term. For other heads the
+contributions of views and tiles need not sum to the logit: their joint effect is in neither, or in both.
+B breast, C output (1 for binary).
 """
 
 from dataclasses import dataclass
@@ -12,37 +12,37 @@ from numpy.typing import NDArray
 
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.contract.head import Head
-from tilebank.mil.explaining.ablated_bags import evidence_of_tiles, logits_of
-from tilebank.mil.explaining.tile_attention import attend_tiles
+from tilebank.mil.explaining.ablated_bags import predict_logits, tile_evidence
+from tilebank.mil.explaining.tile_attention import tile_attention
 
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """Logits of each breast, and what is lost of them without its views or without its tiles: all (B, C)."""
+    """Logits of each breast, and how much they drop without its views or without its tiles: all (B, C)."""
 
     logits: NDArray[np.float64]
     of_views: NDArray[np.float64]
     of_tiles: NDArray[np.float64]
 
 
-def contributions_of(head: Head, bags: BagBatch) -> Contributions:
-    """Of the first head of a pack. A stream that the head does not read contributes 0."""
-    logits = logits_of(head, bags)
+def stream_contributions(head: Head, bags: BagBatch) -> Contributions:
+    """Contributions of views and tiles by the first head of a pack; 0 for a kind that the head does not read."""
+    logits = predict_logits(head, bags)
     return Contributions(
         logits=logits,
-        of_views=logits - logits_of(head, bags.without(views=True, tiles=False)),
-        of_tiles=logits - logits_of(head, bags.without(views=False, tiles=True)),
+        of_views=logits - predict_logits(head, bags.without(views=True, tiles=False)),
+        of_tiles=logits - predict_logits(head, bags.without(views=False, tiles=True)),
     )
 
 
-def contributions_of_tiles(head: Head, bags: BagBatch) -> NDArray[np.float64]:
-    """A tile's attention times what it says: the logit with it alone, less the logit without tiles. (Nt, C)
+def tile_contributions(head: Head, bags: BagBatch) -> NDArray[np.float64]:
+    """Contribution of each tile: its attention times (logit with this tile only - logit without tiles). (Nt, C)
 
-    Where a head's answer is linear in what its attention pools, as in `dual_stream` and `abmil`, these come to the
-    tiles' contribution exactly; elsewhere they are its first term. Below 0 where a tile speaks against.
+    If the logit is linear in the vector that attention pools, as in `dual_stream` and `abmil`, they sum exactly to the
+    contribution of all tiles; otherwise they are a first-order approximation. A negative value lowers the logit.
     Raises HeadError for a head without attention.
     """
-    without = logits_of(head, bags.without(views=False, tiles=True))  # (B, C)
+    without = predict_logits(head, bags.without(views=False, tiles=True))  # (B, C)
     owners = np.repeat(np.arange(len(bags)), bags.tile_offsets.diff().cpu().numpy())
-    said: NDArray[np.float64] = evidence_of_tiles(head, bags) - without[owners]
-    return np.asarray(attend_tiles(head, bags)[0][:, None] * said)
+    added: NDArray[np.float64] = tile_evidence(head, bags) - without[owners]
+    return np.asarray(tile_attention(head, bags)[0][:, None] * added)

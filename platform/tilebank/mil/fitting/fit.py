@@ -1,10 +1,10 @@
-"""Fit many heads as one computation. Knows bags and heads; is handed its metric, and knows no test split.
+"""Fit many heads at once, as one computation.
 
 The published recipe: Adam at 2e-3 with L2 weight decay 1e-4, full batch, at most 700 epochs, patience 20 at a gain of
 0.001 in validation AUC, binary cross-entropy. Every trial keeps its own seed, learning rate, weight decay, dropout,
-class weight, early stop and best checkpoint; a head that is done leaves the computation. Features stay as they are
-stored; a piece of them at a time is read in float32, forward and backward, so that a step reads each vector once.
-T trial of the pack, A trial still active, B breast, M example, C answer.
+class weight, early stopping and best checkpoint; a trial that has stopped leaves the computation. Features stay as
+stored; each micro-batch is read in float32 once per step, for all trials together.
+T trial of the pack, A trial still active, B breast, M example, C output.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,30 +19,31 @@ from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.contract.head import Head, HeadConfig
 from tilebank.mil.contract.outputs import BINARY, Outputs
+from tilebank.mil.fitting.early_stopping import EarlyStopping, EpochMetrics
 from tilebank.mil.fitting.memory_plan import FitPlan
-from tilebank.mil.fitting.optimizer import EpochFigures, Ledger
 from tilebank.mil.fitting.settings import FitConfig, TrialConfig
-from tilebank.mil.fitting.training_loop import Course, Metric
+from tilebank.mil.fitting.training_loop import Metric, TrainingLoop
 from tilebank.mil.heads.registry import build_head
 
-__all__ = ["FitConfig", "FitProgress", "FittedHead", "Metric", "TrialConfig", "fit_population"]
+__all__ = ["FitConfig", "FitProgress", "FittedHead", "Metric", "TrialConfig", "fit_heads"]
 
 
 @dataclass(frozen=True, eq=False)
 class FitProgress:
-    """One epoch of a pack: `active` are the places, in the list of trials, of the heads that `figures` speaks of."""
+    """One epoch of a pack: `active` holds the positions, in the list of trials, of the heads in `metrics`."""
 
     epoch: int
     active: tuple[int, ...]
-    figures: EpochFigures
+    metrics: EpochMetrics
 
 
 @dataclass(frozen=True, eq=False)
 class FittedHead:
-    """One trial's result: its head at its best epoch (counted from 1), and train_loss, val_loss, val_auc an epoch.
+    """Result of one trial: its head at its best epoch (counted from 1), and train_loss, val_loss, val_auc per epoch.
 
-    Curves of a head with attention also hold attention_js and attention_entropy on the validation split (stability.py);
-    where the head adds to its loss, extra_loss is that part of train_loss. `plan` says how its pack was computed.
+    A head with attention also has the curves attention_js and attention_entropy of the validation split
+    (attention_curves.py). If the head adds a term to its loss, extra_loss is that part of train_loss. `plan` says how
+    the pack was computed.
     """
 
     trial: TrialConfig
@@ -54,7 +55,7 @@ class FittedHead:
     plan: FitPlan
 
 
-def fit_population(
+def fit_heads(
     train: BagBatch,
     val: BagBatch,
     *,
@@ -66,38 +67,38 @@ def fit_population(
     metric: Metric | None = None,
     progress: Callable[[FitProgress], None] | None = None,
 ) -> list[FittedHead]:
-    """Fit one head a trial, all at once, on `device` (where the bags lie if None); results in the order of `trials`.
+    """Fit one head per trial, all at once, on `device` (None: where the bags are); results in the order of `trials`.
 
     `metric` maps scores (A, B) or (A, B, C) and labels of the val split to (A,), higher being better; None is the AUC,
-    macro-averaged over answers, computed on the device. The same arguments give the same bits on a CPU. Raises
-    HeadError for splits that cannot be fitted on.
+    macro-averaged over outputs, computed on the device. On a CPU the same arguments give the same bits. Raises
+    HeadError for splits that cannot be fitted.
     """
     if train.device != val.device:
-        raise HeadError(f"train lies on {train.device}, val on {val.device}; move both to one device")
+        raise HeadError(f"train is on {train.device}, val on {val.device}; move both to one device")
     device = device or train.device
     pack = build_head(head, dim=train.dim, seeds=[trial.seed for trial in trials], outputs=outputs).to(device)
-    course = Course(train, val, pack=pack, trials=trials, config=config, metric=metric)
+    loop = TrainingLoop(train, val, pack=pack, trials=trials, config=config, metric=metric)
     best = pack.select(range(len(trials)))
-    ledger = Ledger(len(trials), patience=config.patience, min_gain=config.min_gain)
+    stopping = EarlyStopping(len(trials), patience=config.patience, min_gain=config.min_gain)
     active = np.arange(len(trials))
-    with _product_precision(device, config):
+    with _matmul_precision(device, config):
         for epoch in range(1, config.max_epochs + 1):
-            figures = course.run_epoch()
-            verdict = ledger.record(active, figures)
-            _keep_best(best, course.pack, at=active[verdict.improved], of=np.flatnonzero(verdict.improved))
+            metrics = loop.run_epoch()
+            decision = stopping.update(active, metrics)
+            _keep_best(best, loop.pack, at=active[decision.improved], of=np.flatnonzero(decision.improved))
             if progress is not None:
-                progress(FitProgress(epoch, tuple(active.tolist()), figures))
-            if not verdict.going_on.any():
+                progress(FitProgress(epoch, tuple(active.tolist()), metrics))
+            if not decision.continuing.any():
                 break
-            if not verdict.going_on.all():
-                staying = np.flatnonzero(verdict.going_on).tolist()
-                course.go_on_with(staying)
+            if not decision.continuing.all():
+                staying = np.flatnonzero(decision.continuing).tolist()
+                loop.keep_trials(staying)
                 active = active[staying]
-    return [_result(place, trial, best, ledger, plan=course.plan) for place, trial in enumerate(trials)]
+    return [_result(place, trial, best, stopping, plan=loop.plan) for place, trial in enumerate(trials)]
 
 
 def _keep_best(best: Head, pack: Head, *, at: NDArray[np.int64], of: NDArray[np.int64]) -> None:
-    """Copy the heads at `of` in `pack` to the places `at` in `best`."""
+    """Copy the heads at positions `of` in `pack` to positions `at` in `best`."""
     if len(at) == 0:
         return
     with torch.no_grad():
@@ -105,21 +106,21 @@ def _keep_best(best: Head, pack: Head, *, at: NDArray[np.int64], of: NDArray[np.
             kept[torch.from_numpy(at).to(kept.device)] = current[torch.from_numpy(of).to(kept.device)]
 
 
-def _result(place: int, trial: TrialConfig, best: Head, ledger: Ledger, *, plan: FitPlan) -> FittedHead:
+def _result(place: int, trial: TrialConfig, best: Head, stopping: EarlyStopping, *, plan: FitPlan) -> FittedHead:
     return FittedHead(
         trial=trial,
         head=best.select([place]),
-        best_epoch=int(ledger.best_epoch[place]),
-        best_val_auc=float(ledger.best_metric[place]),
-        epochs=int(ledger.epochs[place]),
-        curves=ledger.curves(place),
+        best_epoch=int(stopping.best_epoch[place]),
+        best_val_auc=float(stopping.best_metric[place]),
+        epochs=int(stopping.epochs[place]),
+        curves=stopping.curves(place),
         plan=plan,
     )
 
 
 @contextmanager
-def _product_precision(device: torch.device, config: FitConfig) -> Iterator[None]:
-    """The setting is one of the process: it is put back."""
+def _matmul_precision(device: torch.device, config: FitConfig) -> Iterator[None]:
+    """Set the precision of CUDA matrix products, a setting of the process, and restore it."""
     if device.type != "cuda":
         yield
         return

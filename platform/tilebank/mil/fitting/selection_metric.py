@@ -1,6 +1,6 @@
-"""The figure that heads are chosen by, computed where the scores lie. Knows scores and labels, not heads.
+"""Validation AUC of every trial, computed on the device: the metric that epochs and heads are selected by.
 
-T trial, B breast, C answer.
+T trial, B breast, C output.
 """
 
 import torch
@@ -10,11 +10,10 @@ from tilebank.mil.contract.outputs import Outputs
 
 
 def selection_auc(scores: Tensor, labels: Tensor, *, outputs: Outputs) -> Tensor:
-    """Area under the ROC of each trial (T,) float64, ties a half; the mean over answers where there are several.
+    """Exact ROC AUC of each trial (T,) float64; ties count one half.
 
-    Exact, in the Mann-Whitney form of Hanley and McNeil (Radiology 143:29, 1982). Of classes, each against the rest,
-    unweighted mean over classes: the macro average of Sokolova and Lapalme (Inf. Process. Manag. 45:427, 2009). Of
-    labels, their unweighted mean.
+    Binary: the Mann-Whitney form of Hanley and McNeil (Radiology 143:29, 1982). Multiclass: one class against the rest,
+    macro average (Sokolova and Lapalme, Inf. Process. Manag. 45:427, 2009). Multilabel: the mean over labels.
     """
     if outputs.kind == "binary":
         return _pair_shares(scores, labels > 0.5)

@@ -1,4 +1,4 @@
-"""What a fit is told: of all its heads (FitConfig) and of each (TrialConfig). Knows no tensors."""
+"""Settings of a fit: FitConfig for the whole pack, TrialConfig for one trial."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from tilebank.errors import HeadError
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How long, how classes weigh, and how much at once.
+    """Number of epochs, class weights, batch size and memory.
 
-    class_weight: `balanced` gives a positive breast the train split's n_negative / n_positive, and a class M / (C n_c).
-    batch: breasts a step, drawn in an order of `order_seed` that all trials share; 0 is the full batch. memory_mb: what
-    a fit may take on its device; 0 asks a GPU what is free. Whatever it is, a step is that of its whole batch. tf32: on
-    a GPU, products with 11 significant bits, in which stored halves are exact; a CPU knows float32 alone.
+    class_weight: `balanced` weights positive breasts by n_negative / n_positive of the train split, classes by
+    M / (C n_c). batch: breasts per optimizer step, shuffled by `order_seed` in the same way for all trials; 0 is the
+    full batch. memory_mb: limit on the device; 0 takes a GPU's free memory. It never changes the batch of a step.
+    tf32: matrix products on a GPU with 11 significant bits, which represent float16 features exactly; CPUs use float32.
     """
 
     max_epochs: int = 700
@@ -35,16 +35,17 @@ class FitConfig:
             raise HeadError(f"fit: no class_weight {self.class_weight!r}; choose balanced or none")
         if min(self.batch, self.order_seed, self.memory_mb) < 0:
             raise HeadError(
-                f"fit: batch {self.batch}, order_seed {self.order_seed} and memory_mb {self.memory_mb} are not below 0"
+                f"fit: batch {self.batch}, order_seed {self.order_seed} and memory_mb {self.memory_mb} must be at"
+                " least 0"
             )
 
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """What differs between the heads of a pack: the seed of first weights and masks, and the optimiser's settings.
+    """Settings of one head in a pack: the seed of initial weights and dropout masks, and the optimizer's settings.
 
-    dropout: share of a pooled vector's numbers that a step leaves out. positive_weight: what a positive breast weighs;
-    None leaves it to FitConfig.class_weight.
+    dropout: dropout rate on the pooled vector. positive_weight: loss weight of positive breasts; None takes
+    FitConfig.class_weight.
     """
 
     seed: int
@@ -56,9 +57,9 @@ class TrialConfig:
     def __post_init__(self) -> None:
         if not self.lr > 0 or not self.weight_decay >= 0:
             raise HeadError(
-                f"trial of seed {self.seed}: lr {self.lr} must be above 0, weight_decay {self.weight_decay} not below"
+                f"trial of seed {self.seed}: lr {self.lr} must be above 0, weight_decay {self.weight_decay} at least 0"
             )
         if not 0 <= self.dropout < 1:
-            raise HeadError(f"trial of seed {self.seed}: dropout {self.dropout} must be from 0 up to but not 1")
+            raise HeadError(f"trial of seed {self.seed}: dropout {self.dropout} must be at least 0 and below 1")
         if self.positive_weight is not None and not self.positive_weight > 0:
             raise HeadError(f"trial of seed {self.seed}: positive_weight {self.positive_weight} must be above 0")

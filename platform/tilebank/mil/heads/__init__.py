@@ -1,1 +1,1 @@
-"""One file a head, and the registry that builds, saves and loads them."""
+"""MIL heads, one module each, and the registry that builds, saves and loads them."""

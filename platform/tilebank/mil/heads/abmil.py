@@ -1,9 +1,9 @@
-"""Attention-based pooling, plain and gated: ABMIL. Knows tensors alone.
+"""ABMIL: attention-based pooling, plain or gated.
 
 Ilse, Tomczak and Welling (ICML 2018): h_i = ReLU(W x_i + b), then over the bag
     a_i = softmax_i(w . tanh(V h_i)),  gated: a_i = softmax_i(w . (tanh(V h_i) * sigmoid(U h_i)))  (equations 8 and 9)
     z = sum_i a_i h_i                                                                                (equation 7)
-and Linear(C, answers). Published widths: 512 and 128. T trial, N instance, B breast, C channel, A attention channel.
+and Linear(C, outputs). Published widths: 512 and 128. T trial, N instance, B breast, C channel, A attention channel.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from tilebank.mil.bags.segments import segment_log_softmax
-from tilebank.mil.contract.dropout import Draws
+from tilebank.mil.contract.dropout import StepNoise
 from tilebank.mil.contract.outputs import BINARY, Outputs
 from tilebank.mil.contract.records import Criterion, Losses, PreparedBags
 from tilebank.mil.heads.parts.anchor import Anchor, AnchorConfig
@@ -23,7 +23,7 @@ from tilebank.mil.heads.parts.layers import generators_of
 
 @dataclass(frozen=True)
 class AbmilConfig(AttentionConfig):
-    """`hidden` and `attention`: widths of h and of V; `gated`: whether U multiplies; `anchor`: null, or as of ASMIL."""
+    """`hidden`, `attention`: widths of h and of V; `gated`: whether to multiply by U; `anchor`: None, or ASMIL's."""
 
     name: Literal["abmil"] = "abmil"
     gated: bool = True
@@ -40,21 +40,21 @@ class Abmil(AttentionHead):
         self.anchor = None if config.anchor is None else Anchor(self.scorer, config.anchor)
 
     @property
-    def row_numbers(self) -> int:
-        """h, h weighed, and the attention's branches, with their gradients; what an anchor makes again, without."""
+    def floats_per_instance(self) -> int:
+        """h, weighted h and the attention branches, with gradients; an anchor computes them again without gradients."""
         widths = 6 * self.config.hidden + (8 if self.config.gated else 4) * self.config.attention
         return widths if self.anchor is None else widths * 3 // 2
 
-    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
-        """The breasts', and the pull of the anchor if there is one."""
+    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, noise: StepNoise) -> Losses:
+        """The losses of the breasts, and the anchor's if there is one."""
         rows = self.rows(bags)
         h, scores = self.scorer(rows)
-        examples = criterion(self.pool(h, scores, rows, draws=draws).logits, labels)
+        examples = criterion(self.pool(h, scores, rows, noise=noise).logits, labels)
         if self.anchor is None:
             return Losses(examples)
-        return Losses(examples, self.anchor.pull(self.scorer, segment_log_softmax(scores, rows.segments), rows))
+        return Losses(examples, self.anchor.loss(self.scorer, segment_log_softmax(scores, rows.segments), rows))
 
     def after_step(self) -> None:
-        """The anchor follows."""
+        """Update the anchor."""
         if self.anchor is not None:
-            self.anchor.follow(self.scorer)
+            self.anchor.update(self.scorer)

@@ -1,14 +1,14 @@
-"""The dual-stream head: views pooled by max, tiles by one learned latent, one linear layer on both.
+"""The dual-stream head: views pooled by max, tiles by attention with one learned latent, one linear layer on both.
 
-Knows tensors alone. As published for frozen encoders in mammography (MIL-PF): each stream Linear(D, 16), ReLU,
-Linear(16, 8), ReLU; then Linear(16, 1) on the two pooled vectors. 49,625 parameters at D = 1536, 37,337 at D = 1152.
-The head can also be fitted on single instances and pool their logits at prediction only (`training: instance`).
-T trial, N instance, B breast, Nt tile, C latent width, P width of all streams together, O answer.
+As published for frozen encoders in mammography (MIL-PF): each stream Linear(D, 16), ReLU, Linear(16, 8), ReLU; then
+Linear(16, 1) on the two pooled vectors. 49,625 parameters at D = 1536, 37,337 at D = 1152. The head can also be trained
+on single instances and pool their logits at prediction only (`training: instance`).
+T trial, N instance, B breast, Nt tile, C latent width, P width of all streams together, O output.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -16,22 +16,22 @@ from torch import Tensor
 from tilebank.errors import HeadError
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.bags.ragged import Ragged
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.head import Head, HeadConfig, Training
 from tilebank.mil.contract.outputs import BINARY, Outputs
-from tilebank.mil.contract.records import Criterion, HeadPass, Losses, PreparedBags
+from tilebank.mil.contract.records import Criterion, ForwardPass, Losses, PreparedBags
 from tilebank.mil.heads.parts.anchor import AnchorConfig
-from tilebank.mil.heads.parts.dual_stream_branch import SeenStream, Stream, StreamPooling
+from tilebank.mil.heads.parts.dual_stream_branch import Stream, StreamOutput, StreamPooling
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of
 
 
 @dataclass(frozen=True)
 class DualStreamConfig(HeadConfig):
-    """`none` leaves a stream out; `hidden` and `latent` are a stream's two widths.
+    """Poolings (`none` leaves a stream out), training mode, and the two widths of a stream, `hidden` and `latent`.
 
-    training: `breast` pools vectors and answers once a breast, in fitting as in use. `instance` fits every view or tile
-    by itself, with its breast's label, and pools their logits at prediction only; it takes one stream, mean or max.
-    anchor: null, or as of ASMIL, on every stream that is pooled by attention.
+    training: `breast` pools vectors and gives one output per breast, in training and prediction. `instance` trains on
+    every view or tile separately, with its breast's label, and pools their logits at prediction only; it takes one
+    stream, mean or max. anchor: None, or ASMIL's, on every stream that is pooled by attention.
     """
 
     name: Literal["dual_stream"] = "dual_stream"
@@ -54,7 +54,7 @@ class DualStreamConfig(HeadConfig):
                 f" not views by {self.view_pooling} and tiles by {self.tile_pooling}"
             )
         if self.anchor is not None and "attention" not in poolings:
-            raise HeadError(f"head {self.name}: an anchor holds attention, and no stream has it; set anchor: null")
+            raise HeadError(f"head {self.name}: an anchor needs a stream pooled by attention; set anchor: null")
         if self.hidden < 1 or self.latent < 1:
             raise HeadError(f"head {self.name}: widths hidden={self.hidden}, latent={self.latent} must be positive")
 
@@ -68,69 +68,74 @@ class DualStreamConfig(HeadConfig):
         """The tiles' pooling."""
         return self.tile_pooling
 
+    def tiles_only(self) -> Self:
+        """The same settings with `view_pooling: none`."""
+        return replace(self, view_pooling="none")
+
     @property
     def fitted_on(self) -> Training:
-        """As `training` says."""
+        """The value of `training`."""
         return self.training
 
 
 class DualStream(Head):
-    """T dual-stream heads; settings may change a stream's pooling or leave the stream out."""
+    """T dual-stream heads."""
 
     config: DualStreamConfig
 
     def __init__(self, config: DualStreamConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
         super().__init__(config, dim=dim, outputs=outputs)
-        generators = generators_of(seeds)  # drawn from in this order: views, tiles, classifier
+        generators = generators_of(seeds)  # used in this order: views, tiles, classifier
         self.view_stream = _stream_of(config.view_pooling, config, dim=dim, generators=generators)
         self.tile_stream = _stream_of(config.tile_pooling, config, dim=dim, generators=generators)
         self.classifier = StackedLinear(self.pooled_width, outputs.count, generators=generators)
 
     @property
     def pooled_width(self) -> int:
-        """P: the latent width, once a stream."""
+        """P: the latent width of each stream."""
         streams = 2 - [self.config.view_pooling, self.config.tile_pooling].count("none")
         return streams * self.config.latent
 
     @property
-    def row_numbers(self) -> int:
-        """What the two layers of its stream hold; what an anchor makes again, without gradients."""
+    def floats_per_instance(self) -> int:
+        """Activations of a stream's two layers, with gradients; an anchor computes them again without gradients."""
         widths = 4 * self.config.hidden + 6 * self.config.latent
         return widths if self.config.anchor is None else widths * 3 // 2
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """Logits, and the attention of the tiles, else of the views, where a stream has it."""
+    def run(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> ForwardPass:
+        """Logits, and the attention of tiles if their stream has it, else of views."""
         if self.config.training == "instance":
-            return HeadPass(self._pooled_logits(bags))
-        seen = [stream.see(rows) for stream, rows in self._streams(bags)]
-        weighed = [each.attention for each in seen if each.attention is not None]
-        return HeadPass(self._answer(seen, draws), weighed[-1] if weighed else None)
+            return ForwardPass(self._pooled_logits(bags))
+        pooled = [stream.pool(rows) for stream, rows in self._streams(bags)]
+        attentions = [each.attention for each in pooled if each.attention is not None]
+        return ForwardPass(self._classify(pooled, noise), attentions[-1] if attentions else None)
 
-    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, draws: Draws) -> Losses:
-        """The breasts' and the pull of anchors; where instances are fitted, theirs with their breast's label."""
+    def losses(self, bags: PreparedBags, labels: Tensor, *, criterion: Criterion, noise: StepNoise) -> Losses:
+        """The losses of the breasts and of anchors; or of the instances, with their breast's label."""
         streams = self._streams(bags)
         if self.config.training == "instance":
             ((_, rows),) = streams
-            return Losses(criterion(self.instance_logits(bags, draws=draws), labels[rows.segments.owner]))
-        seen = [stream.see(rows) for stream, rows in streams]
-        pulls = [stream.pull(own, rows) for own, (stream, rows) in zip(seen, streams, strict=True)]
-        held = [pull for pull in pulls if pull is not None]
-        return Losses(criterion(self._answer(seen, draws), labels), torch.stack(held).sum(dim=0) if held else None)
+            return Losses(criterion(self.instance_logits(bags, noise=noise), labels[rows.segments.owner]))
+        pooled = [stream.pool(rows) for stream, rows in streams]
+        losses = [stream.anchor_loss(own, rows) for own, (stream, rows) in zip(pooled, streams, strict=True)]
+        anchors = [loss for loss in losses if loss is not None]
+        extra = torch.stack(anchors).sum(dim=0) if anchors else None
+        return Losses(criterion(self._classify(pooled, noise), labels), extra)
 
     def after_step(self) -> None:
-        """Anchors follow."""
+        """Update the anchors."""
         for stream in (self.view_stream, self.tile_stream):
             if stream is not None:
                 stream.after_step()
 
-    def instance_logits(self, bags: PreparedBags, *, draws: Draws = STILL) -> Tensor:
-        """Logits of every instance by itself, where instances are fitted: (T, N) or (T, N, O)."""
+    def instance_logits(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> Tensor:
+        """Logits of every instance, for `training: instance`: (T, N) or (T, N, O)."""
         ((stream, rows),) = self._streams(bags)
         z = stream.project(rows)  # (T, C, N)
-        return self.as_logits(self.classifier(draws.thin(z, owner=rows.segments.owner)))
+        return self.as_logits(self.classifier(noise.dropout(z, owner=rows.segments.owner)))
 
     def count_examples(self, bags: BagBatch) -> int:
-        """Breasts, or where instances are fitted, views or tiles."""
+        """The number of breasts, or for `training: instance` of views or tiles."""
         if self.config.training == "breast":
             return len(bags)
         return len(bags.view_features if self.view_stream is not None else bags.tile_features)
@@ -139,16 +144,16 @@ class DualStream(Head):
         both = ((self.view_stream, bags.views), (self.tile_stream, bags.tiles))
         return [(stream, rows) for stream, rows in both if stream is not None and rows is not None]
 
-    def _answer(self, seen: Sequence[SeenStream], draws: Draws) -> Tensor:
-        pooled = torch.cat([each.pooled for each in seen], dim=1)  # (T, P, B)
-        return self.as_logits(self.classifier(draws.thin(pooled)))
+    def _classify(self, streams: Sequence[StreamOutput], noise: StepNoise) -> Tensor:
+        pooled = torch.cat([each.pooled for each in streams], dim=1)  # (T, P, B)
+        return self.as_logits(self.classifier(noise.dropout(pooled)))
 
     def _pooled_logits(self, bags: PreparedBags) -> Tensor:
-        """Mean or max over each breast of its instances' logits; a breast without any has the bias alone."""
+        """Mean or max of the instance logits of each breast; a breast without instances gets the bias."""
         ((stream, rows),) = self._streams(bags)
         bias = self.classifier.bias.unsqueeze(2)  # (T, O, 1)
-        own = self.classifier(stream.project(rows)) - bias  # (T, O, N)
-        return self.as_logits(stream.pooling(own, rows.segments) + bias)
+        logits = self.classifier(stream.project(rows)) - bias  # (T, O, N)
+        return self.as_logits(stream.pooling(logits, rows.segments) + bias)
 
 
 def _stream_of(

@@ -1,10 +1,9 @@
-"""Max pooling, over vectors or over instances' answers. Knows tensors alone.
+"""Max pooling, over instance vectors or over instance logits.
 
 The two approaches of Ilse, Tomczak and Welling (ICML 2018, section 2.2), each with the maximum. `embedding`: the
-largest of each channel of f(x_i) over the bag, then Linear(C, answers). `instance`: Linear(C, answers) on every f(x_i),
-the largest logit is the breast's, so that a step trains on one instance a bag and answer alone. f is ReLU(W x + b) with
-`hidden` outputs. An empty bag has the bias alone.
-T trial, N instance, B breast, D encoder dimension, C channel, O answer.
+largest value of each channel of f(x_i) over the bag, then Linear(C, outputs). `instance`: Linear(C, outputs) on every
+f(x_i); the largest logit is the breast's, so a step trains one instance per bag and output. f is ReLU(W x + b) with
+`hidden` outputs. An empty bag gets the bias. T trial, N instance, B breast, D encoder dimension, C channel, O output.
 """
 
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from typing import Literal
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.segments import segment_max
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.outputs import BINARY, Outputs
-from tilebank.mil.contract.records import HeadPass, PreparedBags
+from tilebank.mil.contract.records import ForwardPass, PreparedBags
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of
-from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
+from tilebank.mil.heads.parts.single_bag import Projection, SingleBagConfig, SingleBagHead
 
 
 @dataclass(frozen=True)
-class MaxConfig(OneBagConfig):
-    """`level`: what the maximum is taken of; `hidden`: width of the layer before it."""
+class MaxConfig(SingleBagConfig):
+    """`level`: max over instance vectors (embedding) or logits (instance); `hidden`: width of the layer before."""
 
     name: Literal["max"] = "max"
     level: Literal["embedding", "instance"] = "instance"
@@ -36,14 +35,14 @@ class MaxConfig(OneBagConfig):
             raise HeadError(f"head {self.name}: hidden={self.hidden} must be positive")
 
 
-class MaxHead(OneBagHead):
-    """T heads that pool by the maximum."""
+class MaxHead(SingleBagHead):
+    """T max-pooling heads."""
 
     config: MaxConfig
 
     def __init__(self, config: MaxConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
         super().__init__(config, dim=dim, outputs=outputs)
-        generators = generators_of(seeds)  # drawn from in this order: projection, classifier
+        generators = generators_of(seeds)  # used in this order: projection, classifier
         self.projection = Projection(dim, config.hidden, instances=config.instances, generators=generators)
         self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
 
@@ -53,18 +52,18 @@ class MaxHead(OneBagHead):
         return self.config.hidden
 
     @property
-    def row_numbers(self) -> int:
-        """What the layers hold."""
+    def floats_per_instance(self) -> int:
+        """Activations of the layers, with gradients."""
         return 4 * self.config.hidden + 4 * self.outputs.count
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """Logits; a maximum is no attention to show. Dropout leaves out the same channels of all of a bag."""
+    def run(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> ForwardPass:
+        """Logits, without attention. Dropout drops the same channels for all instances of a bag."""
         rows = self.rows(bags)
         z = self.projection(rows)  # (T, C, N)
         if self.config.level == "embedding":
             pooled = segment_max(z, rows.segments)  # (T, C, B)
-            return HeadPass(self.as_logits(self.classifier(draws.thin(pooled))))
-        kept = draws.thin(z, owner=rows.segments.owner)
+            return ForwardPass(self.as_logits(self.classifier(noise.dropout(pooled))))
+        kept = noise.dropout(z, owner=rows.segments.owner)
         bias = self.classifier.bias.unsqueeze(2)  # (T, O, 1)
-        own = self.classifier(kept) - bias  # (T, O, N)
-        return HeadPass(self.as_logits(segment_max(own, rows.segments) + bias))
+        logits = self.classifier(kept) - bias  # (T, O, N)
+        return ForwardPass(self.as_logits(segment_max(logits, rows.segments) + bias))

@@ -1,7 +1,7 @@
-"""The table of heads, and heads on disk. Knows how to build, save and load one; not how it computes or is fitted.
+"""The table of heads: build a pack, score bags, save and load heads.
 
-On disk a head is two files: `head.safetensors` (weights) and `head.json` (settings, dimension, format version, and
-what the caller wants to travel with it). No pickle: loading a head runs no code of its own.
+On disk a head is two files: `head.safetensors` (weights) and `head.json` (settings, dimension, format version, and the
+caller's metadata). No pickle: loading a head runs no code from the files.
 """
 
 import json
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tilebank.errors import HeadError
-from tilebank.mil.bags.bags import BagBatch, cut_pieces
+from tilebank.mil.bags.bags import BagBatch, chunk_bags
 from tilebank.mil.contract.head import Head, HeadConfig
 from tilebank.mil.contract.outputs import BINARY, Outputs, probabilities
 from tilebank.mil.heads.abmil import Abmil, AbmilConfig
@@ -37,16 +37,16 @@ __all__ = ["HEADS", "Head", "HeadConfig", "HeadKind", "SavedHead", "build_head",
 
 _S = TypeVar("_S")
 _FORMAT = 1
-_ROWS = 16_384  # vectors scored together: bounds the memory that float32 copies of them take
+_ROWS = 16_384  # vectors scored at a time: limits the memory of their float32 copies
 _WEIGHTS, _CARD = "head.safetensors", "head.json"
 
 
 @dataclass(frozen=True)
 class HeadKind:
-    """A row of the table: the settings of a head, and what builds a pack from (settings, dim=, seeds=, outputs=)."""
+    """A row of the table: the settings class of a head, and the class of its packs."""
 
     config: type[HeadConfig]
-    build: Callable[..., Head]
+    build: Callable[..., Head]  # (settings, dim=, seeds=, outputs=)
 
 
 HEADS: dict[str, HeadKind] = {
@@ -66,32 +66,34 @@ HEADS: dict[str, HeadKind] = {
 
 @dataclass(frozen=True, eq=False)
 class SavedHead:
-    """A head from disk and what was saved with it (encoder, fingerprint, task, threshold, ...)."""
+    """A head from disk and its metadata (encoder, fingerprint, task, threshold, ...)."""
 
     head: Head
     metadata: dict[str, str]
 
 
 def build_head(config: HeadConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> Head:
-    """A pack of fresh heads, one a seed, for vectors of `dim` numbers. Raises HeadError for an unknown name."""
+    """A pack of new heads, one per seed, for vectors of `dim` numbers. Raises HeadError for an unknown name."""
     kind = _kind_named(config.name)
     if not isinstance(config, kind.config):
-        raise HeadError(f"head {config.name}: its settings are a {kind.config.__name__}, not {type(config).__name__}")
+        raise HeadError(
+            f"head {config.name}: its settings must be a {kind.config.__name__}, not {type(config).__name__}"
+        )
     if dim < 1 or not seeds:
         raise HeadError(f"head {config.name}: dim is {dim} with {len(seeds)} seeds; pass at least one of each")
     return kind.build(config, dim=dim, seeds=seeds, outputs=outputs)
 
 
 def score_bags(head: Head, bags: BagBatch) -> NDArray[np.float64]:
-    """Probabilities (T, B), or (T, B, C) of several answers, that `head` gives the breasts of `bags`; on one device."""
+    """Probabilities (T, B) or (T, B, C) of the breasts of `bags`, which must be on the device of `head`."""
     with torch.inference_mode():
-        logits = [head(bags.between(start, stop)) for start, stop in cut_pieces(bags.rows, most=_ROWS)]
+        logits = [head(bags.between(start, stop)) for start, stop in chunk_bags(bags.bag_sizes, max_rows=_ROWS)]
         scores: NDArray[np.float64] = probabilities(torch.cat(logits, dim=1), head.outputs).cpu().numpy()
     return scores
 
 
 def save_head(head: Head, folder: Path, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write `head` (or a pack) into `folder`, making it; files already there are replaced."""
+    """Write `head` (or a pack) to `folder`, which is created; existing files are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
     save_file(weights, folder / _WEIGHTS)
@@ -107,14 +109,14 @@ def save_head(head: Head, folder: Path, *, metadata: Mapping[str, str] | None = 
 
 
 def load_head(folder: Path) -> SavedHead:
-    """The head that `save_head` wrote, on the CPU. Raises HeadError for a missing, foreign or mismatched file."""
+    """The head that `save_head` wrote, on the CPU. Raises HeadError for a missing, unknown or mismatched file."""
     card = _read_card(folder / _CARD)
     try:
         weights: dict[str, Tensor] = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise HeadError(f"cannot read weights from {folder / _WEIGHTS}: {error}; save the head again") from error
     try:
-        outputs = Outputs(**card.get("outputs", {}))  # older cards answer yes or no, and do not say so
+        outputs = Outputs(**card.get("outputs", {}))  # older files lack it: binary
         config = _config_of(_kind_named(card["config"]["name"]).config, card["config"])
         head = build_head(config, dim=card["dim"], seeds=[0] * card["trials"], outputs=outputs)
         head.load_state_dict(weights)
@@ -131,10 +133,10 @@ def _kind_named(name: object) -> HeadKind:
 
 
 def _config_of(kind: type[_S], values: Mapping[str, Any]) -> _S:
-    """Settings from a card; one of an older version may lack some, which then have their defaults."""
+    """Settings from `head.json`; those that an older version lacks take their defaults."""
     known = get_type_hints(kind)
     if unknown := sorted(set(values) - set(known)):
-        raise HeadError(f"{kind.__name__} has no settings {unknown}, it knows {sorted(known)}; save the head anew")
+        raise HeadError(f"{kind.__name__} has no settings {unknown}, it knows {sorted(known)}; save the head again")
     parts = {
         name: _config_of(next(part for part in get_args(known[name]) if part is not type(None)), value)
         for name, value in values.items()

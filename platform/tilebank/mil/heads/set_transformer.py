@@ -1,25 +1,25 @@
-"""Set Transformer: instances that see each other by way of inducing points. Knows nothing but its settings.
+"""Set Transformer: instances attend to each other through inducing points.
 
-Lee, Lee, Kim, Kosiorek, Choi and Teh (ICML 2019): ISAB, ISAB, pooling by one seed (PMA with k = 1), Linear; blocks and
-formulas in latents.py, the whole in latent_head.py. With one seed the SAB that may follow PMA sees a single vector, and
-is left out. Released code: 128 channels, 4 heads, 32 points.
+Lee, Lee, Kim, Kosiorek, Choi and Teh (ICML 2019): ISAB, ISAB, pooling by one seed (PMA with k = 1), Linear. Formulas
+are in set_attention.py, the architecture in set_attention_head.py. With one seed, the SAB that may follow PMA would
+attend to a single vector, so it is left out. Released code: 128 channels, 4 heads, 32 points.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from tilebank.mil.heads.parts.latent_head import LatentConfig, LatentHead
+from tilebank.mil.heads.parts.set_attention_head import SetAttentionConfig, SetAttentionHead
 
 
 @dataclass(frozen=True)
-class SetTransformerConfig(LatentConfig):
-    """`latents`: the inducing points of a block."""
+class SetTransformerConfig(SetAttentionConfig):
+    """`latents`: inducing points per block."""
 
     name: Literal["set_transformer"] = "set_transformer"
 
 
-class SetTransformer(LatentHead):
-    """T set transformers."""
+class SetTransformer(SetAttentionHead):
+    """T heads."""
 
     config: SetTransformerConfig
     gated = False

@@ -3,7 +3,7 @@
 import torch
 
 from tilebank.mil.bags.segments import segments_of
-from tilebank.mil.heads.parts.segment_sort import deal, random_keys, segment_ranks
+from tilebank.mil.heads.parts.segment_sort import random_keys, segment_ranks, split_segments
 
 SEGMENTS = segments_of(torch.tensor([0, 3, 3, 8, 9]))
 
@@ -33,18 +33,18 @@ def test_keys_of_a_segment_are_the_same_whatever_stands_around_it():
 
 
 def test_each_row_is_equally_often_the_first_by_its_key():
-    draws, rows = 6000, 6
-    segments = segments_of(torch.arange(draws + 1) * rows)
-    noise = torch.rand(draws, generator=torch.Generator().manual_seed(1))
-    first = segment_ranks(random_keys(noise, segments), segments).view(draws, rows).argmin(dim=1)
+    noise, rows = 6000, 6
+    segments = segments_of(torch.arange(noise + 1) * rows)
+    noise = torch.rand(noise, generator=torch.Generator().manual_seed(1))
+    first = segment_ranks(random_keys(noise, segments), segments).view(noise, rows).argmin(dim=1)
     counts = torch.bincount(first, minlength=rows)
     # Five standard deviations of a fair draw.
-    assert (counts - draws / rows).abs().max() < 5 * (draws / rows * (1 - 1 / rows)) ** 0.5
+    assert (counts - noise / rows).abs().max() < 5 * (noise / rows * (1 - 1 / rows)) ** 0.5
 
 
 def test_rows_are_dealt_in_turn_and_none_is_lost():
     ranks = segment_ranks(values(seed=2), SEGMENTS)
-    rows, hands = deal(ranks, SEGMENTS, hands=4)
+    rows, hands = split_segments(ranks, SEGMENTS, parts=4)
     assert hands.lengths.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 2, 2, 1, 0, 1, 0, 0, 0]
     for ranked, dealt in zip(ranks, rows, strict=True):
         assert sorted(dealt.tolist()) == list(range(9))

@@ -1,1 +1,1 @@
-"""Layers and poolings that several heads share."""
+"""Layers, poolings and base classes that several heads share."""

@@ -1,12 +1,12 @@
-"""A slow copy of what scores instances, and what pulls attention towards it: the anchor of ASMIL. Knows no head.
+"""The anchor of ASMIL: an exponential moving average of the attention scorer that regularises its attention.
 
-Ye et al. (ICLR 2026, arXiv 2603.06658). The anchor's weights start as the online ones and follow them at every step,
+Ye et al. (ICLR 2026, arXiv 2603.06658). The anchor's weights start as the online weights and are updated at every step,
 theta' <- m theta' + (1 - m) theta, without a gradient. It weighs a bag by the normalised sigmoid function, with z' its
 scores and tau a temperature (the paper has none),
     NSF: a'_i = s(z'_i / tau) / sum_j s(z'_j / tau),   s(t) = 1 / (1 + exp(-t)),
-which flattens what is high and keeps low what is low; the online branch weighs by softmax, a = softmax(z). Fitting adds
+which flattens high scores and keeps low scores low; the online branch uses softmax, a = softmax(z). Training adds
     weight * KL(a' || a) = weight * sum_i a'_i (log a'_i - log a_i),   with the gradient weight * (a_i - a'_i) in z_i,
-summed over a bag's instances, mean over the queries that score them. Nothing of it is left in use.
+summed over a bag's instances, mean over the queries that score them. The anchor is not used at inference.
 T trial, Q query, N instance, B breast.
 """
 
@@ -27,7 +27,7 @@ from tilebank.mil.bags.segments import Segments, segment_log_softmax, segment_su
 class AnchorConfig:
     """`weight` of the divergence (beta), `temperature` (tau), `momentum` (m) of a step.
 
-    target: what the anchor weighs by; `softmax` is the paper's ablation of the normalised sigmoid.
+    target: the anchor's normalisation; `softmax` is the paper's ablation of the normalised sigmoid.
     """
 
     weight: float = 1.0
@@ -38,8 +38,8 @@ class AnchorConfig:
     def __post_init__(self) -> None:
         if self.weight < 0 or self.temperature <= 0 or not 0 <= self.momentum <= 1:
             raise HeadError(
-                f"anchor: weight {self.weight} must not be below 0, temperature {self.temperature} above it,"
-                f" momentum {self.momentum} from 0 to 1"
+                f"anchor: weight {self.weight} must be at least 0, temperature {self.temperature} above 0"
+                f" and momentum {self.momentum} from 0 to 1"
             )
         if self.target not in ("nsf", "softmax"):
             raise HeadError(f"anchor: no target {self.target!r}; choose nsf or softmax")
@@ -48,39 +48,39 @@ class AnchorConfig:
 class Anchor(nn.Module):
     """A copy of `scorer`, whose forward maps rows to (vectors, scores (T, N) or (T, Q, N)).
 
-    Its weights are buffers: no gradient, not saved with the head, but picked with a pack's trials.
+    Its weights are buffers: they have no gradient, are not saved with the head, and are selected with a pack's trials.
     """
 
     def __init__(self, scorer: nn.Module, config: AnchorConfig) -> None:
         super().__init__()
         self.config = config
         for name, weights in scorer.named_parameters():
-            self.register_buffer(_place(name), weights.detach().clone(), persistent=False)
+            self.register_buffer(_buffer_name(name), weights.detach().clone(), persistent=False)
 
     @torch.no_grad()
     def log_weights(self, scorer: nn.Module, rows: Rows) -> Tensor:
-        """log a' of every instance, with `scorer` lending its computation: as its scores."""
-        held = {name: self.get_buffer(_place(name)) for name, _ in scorer.named_parameters()}
+        """log a' of every instance, in the shape of the scores; `scorer` runs with the anchor's weights."""
+        held = {name: self.get_buffer(_buffer_name(name)) for name, _ in scorer.named_parameters()}
         _, scores = functional_call(scorer, held, (rows,))
         scores = scores / self.config.temperature
         return segment_log_softmax(logsigmoid(scores) if self.config.target == "nsf" else scores, rows.segments)
 
-    def pull(self, scorer: nn.Module, log_weights: Tensor, rows: Rows) -> Tensor:
-        """What fitting adds where the online branch weighs `rows` by the exponent of `log_weights`: (T, B)."""
-        return self.config.weight * divergence(self.log_weights(scorer, rows), log_weights, rows.segments)
+    def loss(self, scorer: nn.Module, log_weights: Tensor, rows: Rows) -> Tensor:
+        """The loss added in training, given the online branch's log attention `log_weights`: (T, B)."""
+        return self.config.weight * kl_divergence(self.log_weights(scorer, rows), log_weights, rows.segments)
 
     @torch.no_grad()
-    def follow(self, scorer: nn.Module) -> None:
-        """One step after the weights of `scorer`."""
+    def update(self, scorer: nn.Module) -> None:
+        """Update the moving average with the weights of `scorer`."""
         for name, weights in scorer.named_parameters():
-            self.get_buffer(_place(name)).lerp_(weights, 1 - self.config.momentum)
+            self.get_buffer(_buffer_name(name)).lerp_(weights, 1 - self.config.momentum)
 
 
-def divergence(log_target: Tensor, log_weights: Tensor, segments: Segments) -> Tensor:
-    """KL(target || weights) of every bag, mean over queries if there are: (T, N) or (T, Q, N) -> (T, B)."""
+def kl_divergence(log_target: Tensor, log_weights: Tensor, segments: Segments) -> Tensor:
+    """KL(target || weights) of every bag, mean over queries if any: (T, N) or (T, Q, N) -> (T, B)."""
     of_bags = segment_sum(log_target.exp() * (log_target - log_weights), segments)
     return of_bags.mean(dim=1) if of_bags.ndim == 3 else of_bags
 
 
-def _place(name: str) -> str:
+def _buffer_name(name: str) -> str:
     return name.replace(".", "__")  # a buffer's name has no dots

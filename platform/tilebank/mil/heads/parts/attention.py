@@ -1,4 +1,4 @@
-"""Attention-based pooling: how it scores an instance, plain or gated, and what it makes of a bag. Knows no head.
+"""Attention pooling of ABMIL, plain or gated.
 
 Ilse, Tomczak and Welling (ICML 2018, equations 8 and 9): w . tanh(V h), gated: w . (tanh(V h) * sigmoid(U h)).
 T trial, N instance, B bag, C channel, A attention channel.
@@ -16,35 +16,35 @@ from tilebank.mil.heads.parts.single_bag import Instances, Projection
 
 
 def pool_by_attention(h: Tensor, scores: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
-    """(T, C, N) weighed by the softmax of (T, N) over each bag -> (T, C, B), and the weights (T, N)."""
+    """Pool h (T, C, N) by the softmax of scores (T, N) over each bag -> (T, C, B), and the attention (T, N)."""
     weights = segment_softmax(scores, segments)
     return segment_sum(weights.unsqueeze(1) * h, segments), weights
 
 
 class AttentionScore(nn.Module):
-    """h (T, C, N) -> scores (T, N)."""
+    """Attention scores of instances: h (T, C, N) -> (T, N)."""
 
     def __init__(self, width: int, attention: int, *, gated: bool, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
-        branches = 2 if gated else 1  # V, then U: one product for both
+        branches = 2 if gated else 1  # V, then U: one matrix product for both
         self.branches = StackedLinear(width, branches * attention, generators=generators)
         first = [linear_weights((1, attention), inputs=attention, generator=each) for each in generators]
-        self.w = nn.Parameter(torch.stack(first))  # (T, 1, A) no bias: softmax does not see one
+        self.w = nn.Parameter(torch.stack(first))  # (T, 1, A) no bias: softmax cancels it
         self.gated = gated
 
     def forward(self, h: Tensor) -> Tensor:
         """(T, C, N) -> (T, N)."""
-        seen = self.branches(h)  # (T, A, N), or (T, 2 A, N)
+        hidden = self.branches(h)  # (T, A, N), or (T, 2 A, N)
         if self.gated:
-            value, gate = seen.chunk(2, dim=1)
-            seen = torch.tanh(value) * torch.sigmoid(gate)
+            value, gate = hidden.chunk(2, dim=1)
+            hidden = torch.tanh(value) * torch.sigmoid(gate)
         else:
-            seen = torch.tanh(seen)
-        return (self.w @ seen).squeeze(1)
+            hidden = torch.tanh(hidden)
+        return (self.w @ hidden).squeeze(1)
 
 
-class Scorer(nn.Module):
-    """The rows of bags -> h (T, C, N) = ReLU(W x + b) and the scores of their attention (T, N)."""
+class AttentionScorer(nn.Module):
+    """Projection and attention scores: rows of bags -> h (T, C, N) = ReLU(W x + b) and scores (T, N)."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""What the heads of one attention branch share: a projection, attention over the bag, a classifier of what it pools.
+"""Base class of heads with one attention branch (abmil, clam_sb): projection, attention pooling, classifier.
 
-h_i = ReLU(W x_i + b), z = sum_i a_i h_i with attention a as in attention.py, then Linear(C, answers).
+h_i = ReLU(W x_i + b), z = sum_i a_i h_i with attention a as in attention.py, then Linear(C, outputs).
 T trial, N instance, B breast, C channel.
 """
 
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from tilebank.errors import HeadError
 from tilebank.mil.bags.ragged import Rows
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.outputs import Outputs
-from tilebank.mil.contract.records import Attention, HeadPass, PreparedBags
-from tilebank.mil.heads.parts.attention import Scorer, pool_by_attention
+from tilebank.mil.contract.records import Attention, ForwardPass, PreparedBags
+from tilebank.mil.heads.parts.attention import AttentionScorer, pool_by_attention
 from tilebank.mil.heads.parts.layers import StackedLinear
-from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead
+from tilebank.mil.heads.parts.single_bag import SingleBagConfig, SingleBagHead
 
 
 @dataclass(frozen=True)
-class AttentionConfig(OneBagConfig, ABC):
-    """`hidden` and `attention`: widths of h and of what scores it."""
+class AttentionConfig(SingleBagConfig, ABC):
+    """`hidden`: width of h; `attention`: width of the attention branch."""
 
     hidden: int = 128
     attention: int = 64
@@ -36,8 +36,8 @@ class AttentionConfig(OneBagConfig, ABC):
             )
 
 
-class AttentionHead(OneBagHead, ABC):
-    """T attention heads; a head with a loss of its own makes it of what `scorer` and `pool` give."""
+class AttentionHead(SingleBagHead, ABC):
+    """T attention heads. Subclasses with their own loss build it from `scorer` and `pool`."""
 
     config: AttentionConfig
 
@@ -50,9 +50,9 @@ class AttentionHead(OneBagHead, ABC):
         generators: Sequence[torch.Generator],
         outputs: Outputs,
     ) -> None:
-        """`generators` are drawn from in this order: scorer, classifier; what a head adds comes after."""
+        """Initial weights are sampled in this order: scorer, classifier, then layers that a subclass adds."""
         super().__init__(config, dim=dim, outputs=outputs)
-        self.scorer = Scorer(
+        self.scorer = AttentionScorer(
             dim, config.hidden, config.attention, gated=gated, instances=config.instances, generators=generators
         )
         self.classifier = StackedLinear(config.hidden, outputs.count, generators=generators)
@@ -62,13 +62,13 @@ class AttentionHead(OneBagHead, ABC):
         """C."""
         return self.config.hidden
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
+    def run(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> ForwardPass:
         """Logits and attention."""
         rows = self.rows(bags)
         h, scores = self.scorer(rows)
-        return self.pool(h, scores, rows, draws=draws)
+        return self.pool(h, scores, rows, noise=noise)
 
-    def pool(self, h: Tensor, scores: Tensor, rows: Rows, *, draws: Draws) -> HeadPass:
-        """What (T, C, N), attended to by (T, N), comes to."""
+    def pool(self, h: Tensor, scores: Tensor, rows: Rows, *, noise: StepNoise) -> ForwardPass:
+        """Logits and attention, given h (T, C, N) and attention scores (T, N)."""
         pooled, weights = pool_by_attention(h, scores, rows.segments)
-        return HeadPass(self.as_logits(self.classifier(draws.thin(pooled))), Attention(weights, rows))
+        return ForwardPass(self.as_logits(self.classifier(noise.dropout(pooled))), Attention(weights, rows))

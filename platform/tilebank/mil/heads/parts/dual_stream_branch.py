@@ -1,4 +1,4 @@
-"""One stream of the dual-stream head: instances of one kind -> one vector a breast. Knows tensors alone.
+"""One stream of the dual-stream head: instances of one kind -> one vector per breast.
 
 Linear(D, H), ReLU, Linear(H, C), ReLU, and a pooling. T trial, N instance, B breast, D encoder dimension, C channel.
 """
@@ -22,8 +22,8 @@ StreamPooling = Literal["max", "mean", "attention", "none"]
 
 
 @dataclass(frozen=True, eq=False)
-class SeenStream:
-    """One pass: what the breasts are pooled to (T, C, B), and where there is attention, it and its scores (T, N)."""
+class StreamOutput:
+    """Pooled vectors (T, C, B), and for pooling by attention its scores (T, N) and weights."""
 
     pooled: Tensor
     scores: Tensor | None = None
@@ -31,7 +31,7 @@ class SeenStream:
 
 
 class Stream(nn.Module):
-    """T streams. `anchor` holds their attention in fitting; it is for streams that pool by attention alone."""
+    """T streams. `anchor` regularises attention in training; streams without attention ignore it."""
 
     def __init__(
         self,
@@ -56,25 +56,25 @@ class Stream(nn.Module):
         return torch.relu(self.second(torch.relu(self.first(rows.read()))))
 
     def forward(self, rows: Ragged) -> tuple[Tensor, Tensor | None]:
-        """Ragged (N, D) -> vectors (T, C, N), and scores (T, N) where the pooling has attention."""
+        """Ragged (N, D) -> vectors (T, C, N), and scores (T, N) if the pooling has attention."""
         z = self.project(rows)
         return z, self.pooling.scores(z) if isinstance(self.pooling, LatentAttention) else None
 
-    def see(self, rows: Ragged) -> SeenStream:
-        """One pass over the rows of one kind."""
+    def pool(self, rows: Ragged) -> StreamOutput:
+        """Pool the rows of one kind."""
         z, scores = self(rows)
         if scores is None or not isinstance(self.pooling, LatentAttention):
-            return SeenStream(self.pooling(z, rows.segments))
+            return StreamOutput(self.pooling(z, rows.segments))
         weights = segment_softmax(scores, rows.segments)
-        return SeenStream(self.pooling.pool(z, weights, rows.segments), scores, Attention(weights, rows))
+        return StreamOutput(self.pooling.pool(z, weights, rows.segments), scores, Attention(weights, rows))
 
-    def pull(self, seen: SeenStream, rows: Ragged) -> Tensor | None:
-        """What the anchor adds to a step (T, B); None without one."""
-        if self.anchor is None or seen.scores is None:
+    def anchor_loss(self, output: StreamOutput, rows: Ragged) -> Tensor | None:
+        """The anchor's loss (T, B); None without an anchor."""
+        if self.anchor is None or output.scores is None:
             return None
-        return self.anchor.pull(self, segment_log_softmax(seen.scores, rows.segments), rows)
+        return self.anchor.loss(self, segment_log_softmax(output.scores, rows.segments), rows)
 
     def after_step(self) -> None:
-        """The anchor follows."""
+        """Update the anchor."""
         if self.anchor is not None:
-            self.anchor.follow(self)
+            self.anchor.update(self)

@@ -1,12 +1,11 @@
-"""Self-attention over dense sequences, exact while they are short, by landmarks when they are long. Knows no bags.
+"""Nystrom self-attention over dense sequences: exact up to `landmarks` tokens, approximate beyond.
 
 Xiong et al. (AAAI 2021): with landmarks Q~ and K~, means of runs of neighbouring tokens, and r(x) = softmax over keys,
     softmax(Q K' / sqrt(d)) V  is near  r(Q K~') pinv(r(Q~ K~')) r(Q~ K') V
-in time linear in the tokens; pinv by six steps of their third-order iteration. Plus, as there, a
-convolution of V along the sequence, a kernel a head. A sequence of no more tokens than landmarks would have each token
-as its own landmark, and the formula is then the exact softmax, which is computed instead. Either way no tokens x tokens
-or tokens x landmarks scores are held: each softmax is one fused attention.
-T trial, G sequence, L token, C channel, K head, d = C / K, M landmark.
+in time linear in the number of tokens; pinv by six steps of their third-order iteration. As in the paper, a convolution
+of V along the sequence is added, one kernel per head. For a sequence of no more tokens than landmarks the formula is
+the exact softmax, which is computed instead. Neither tokens x tokens nor tokens x landmarks scores are held in memory:
+each softmax is one fused attention. T trial, G sequence, L token, C channel, K head, d = C / K, M landmark.
 """
 
 from collections.abc import Sequence
@@ -36,13 +35,13 @@ class NystromAttention(nn.Module):
         self.heads, self.landmarks = heads, landmarks
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to x, and how the first token weighs all, mean over heads, exact in any case: (T, G, L)."""
+        """The residual to add to x, and the exact attention of the first token, mean over heads: (T, G, L)."""
         query, key, value = self._split(x)
         attend = self._exact if x.shape[2] <= self.landmarks else self._by_landmarks
-        seen = attend(query, key, value) + self._convolved(value)
-        seen = seen.view(len(x), -1, *seen.shape[1:]).transpose(2, 3).flatten(3)  # (T, G, L, C)
-        added = self.out(seen.flatten(1, 2).mT).mT.view_as(x)
-        return added, self._of_first(query, key).view(x.shape[:3])
+        attended = attend(query, key, value) + self._convolved(value)
+        attended = attended.view(len(x), -1, *attended.shape[1:]).transpose(2, 3).flatten(3)  # (T, G, L, C)
+        added = self.out(attended.flatten(1, 2).mT).mT.view_as(x)
+        return added, self._first_token_attention(query, key).view(x.shape[:3])
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(T, G, L, C) -> three of (T x G, K, L, d)."""
@@ -59,28 +58,28 @@ class NystromAttention(nn.Module):
         runs = torch.arange(self.landmarks + 1, device=query.device) * tokens // self.landmarks
         marks = segments_of(runs)
         queries, keys = (segment_mean(part.mT, marks).mT for part in (query, key))  # (T x G, K, M, d)
-        seen = scaled_dot_product_attention(queries, key, value)
+        attended = scaled_dot_product_attention(queries, key, value)
         inverse = _pseudo_inverse(torch.softmax(queries @ keys.mT * scale, dim=-1))
-        return scaled_dot_product_attention(query, keys, inverse @ seen)
+        return scaled_dot_product_attention(query, keys, inverse @ attended)
 
     def _convolved(self, value: Tensor) -> Tensor:
-        """Each head's channels along the sequence: (T x G, K, L, d) -> the same."""
+        """Convolve each head's channels along the sequence: (T x G, K, L, d) -> the same shape."""
         trials = len(self.along)
         by_trial = value.view(trials, -1, *value.shape[1:]).transpose(0, 1).flatten(1, 2)  # (G, T x K, L, d)
         taps = self.along.flatten(0, 1)
-        found = conv2d(by_trial, taps, padding=(taps.shape[2] // 2, 0), groups=len(taps))
-        return found.view(len(found), trials, -1, *found.shape[2:]).transpose(0, 1).flatten(0, 1)
+        convolved = conv2d(by_trial, taps, padding=(taps.shape[2] // 2, 0), groups=len(taps))
+        return convolved.view(len(convolved), trials, -1, *convolved.shape[2:]).transpose(0, 1).flatten(0, 1)
 
     @torch.no_grad()
-    def _of_first(self, query: Tensor, key: Tensor) -> Tensor:
+    def _first_token_attention(self, query: Tensor, key: Tensor) -> Tensor:
         scores = (query[:, :, :1] @ key.mT) * query.shape[3] ** -0.5  # (T x G, K, 1, L)
         return torch.softmax(scores, dim=-1).mean(dim=(1, 2))
 
 
 def _pseudo_inverse(matrices: Tensor) -> Tensor:
-    """(..., M, M) of rows that sum to one -> nearly the Moore-Penrose inverse."""
+    """Approximate Moore-Penrose inverse of matrices (..., M, M) whose rows sum to one."""
     identity = torch.eye(matrices.shape[-1], device=matrices.device)
-    # Rows sum to one: the norm by rows is one, and that by columns alone scales the start.
+    # Rows sum to one, so the row norm is one and only the column norm scales the initial inverse.
     inverse = matrices.mT / matrices.sum(dim=-2).amax(dim=-1, keepdim=True).unsqueeze(-1)
     for _ in range(_PINV_STEPS):
         product = matrices @ inverse

@@ -1,4 +1,4 @@
-"""Aggregators: the instances of each bag -> one vector, for a pack of heads. Knows segments, not encoders or labels.
+"""Poolings of the dual-stream head: the instances of each bag -> one vector, for a pack of heads.
 
 T trial, N instance, B bag, C channel. An empty bag pools to zeros.
 """
@@ -15,7 +15,7 @@ from tilebank.mil.heads.parts.layers import StackedLinear
 
 
 class Pooling(nn.Module, ABC):
-    """The contract of an aggregator: (T, C, N) and where the bags lie -> (T, C, B)."""
+    """Base class of a pooling: instances (T, C, N) and their bags -> (T, C, B)."""
 
     @abstractmethod
     def forward(self, z: Tensor, segments: Segments) -> Tensor:
@@ -23,7 +23,7 @@ class Pooling(nn.Module, ABC):
 
 
 class PlainPooling(Pooling):
-    """Max or mean over the bag: nothing to learn."""
+    """Max or mean over the bag, without parameters."""
 
     def __init__(self, reduction: Callable[[Tensor, Segments], Tensor]) -> None:
         super().__init__()
@@ -38,19 +38,19 @@ class LatentAttention(Pooling):
     """Attention by one learned latent q: sum of softmax(K z . q / sqrt(C)) V z over the bag.
 
     K and V are Linear(C, C). Scaled dot-product attention with one query (Vaswani et al., 2017, eq. 1). Two identities
-    save products of (T, C, N): (K z) . q = z . (K' q); and as the weights of a bag sum to one,
-    V may act on the pooled vector instead of on every instance.
+    save products of (T, C, N): (K z) . q = z . (K' q), and because the weights of a bag sum to one, V can act on the
+    pooled vector instead of on every instance.
     """
 
     def __init__(self, width: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         self.key = StackedLinear(width, width, generators=generators)
         self.value = StackedLinear(width, width, generators=generators)
-        # Unit variance, for which the division by sqrt(C) is made.
+        # Unit variance, which the division by sqrt(C) assumes.
         self.latent = nn.Parameter(torch.stack([torch.randn(width, generator=each) for each in generators]))  # (T, C)
 
     def scores(self, z: Tensor) -> Tensor:
-        """What attention is the softmax of: (T, C, N) -> (T, N)."""
+        """Attention scores before the softmax: (T, C, N) -> (T, N)."""
         latent = self.latent.unsqueeze(1) / math.sqrt(self.latent.shape[1])  # (T, 1, C)
         direction = latent @ self.key.weight  # (T, 1, C)
         shift = latent @ self.key.bias.unsqueeze(2)  # (T, 1, 1)
@@ -61,7 +61,7 @@ class LatentAttention(Pooling):
         return self.pool(z, segment_softmax(self.scores(z), segments), segments)
 
     def pool(self, z: Tensor, weights: Tensor, segments: Segments) -> Tensor:
-        """(T, C, N) weighed by (T, N) -> (T, C, B)."""
+        """Pool z (T, C, N) by weights (T, N) -> (T, C, B)."""
         pooled = segment_sum(weights.unsqueeze(1) * z, segments)  # (T, C, B)
         values: Tensor = self.value(pooled)
         return torch.where(segments.is_filled, values, 0.0)

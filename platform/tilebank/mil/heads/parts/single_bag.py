@@ -1,13 +1,13 @@
-"""Heads that see a breast as one bag: its tiles, its views, or both together. Knows no pooling.
+"""Base classes of heads that see a breast as one bag: its tiles, its views, or both together.
 
-A bag of both kinds has a learned vector for views, so that a head can tell them from tiles (Projection).
+If the bag holds both kinds, a learned vector is added to views so that a head can tell them from tiles (Projection).
 T trial, N instance of the bag, D encoder dimension, C channel.
 """
 
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,8 @@ Instances = Literal["tiles", "views", "both"]
 
 
 @dataclass(frozen=True)
-class OneBagConfig(HeadConfig, ABC):
-    """`instances`: what the bag of a breast holds."""
+class SingleBagConfig(HeadConfig, ABC):
+    """`instances`: what the bag of a breast holds: tiles, views or both."""
 
     instances: Instances = "both"
 
@@ -42,14 +42,18 @@ class OneBagConfig(HeadConfig, ABC):
         """The head's name, or `none`."""
         return "none" if self.instances == "views" else self.name
 
+    def tiles_only(self) -> Self:
+        """The same settings with `instances: tiles`."""
+        return replace(self, instances="tiles")
 
-class OneBagHead(Head):
-    """A head on one bag of rows a breast."""
 
-    config: OneBagConfig
+class SingleBagHead(Head):
+    """A head that pools one bag of rows per breast."""
+
+    config: SingleBagConfig
 
     def prepare(self, bags: BagBatch) -> PreparedBags:
-        """The kinds that the bag holds, merged if there are two. Raises HeadError for bags of another dimension."""
+        """The kinds that the bag holds, merged if there are two. Raises HeadError if the dimension differs."""
         prepared = super().prepare(bags)
         if prepared.views is None or prepared.tiles is None:
             return prepared
@@ -61,13 +65,13 @@ class OneBagHead(Head):
 
 
 class Projection(nn.Module):
-    """The first layer on the rows of a bag: ReLU(W x + b), and for a view among tiles ReLU(W x + b + e)."""
+    """First layer on the rows of a bag: ReLU(W x + b), and ReLU(W x + b + e) for views in a bag of both kinds."""
 
     def __init__(self, dim: int, width: int, *, instances: Instances, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         self.linear = StackedLinear(dim, width, generators=generators)
         trials = len(generators)
-        # Zeros, so that a head starts by treating both kinds alike.
+        # Starts at zero: at first both kinds are treated alike.
         self.view_shift = nn.Parameter(torch.zeros(trials, width)) if instances == "both" else None  # (T, C)
 
     def forward(self, rows: Rows) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows of an instances table made up for a timing: random vectors, and all else as an extraction would store it."""
+"""Random vectors as rows of an instances table, in the form that an extraction stores them."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,13 +8,18 @@ from tilebank.flows.engine.stages import instance_rows
 
 DATASET, ENCODER, FINGERPRINT = "bench", "bench", "0" * 16
 INSTANCES_AN_IMAGE = 23  # a view and 22 tiles
-# What a reader saw of each image.
-SEEN_HERE: dict[str, object] = {"laterality_from": "table", "view_from": "table", "image_kind": "ffdm", "special": ""}
-SEEN_HERE |= {"manufacturer": "", "windowed_by": "linear", "warnings": "", "rows": 3328, "columns": 2560}
+# Image properties that a reader would store.
+READER_COLUMNS: dict[str, object] = {
+    "laterality_from": "table",
+    "view_from": "table",
+    "image_kind": "ffdm",
+    "special": "",
+}
+READER_COLUMNS |= {"manufacturer": "", "windowed_by": "linear", "warnings": "", "rows": 3328, "columns": 2560}
 
 
 def rows_of_images(vectors: NDArray[np.float16], *, first: int) -> pa.Table:
-    """The rows of images number `first` and on, vectors (image, instance, D), by the stage of an extraction."""
+    """Rows of the images from number `first` on, given vectors (image, instance, D)."""
     count = vectors.shape[1]
     boxes = np.arange(4 * count, dtype=np.int32).tobytes()
     tissue = np.ones(count, np.float32).tobytes()
@@ -25,12 +30,12 @@ def rows_of_images(vectors: NDArray[np.float16], *, first: int) -> pa.Table:
             "breast_id": breast_of(number),
             "exam_id": f"exam-{number // 4}",
         }
-        row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"} | SEEN_HERE
+        row |= {"patient_id": f"patient-{number // 4}", "laterality": "L", "view": "CC"} | READER_COLUMNS
         arrays = {"boxes": boxes, "tissue": tissue, "flipped": False, "vectors": image.tobytes()}
         tables.append(instance_rows(row | arrays, dim=vectors.shape[-1], fingerprint=FINGERPRINT))
     return pa.concat_tables(tables)
 
 
 def breast_of(image: int) -> str:
-    """Two images a breast."""
+    """The breast of an image, two images per breast."""
     return f"breast-{image // 2}"

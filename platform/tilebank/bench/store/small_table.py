@@ -1,4 +1,4 @@
-"""Timings of the store: commits of whole images and reading them back as bags, against plain .npy files."""
+"""Time commits of whole images and reading them back as bags, against plain .npy files."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.bench.measure import Bench, BenchRow, PartResult, best_s, compared
-from tilebank.bench.store.rows import DATASET, ENCODER, FINGERPRINT, INSTANCES_AN_IMAGE, breast_of, rows_of_images
+from tilebank.bench.measure import Bench, BenchRow, PartResult, best_seconds, compare_rates
+from tilebank.bench.store.random_rows import (
+    DATASET,
+    ENCODER,
+    FINGERPRINT,
+    INSTANCES_AN_IMAGE,
+    breast_of,
+    rows_of_images,
+)
 from tilebank.files import remove_folder
 from tilebank.store.reader import Reader
 from tilebank.store.tables import Store
@@ -18,7 +25,7 @@ IMAGES_A_COMMIT = 32
 
 
 def bench_store(bench: Bench) -> PartResult:
-    """Writing and reading the same vectors as a table and as .npy files, at three dimensions."""
+    """Write and read the same vectors as a table and as .npy files, at three dimensions."""
     sizes = bench.sizes
     chunk = f"{IMAGES_A_COMMIT} images x {INSTANCES_AN_IMAGE} instances"
     how = f"{sizes.commits} chunks of {chunk}; files in the page cache; best of {sizes.repeats}"
@@ -37,9 +44,9 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
     megabytes = vectors.nbytes / 1e6
     commit_s = _commit_all(folder, vectors, repeats=repeats)
     files = [folder / f"{place}.npy" for place in range(commits)]
-    save_s = best_s(lambda: _save_all(files, vectors), repeats=repeats)
-    read_s = best_s(_reading(folder, commits), repeats=repeats)
-    load_s = best_s(lambda: np.concatenate([np.load(file) for file in files]), repeats=repeats)
+    save_s = best_seconds(lambda: _save_all(files, vectors), repeats=repeats)
+    read_s = best_seconds(_reading(folder, commits), repeats=repeats)
+    load_s = best_seconds(lambda: np.concatenate([np.load(file) for file in files]), repeats=repeats)
     remove_folder(str(folder))
 
     written = [
@@ -53,12 +60,12 @@ def _bench_dim(bench: Bench, dim: int) -> list[BenchRow]:
     return [
         row
         for what, variants in ((f"store write D={dim}", written), (f"store read D={dim}", read))
-        for row in compared(what, variants, unit="MB/s", reference=variants[0][0])
+        for row in compare_rates(what, variants, unit="MB/s", reference=variants[0][0])
     ]
 
 
 def _commit_all(folder: Path, vectors: NDArray[np.float16], *, repeats: int) -> float:
-    """Seconds for the commits alone, the least of several fresh stores. The last one is left, with its indices."""
+    """Seconds of the commits, the fastest of several new stores. The last store is kept and indexed."""
     chunks = [rows_of_images(chunk, first=place * IMAGES_A_COMMIT) for place, chunk in enumerate(vectors)]
     seconds = []
     for repeat in range(repeats):

@@ -1,7 +1,7 @@
-"""A gated ABMIL of another library, torchmil, fitted by that library's own Trainer: what ours is timed against.
+"""Fit the gated ABMIL of another library, torchmil, with that library's Trainer, for comparison.
 
 torchmil (Apache-2.0, Castro-Macias et al., github.com/Franblueee/torchmil) pads the bags of a batch to the longest one.
-It is no dependency: `pip install tilebank[peer]` brings it where the comparison is wanted. Knows no heads of ours.
+It is not a dependency: install it with `pip install tilebank[peer]`.
 """
 
 import time
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from tilebank.mil.bags.bags import BagBatch
 
-PEER = "torchmil ABMIL"
+TORCHMIL = "torchmil ABMIL"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class TimedFit:
     scores: NDArray[np.float64]
 
 
-class _Marks:
-    """What the Trainer takes for a logger: it is told after each loop, of training and of validation in turn."""
+class _EpochClock:
+    """Logger for the Trainer, called after each loop of training and validation in turn."""
 
     def __init__(self) -> None:
         self.marks = [clocks()]
@@ -41,16 +41,16 @@ class _Marks:
 
 
 def clocks() -> tuple[float, float]:
-    """Wall and CPU seconds of this process, each from a start of its own."""
+    """Wall and CPU seconds of this process."""
     return time.perf_counter(), time.process_time()
 
 
-def is_peer_installed() -> bool:
+def is_torchmil_installed() -> bool:
     """Whether there is a torchmil to compare with."""
     return find_spec("torchmil") is not None
 
 
-def fit_peer(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, batch: int, lr: float) -> TimedFit:
+def fit_torchmil(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, batch: int, lr: float) -> TimedFit:
     """Fit on the tiles of `train`, as the library's documentation shows, and score `test`."""
     from torchmil.data import collate_fn
     from torchmil.models import ABMIL
@@ -58,7 +58,7 @@ def fit_peer(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, bat
 
     torch.manual_seed(0)
     model = ABMIL(in_shape=(train.dim,), gated=True)
-    marks = _Marks()
+    marks = _EpochClock()
     trainer = Trainer(
         model,
         torch.optim.Adam(model.parameters(), lr=lr),
@@ -75,7 +75,7 @@ def fit_peer(train: BagBatch, val: BagBatch, test: BagBatch, *, epochs: int, bat
     model.eval()
     with torch.inference_mode():
         logits = torch.cat([model(bag["X"].unsqueeze(0)) for bag in _tiles(test)])
-    wall_s, cpu_s = np.diff(np.array(marks.marks), axis=0)[::2].T  # training, not what validation took in between
+    wall_s, cpu_s = np.diff(np.array(marks.marks), axis=0)[::2].T  # training without validation
     return TimedFit(
         epochs_s=tuple(wall_s.tolist()),
         epochs_cpu_s=tuple(cpu_s.tolist()),

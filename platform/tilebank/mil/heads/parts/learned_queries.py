@@ -1,11 +1,11 @@
-"""Learned queries that attend over vectors, each with several heads and weights of its own, all in one product.
+"""Multihead attention of learned query tokens over vectors, all tokens and heads in one matrix product.
 
 A query t is a token q_t with its own attention block (Vaswani et al., 2017, section 3.2.2), h being a vector of a bag:
     z_tk = (W_Q q_t + b_Q)_k . (W_K h)_k / sqrt(C / K),   o_t = LN(W_O concat_k(sum_i a_tki (W_V h_i)_k + b_V) + b_O)
-with a = softmax(z) over the bag, no residual. Neither K nor V of any vector is made: (W_Q q)_k . (W_K h)_k is the
-product of h with one direction, W_K' (W_Q q)_k, and W_V may act on the pooled vector, as a sums to one. So Q x K
-directions are one product with the vectors of a bag, where Q keys and values would be 2 C Q. A bias of W_K would move
-all scores of a query alike; neither softmax nor a divergence has a gradient in it, and it is left out.
+with a = softmax(z) over the bag, no residual. No keys or values are computed per vector: (W_Q q)_k . (W_K h)_k is the
+product of h with one direction, W_K' (W_Q q)_k, and W_V can act on the pooled vector because a sums to one. So Q x K
+directions are one matrix product with the vectors of a bag, instead of 2 C Q keys and values. A bias of W_K would shift
+all scores of a query alike; softmax and KL divergence have no gradient in it, so it is left out.
 T trial, Q query, K head of a query, N instance, B breast, C channel.
 """
 
@@ -21,11 +21,11 @@ from tilebank.mil.heads.parts.layers import linear_weights
 _EPSILON = 1e-6  # of the layer norm, as in ASMIL's released code
 
 
-class Queries(nn.Module):
-    """Q tokens of T trials -> the directions that vectors are scored along.
+class LearnedQueries(nn.Module):
+    """Q tokens of T trials -> the directions along which vectors are scored.
 
-    `spread`: standard deviation of first tokens. Division by sqrt(C / K) is made for 1; with far less, all scores start
-    alike, and it takes thousands of steps before attention tells instances apart.
+    `spread`: initial standard deviation of the tokens. The division by sqrt(C / K) assumes 1; with much less, all
+    scores start alike and attention needs thousands of steps to tell instances apart.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Queries(nn.Module):
         """(T, Q K, C)."""
         trials, queries, width, _ = self.tokens.shape
         per_head = width // self.heads
-        asked = self.query_weight @ self.tokens + self.query_bias  # (T, Q, C, 1)
-        asked = asked.view(trials, queries, self.heads, 1, per_head)
+        queried = self.query_weight @ self.tokens + self.query_bias  # (T, Q, C, 1)
+        queried = queried.view(trials, queries, self.heads, 1, per_head)
         keys = self.key_weight.view(trials, queries, self.heads, per_head, width)
-        return ((asked @ keys) / math.sqrt(per_head)).view(trials, queries * self.heads, width)
+        return ((queried @ keys) / math.sqrt(per_head)).view(trials, queries * self.heads, width)
 
 
-class Values(nn.Module):
-    """What Q queries have pooled -> their outputs."""
+class ValueProjection(nn.Module):
+    """Value and output projections, with layer norm, of what Q queries have pooled."""
 
     def __init__(self, queries: int, width: int, *, heads: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()

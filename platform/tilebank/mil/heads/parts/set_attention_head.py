@@ -1,6 +1,6 @@
-"""What the heads of latents and rows share: a projection, a few induced blocks, and one latent that pools the bag.
+"""Base class of set_transformer and ilra: projection, induced set attention blocks, pooling by one learned query.
 
-h = ReLU(W x + b), then `blocks` ISAB (latents.py), then MAB(s, h) with one learned s, then Linear(C, answers).
+h = ReLU(W x + b), then `blocks` ISAB (set_attention.py), then MAB(s, h) with one learned s, then Linear(C, outputs).
 T trial, N instance, B breast, C channel, K head, L latent.
 """
 
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from tilebank.errors import HeadError
-from tilebank.mil.contract.dropout import STILL, Draws
+from tilebank.mil.contract.dropout import NO_NOISE, StepNoise
 from tilebank.mil.contract.outputs import BINARY, Outputs
-from tilebank.mil.contract.records import Attention, HeadPass, PreparedBags
-from tilebank.mil.heads.parts.latents import AttentionBlock, InducedBlock
+from tilebank.mil.contract.records import Attention, ForwardPass, PreparedBags
 from tilebank.mil.heads.parts.layers import StackedLinear, generators_of, linear_weights
-from tilebank.mil.heads.parts.single_bag import OneBagConfig, OneBagHead, Projection
+from tilebank.mil.heads.parts.set_attention import AttentionBlock, InducedBlock
+from tilebank.mil.heads.parts.single_bag import Projection, SingleBagConfig, SingleBagHead
 
 
 @dataclass(frozen=True)
-class LatentConfig(OneBagConfig, ABC):
-    """`hidden`: C; `latents`: L of each block; `heads`: K; `blocks`: how many before pooling."""
+class SetAttentionConfig(SingleBagConfig, ABC):
+    """`hidden`: C; `latents`: L of each block; `heads`: K; `blocks`: number of blocks before pooling."""
 
     hidden: int = 128
     heads: int = 4
@@ -39,15 +39,17 @@ class LatentConfig(OneBagConfig, ABC):
             )
 
 
-class LatentHead(OneBagHead, ABC):
-    """T heads of latents and rows; `gated` where blocks before pooling are."""
+class SetAttentionHead(SingleBagHead, ABC):
+    """T heads; `gated`: whether the blocks before pooling are gated."""
 
-    config: LatentConfig
+    config: SetAttentionConfig
     gated: ClassVar[bool]
 
-    def __init__(self, config: LatentConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY) -> None:
+    def __init__(
+        self, config: SetAttentionConfig, *, dim: int, seeds: Sequence[int], outputs: Outputs = BINARY
+    ) -> None:
         super().__init__(config, dim=dim, outputs=outputs)
-        generators, width = generators_of(seeds), config.hidden  # drawn from in the order of the lines below
+        generators, width = generators_of(seeds), config.hidden  # used in the order of the lines below
         self.projection = Projection(dim, width, instances=config.instances, generators=generators)
         self.encoder = nn.ModuleList(
             InducedBlock(width, latents=config.latents, heads=config.heads, gated=self.gated, generators=generators)
@@ -64,18 +66,18 @@ class LatentHead(OneBagHead, ABC):
         return self.config.hidden
 
     @property
-    def row_numbers(self) -> int:
-        """Of each block the vectors on their way and the scores and weights of both directions; and gradients."""
+    def floats_per_instance(self) -> int:
+        """Activations of each block, scores and weights of both directions, and their gradients."""
         width, scores = self.config.hidden, 6 * self.config.heads * self.config.latents
         return 2 * (self.config.blocks * ((18 if self.gated else 15) * width + scores) + 4 * width)
 
-    def run(self, bags: PreparedBags, *, draws: Draws = STILL) -> HeadPass:
-        """Logits, and the attention of the pooling latent to what stands at each instance's place, mean over heads."""
+    def run(self, bags: PreparedBags, *, noise: StepNoise = NO_NOISE) -> ForwardPass:
+        """Logits, and the attention of the pooling query to each instance's output vector, mean over heads."""
         rows = self.rows(bags)
         h: Tensor = self.projection(rows)
         for block in self.encoder:
             h = block(h, rows.segments)
-        pooled, weights = self.pooling.latents_ask(self.seed, h, rows.segments)  # (T, C, 1, B), (T, K, 1, N)
+        pooled, weights = self.pooling.latents_attend(self.seed, h, rows.segments)  # (T, C, 1, B), (T, K, 1, N)
         pooled = pooled.squeeze(2)
-        logits = self.as_logits(self.classifier(draws.thin(pooled)))
-        return HeadPass(logits, Attention(weights.mean(dim=(1, 2)), rows))
+        logits = self.as_logits(self.classifier(noise.dropout(pooled)))
+        return ForwardPass(logits, Attention(weights.mean(dim=(1, 2)), rows))

@@ -1,0 +1,1 @@
+"""A check-up of an installation: each finding with the way to mend it."""

@@ -1,0 +1,64 @@
+"""The demonstration on a tiny study: what it ends with, and that a second call makes nothing again."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+from tests.flows.conftest import MakeSettings
+
+from tilebank.flows.demo.demo import run_demo
+from tilebank.flows.demo.study import FULL, SMALL, DemoStudy, dataset_of, size_of, study_of
+from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.phantom.config import PhantomConfig
+from tilebank.phantom.plan import plan_exams
+
+TINY = PhantomConfig(patients=30, rows=512, columns=384, max_exams=1)  # that of the fixture phantom_root
+SHORT = ("search.trials=2", "search.fit.max_epochs=3", "splits.val=0.2", "evaluation.replicates=20")
+
+
+@pytest.mark.slow
+def test_a_second_call_makes_nothing_again_and_shows_the_same(settings_for: MakeSettings, ray_session: None) -> None:
+    settings, said = settings_for(*SHORT, dataset="demo"), list[str]()
+    study = DemoStudy(settings, TINY, flags="--dataset demo")
+    first = run_demo(study, announce=said.append)
+    assert [line[:3] for line in said] == ["1/3", "2/3", "3/3"]
+    assert "120 images of 512 x 384 pixels, 30 exams of 30 patients" in said[0]
+    assert (first.searched, first.extraction.images) == (True, 120)
+    second = run_demo(study, announce=said.append)
+    assert (second.searched, second.phantoms.written, second.extraction.images) == (False, False, 0)
+    assert (second.place, second.champion) == (first.place, first.champion)
+
+    run = mlflow.MlflowClient(settings.tracking).get_run(first.place.run_id)
+    assert first.champion.test_auc == run.data.metrics["test_auc"]
+    assert first.champion.test_breasts == run.data.metrics["test_breasts"]
+    report = Path(second.place.report)
+    assert "AUC" in report.read_text()
+    shown = second.as_text()
+    for part in (str(report), f"/#/experiments/{run.info.experiment_id}/runs?", "120 of 120 images"):
+        assert part in shown
+    assert len([line for line in shown.splitlines() if line.startswith("  tilebank ")]) == 3
+
+    report.unlink()
+    third = run_demo(study, announce=said.append)
+    assert third.searched
+    assert third.champion == first.champion
+    assert Path(third.place.report).is_file()
+
+
+def test_the_full_study_is_that_of_the_documentation() -> None:
+    exams = plan_exams(FULL)
+    assert (len(exams) * 4, FULL.patients, FULL.rows, FULL.columns) == (844, 150, 2048, 1536)
+    assert size_of(FULL, exams) == "844 images of 2048 x 1536 pixels, 211 exams of 150 patients, about 3.5 GB"
+
+
+def test_each_study_has_a_root_and_tables_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TILEBANK_HOME", str(tmp_path))
+    small, full = (load_settings(Choices(dataset=dataset_of(full=full))) for full in (False, True))
+    fewer = study_of(small, full=False, patients=60)
+    named = {settings.dataset.name: settings.dataset.root for settings in (small, full, fewer.settings)}
+    assert named == {"demo": f"{tmp_path}/demo", "phantom": f"{tmp_path}/phantom", "demo-60": f"{tmp_path}/demo-60"}
+    assert (fewer.phantoms.patients, fewer.phantoms.rows) == (60, SMALL.rows)
+    flags = fewer.flags.split()
+    assert flags == ["--dataset", "demo", "--set", "dataset.name=demo-60", "--root", f"{tmp_path}/demo-60"]
+    again = load_settings(Choices(dataset=flags[1], root=flags[5], set=(flags[3],)))
+    assert again.dataset == fewer.settings.dataset
