@@ -59,7 +59,7 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def reader(phantom_root: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """The demo at 30 patients, extracted and searched, and the files that the pages name."""
     here = tmp_path_factory.mktemp("reader")
     home = here / "home"
