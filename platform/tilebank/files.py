@@ -21,11 +21,14 @@ from typing import BinaryIO, TypeVar
 
 from pyarrow import fs
 
+from tilebank.storage_errors import is_final
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
+REQUEST_ATTEMPTS = 6  # that the S3 client makes of one request, within each of those
 PAUSE_S = 0.5  # before the second attempt; doubled before each further one
 FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # a retry cannot help
 
@@ -191,7 +194,7 @@ def _bucket(name: str, endpoint: str) -> fs.S3FileSystem:
     return fs.S3FileSystem(
         region=region or (None if endpoint else fs.resolve_s3_region(name)),
         endpoint_override=endpoint or None,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=6),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
         connect_timeout=10,
         request_timeout=60,
     )
@@ -203,7 +206,7 @@ def _with_retries(work: Callable[[], T], uri: str) -> T:
         try:
             return work()
         except OSError as error:
-            if is_local(uri) or isinstance(error, FINAL):
+            if is_local(uri) or isinstance(error, FINAL) or is_final(error, uri):
                 raise
             logger.info("attempt %d at a file in object storage failed (%s)", attempt, type(error).__name__)
             time.sleep(PAUSE_S * 2 ** (attempt - 1))

@@ -64,8 +64,8 @@ def test_the_same_command_after_a_killed_search_ends_with_the_same_champion_and_
     assert undisturbed.status == 0, undisturbed.err
 
     found, wanted = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("again", "quiet"))
-    assert (found["taken"], wanted["taken"]) == (kept, 0)
-    assert f"{found['taken']} of {TRIALS} trials taken from an earlier attempt" in again.out
+    assert (found["resumed"], wanted["resumed"]) == (kept, 0)
+    assert f"{found['resumed']} of {TRIALS} trials were fitted before" in again.out
     same = ("val_aucs", "champion_seed", "drawn", "evaluation")
     assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
     record, other = records

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tilebank.datasets.intake import IntakeConfig, assert_included
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import exists, join_uri, list_files
+from tilebank.storage_errors import storage_reason
 from tilebank.terms import FailureRow, ManifestRow
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def uri_exists(uri: str) -> bool:
     try:
         return exists(uri)
     except OSError as error:
-        raise DatasetError(f"cannot look at {uri}: {error}; check --root") from error
+        raise DatasetError(f"cannot look at {uri}: {storage_reason(error, uri)}; check --root") from error
 
 
 def find_table(root: str, names: Sequence[str], *, advice: str) -> str:
@@ -53,7 +54,7 @@ def list_candidates(root: str, *, may_be_image: Callable[[str], bool]) -> list[s
     try:
         listing = list_files(root)
     except OSError as error:
-        raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+        raise DatasetError(f"cannot list {root}: {storage_reason(error, root)}; check --root") from error
     left_out, uris = Counter(listing.left_out), []
     for uri in listing.uris:
         name = uri.rsplit("/", 1)[-1].lower()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tilebank.errors import DatasetError
 from tilebank.files import open_file
+from tilebank.storage_errors import storage_reason
 
 NULLS = frozenset(
     {"", "nan", "none", "null", "nat", "<na>"}
@@ -30,7 +31,7 @@ def read_rows(uri: str, *, required: Sequence[str], columns: Sequence[str] | Non
             reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
             yield from _rows(reader, uri=uri, required=required, columns=columns)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"cannot read the table {uri}: {error}") from error
+        raise DatasetError(f"cannot read the table {uri}: {storage_reason(error, uri)}") from error
 
 
 def null_to_empty(text: str) -> str:

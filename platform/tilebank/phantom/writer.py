@@ -26,6 +26,7 @@ from tilebank.phantom.header import describe_image
 from tilebank.phantom.plan import PhantomBreast, PhantomExam, plan_exams
 from tilebank.phantom.truth import FindingTruth, ImageTruth, WrittenImage, truth_tables
 from tilebank.phantom.view import PhantomView, render_view
+from tilebank.storage_errors import storage_reason
 from tilebank.terms import breast_id_of
 
 __all__ = ["PhantomConfig", "PhantomExam", "PhantomSummary", "plan_exams", "write_exam", "write_phantoms"]
@@ -69,7 +70,9 @@ def write_phantoms(
     try:
         return _write_study(root, config, processes=processes, progress=progress)
     except OSError as error:
-        raise DatasetError(f"cannot write phantoms to {root}: {error}; choose another place with --root") from error
+        raise DatasetError(
+            f"cannot write phantoms to {root}: {storage_reason(error, root)}; choose another place with --root"
+        ) from error
 
 
 def _write_study(

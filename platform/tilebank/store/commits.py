@@ -18,6 +18,7 @@ from lance.fragment import write_fragments
 
 from tilebank.errors import StoreError
 from tilebank.files import is_local
+from tilebank.storage_errors import is_failed_request, is_final, storage_reason
 
 T = TypeVar("T")
 Guard = Callable[[], None]
@@ -43,8 +44,13 @@ def storage_options_of(uri: str) -> dict[str, str] | None:
 
 
 def open_table(uri: str, *, version: int | None = None) -> lance.LanceDataset:
-    """The table at `uri`. Raises OSError or ValueError."""
-    return lance.dataset(uri, version=version, storage_options=storage_options_of(uri))
+    """The table at `uri`. Raises ValueError where there is none, OSError where it cannot be reached."""
+    try:
+        return lance.dataset(uri, version=version, storage_options=storage_options_of(uri))
+    except ValueError as error:  # Lance's name for a failed request too
+        if is_failed_request(error, uri):
+            raise OSError(str(error)) from error
+        raise
 
 
 def append_once(
@@ -89,7 +95,8 @@ def retry(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarde
 
 def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
     if attempt == ATTEMPTS - 1 or not _may_pass(error, uri):
-        raise StoreError(f"cannot {what} in {uri}: {error}; run the same command again to go on") from error
+        reason = storage_reason(error, uri)
+        raise StoreError(f"cannot {what} in {uri}: {reason}; run the same command again to go on") from error
     pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2**attempt)
     logger.info("attempt %d to %s failed (%s), the next in %.1f s", attempt + 1, what, type(error).__name__, pause_s)
     time.sleep(pause_s)
@@ -99,7 +106,9 @@ def _may_pass(error: OSError, uri: str) -> bool:
     """Whether a retry may help: after another writer's commit or a network error, but not after a disk error."""
     if isinstance(error, CommitConflictError):
         return bool(error.retryable)
-    return not is_local(uri) and not isinstance(error, FileNotFoundError | PermissionError)
+    if is_local(uri) or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    return not is_final(error, uri)
 
 
 def _versions_with(chunk: str, newest: lance.LanceDataset, *, base: lance.LanceDataset) -> list[int]:

@@ -16,6 +16,7 @@ from lance.optimize import Compaction
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.storage_errors import is_failed_request, storage_reason
 from tilebank.store.commits import Guard, open_table, retry, unguarded
 from tilebank.store.indices import build_indices, rows_without_index
 from tilebank.store.inventory import extracted_in
@@ -90,6 +91,8 @@ def _open(store_uri: str, name: str) -> lance.LanceDataset:
     try:
         return open_table(join_uri(store_uri, f"{name}.lance"))
     except (OSError, ValueError) as error:
+        if is_failed_request(error, store_uri):
+            raise StoreError(f"cannot open table {name} in {store_uri}: {storage_reason(error, store_uri)}") from error
         raise StoreError(f"{store_uri} has no table {name}; list them with: tilebank store list") from error
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri
+from tilebank.storage_errors import storage_reason
 from tilebank.store.commits import open_table
 from tilebank.store.schema import sql_literal, table_name
 
@@ -45,7 +46,7 @@ def read_predictions(store_uri: str, *, dataset: str, encoder: str, run_id: str)
             return {}
         rows = open_table(place).to_table(columns=list(COLUMNS), filter=f"run_id = {sql_literal(run_id)}")
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read table {name} in {store_uri}: {error}") from error
+        raise StoreError(f"cannot read table {name} in {store_uri}: {storage_reason(error, store_uri)}") from error
     rows = rows.sort_by("breast_id")
     split = rows["split"].to_numpy()
     return {part: _predicted(rows.filter(pa.array(split == part))) for part in sorted(set(split.tolist()))}

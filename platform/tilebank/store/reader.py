@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.storage_errors import is_failed_request, storage_reason
 from tilebank.store.commits import open_table
 from tilebank.store.schema import sql_literal, table_name
 from tilebank.terms import InstanceKind
@@ -91,10 +92,14 @@ class Reader:
         try:
             self._table = open_table(join_uri(store_uri, f"{name}.lance"), version=version)
         except (OSError, ValueError) as error:
+            if is_failed_request(error, store_uri):
+                reason = storage_reason(error, store_uri)
+                raise StoreError(f"cannot open table {name} in {store_uri}: {reason}") from error
             raise StoreError(
                 f"{store_uri} has no table {name}; fill it with:"
                 f" tilebank extract --dataset {dataset} --encoder {encoder}"
             ) from error
+        self.name, self.uri = name, str(self._table.uri)
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri, write_bytes
+from tilebank.storage_errors import storage_reason
 from tilebank.store.commits import Guard, append_once, open_table, retry, storage_options_of, unguarded
 from tilebank.store.indices import build_indices
 from tilebank.store.schema import (
@@ -47,7 +48,7 @@ class Store:
             write_bytes(join_uri(self.uri, ".tilebank"), b"The root of a Tilebank store.\n")
         except OSError as error:
             raise StoreError(
-                f"cannot write to the store {self.uri}: {error}; choose another with --store URI"
+                f"cannot write to the store {self.uri}: {storage_reason(error, self.uri)}; --store chooses another"
             ) from error
 
     def open_instances(
@@ -97,7 +98,7 @@ class Store:
         try:
             rows = table.to_table(columns=["patient_id", "split"], filter=clause).to_pylist()
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot read table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
         splits = {row["patient_id"]: row["split"] for row in rows}
         if len(splits) < len(rows):
             raise StoreError(
@@ -119,7 +120,7 @@ class Store:
             table = self._standing(name)
             rows: list[dict[str, str]] = [] if table is None else table.to_table().to_pylist()
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot read table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
         return sorted(rows, key=lambda row: row["fingerprint"])
 
     def write_predictions(
@@ -161,7 +162,7 @@ class Store:
         try:
             return open_table(place) if exists(place) else None
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot open table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
 
     def _table(self, name: str, schema: pa.Schema, licence: Mapping[str, str]) -> lance.LanceDataset:
         """The table; a missing one is made through LanceDB, so that any LanceDB client finds it."""
@@ -171,7 +172,7 @@ class Store:
             database = lancedb.connect(self.uri, storage_options=storage_options_of(self.uri))
             try:
                 database.create_table(name, schema=schema.with_metadata(_metadata(licence)), exist_ok=True)
-            except RuntimeError as error:  # LanceDB's name for what a network does
+            except (RuntimeError, ValueError) as error:  # LanceDB's names for a failed request
                 raise OSError(str(error)) from error
 
         try:
@@ -179,7 +180,7 @@ class Store:
                 retry(create, self.uri, what=f"create table {name}")
             return open_table(place)
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot open table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
 
 
 class Instances:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.storage_errors import storage_reason
 from tilebank.store.commits import open_table
 from tilebank.store.schema import sql_literal, table_name
 from tilebank.store.verify_counts import IMAGE, OWNERS, count_rows, expected_mix, fold
@@ -65,7 +66,8 @@ def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: b
             _failed_too(images, failed),
         ]
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read the whole of table {names[0]} in {store_uri}: {error}") from error
+        reason = storage_reason(error, store_uri)
+        raise StoreError(f"cannot read the whole of table {names[0]} in {store_uri}: {reason}") from error
     return Verified(
         table=names[0],
         version=int(instances.version),

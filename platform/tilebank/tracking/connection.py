@@ -8,8 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from tilebank.errors import TrackingError
+from tilebank.storage_errors import storage_reason
 
 _SQLITE = "sqlite:///"
+LONGEST = 200  # characters of an answer that is not recognised
+HTTP_REASONS = {  # how MLflow's client words what a server does
+    "Connection refused": "the server refused the connection; is it running?",
+    "Failed to resolve": "the name of its host is not known",
+    "Name or service not known": "the name of its host is not known",
+    "timed out": "the server did not answer in time",
+    "error code 401": "the server wants a user and a password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)",
+    "error code 403": "the server denied access",
+}
+
+logger = logging.getLogger(__name__)
 
 
 def open_client(uri: str) -> Any:
@@ -44,8 +56,11 @@ def assert_reachable(uri: str) -> str:
 
 
 @contextmanager
-def as_tracking_error(what: str, *, advice: str) -> Iterator[None]:
-    """Turn errors of MLflow, its database or a disk into a TrackingError: `what`, why, and `advice`."""
+def as_tracking_error(what: str, *, advice: str, artifacts: str = "") -> Iterator[None]:
+    """Turn errors of MLflow, its database, a disk or a bucket into a TrackingError: `what`, why, and `advice`.
+
+    artifacts: the URI of files that the block writes.
+    """
     _quieten()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError  # MLflow lets pass what its database says of a file that is none
@@ -53,8 +68,20 @@ def as_tracking_error(what: str, *, advice: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        why = str(error).partition("\n[SQL")[0]  # without the statement
-        raise TrackingError(f"{what}: {why}; {advice}") from error
+        raise TrackingError(f"{what}: {_reason(error, artifacts)}; {advice}") from error
+
+
+def _reason(error: Exception, artifacts: str) -> str:
+    if isinstance(error, OSError):
+        return storage_reason(error, artifacts)
+    text = str(error).partition("\n[SQL")[0]  # without the statement
+    if not text.startswith("API request to"):
+        return text
+    logger.debug("%s", text)
+    for wording, reason in HTTP_REASONS.items():
+        if wording in text:
+            return reason
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _database(uri: str) -> Path:

@@ -115,7 +115,7 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(
     with pytest.raises(HeadError, match="cannot read weights from"):
         do_import(settings, tmp_path / "nothing.pth", tmp_path / "head")
     assert not (tmp_path / "head").exists()
-    with pytest.raises(HeadError, match="is there already"):
+    with pytest.raises(HeadError, match="exists already"):
         do_import(settings, checkpoint, checkpoint.parent)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(HeadError, match="cannot write the head to"):

@@ -52,7 +52,7 @@ def folders(settings: Settings) -> set[str]:
 def test_a_killed_search_goes_with_its_packs_and_its_run_ends(settings: Settings) -> None:
     killed = searched(settings, "killed", status="RUNNING")
     (planned,) = clean_searches(settings, older_than=NOW, plan=True)
-    assert (planned.done, planned.figures["runs that never ended"]) == (False, 1)
+    assert (planned.done, planned.figures["unfinished runs"]) == (False, 1)
     assert (status_of(settings, killed), folders(settings)) == ("RUNNING", {"killed"})
 
     (gone,) = clean_searches(settings, older_than=NOW, plan=False)
@@ -107,4 +107,4 @@ def test_clean_tells_of_searches_beside_tables(settings: Settings) -> None:
     searched(settings, "killed", status="RUNNING")
     cleaned = maintain(settings, Request("clean", older_than=NOW))
     assert "search killed (mass, dual_stream) (clean)" in cleaned.as_text()
-    assert "runs that never ended  1" in cleaned.as_text()
+    assert "unfinished runs  1" in cleaned.as_text()

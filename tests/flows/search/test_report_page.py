@@ -53,6 +53,11 @@ def drawn() -> tuple[ChampionPage, dict]:
         subgroup_patients=10,
         spread=summarise_trials(aucs),
         provenance={"licence": "CC0-1.0 (may be shared)", "fingerprint of the vectors": "0123abcd"},
+        counts={
+            "train": {"breasts": 80, "patients": 41, "malignant": 17},
+            "val": {"breasts": 12, "patients": 6, "malignant": 3},
+        },
+        facts={"made": "2026-11-30 12:00 UTC", "command": "tilebank tune --task malignancy"},
     )
     return page, figures
 

@@ -230,7 +230,7 @@ def test_a_search_of_architectures_gives_the_champion_its_own_and_is_not_repeate
     settings = settings.model_copy(update={"search": search})
     first, second = (tune_resumably(settings, task="malignancy") for _ in range(2))
     forget_search(settings, second)
-    assert (first.taken, second.taken) == (0, 4)
+    assert (first.resumed, second.resumed) == (0, 4)
     same = ("run_id", "registered", "val_aucs", "drawn", "champion_seed")
     assert [getattr(first, name) for name in same] == [getattr(second, name) for name in same]
 

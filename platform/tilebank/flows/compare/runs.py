@@ -1,4 +1,4 @@
-"""Which finished searches of a task are set side by side, and what each is called. Reads the record; scores nothing."""
+"""Choose the finished searches of a task to compare, and name each of them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -58,13 +58,13 @@ def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[lis
             f" encoders first: tilebank tune --dataset {settings.dataset.name} --task {task}"
         )
     if any(YES_NO not in run.metrics for run in every):
-        raise ConfigError(f"{task} is answered by several classes or labels; only AUCs of yes-no tasks are compared")
+        raise ConfigError(f"{task} has several classes or labels; only AUCs of yes-no tasks are compared")
     kept = _asked_for(every, wanted)
     chosen = kept if wanted.all_runs or wanted.runs else _newest(kept)
     if len(chosen) < 2:
         raise TrackingError(
-            f"one search alone is there to compare: {_described(chosen[0])}; search another head or encoder, or compare"
-            f" searches of one with --all-runs (in all there are {_listed(every)})"
+            f"only one search can be compared: {_described(chosen[0])}; search another head or encoder, or compare"
+            f" searches of the same one with --all-runs (finished searches: {_listed(every)})"
         )
     names = _names(chosen)
     return [FoundSearch(names[run.run_id], run) for run in chosen], len(kept) - len(chosen)

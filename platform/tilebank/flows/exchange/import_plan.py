@@ -1,4 +1,4 @@
-"""What an import would do: every file's header, whose each slide is, less what is stored. Decides; writes nothing."""
+"""Plan an import: read every header, find the owner of each slide, and leave out what is stored."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class ImportPlan:
 
     def as_rows(self) -> list[tuple[str, str]]:
         """Lines on what is there, for people."""
-        own = "the label table" if self.owned_by_table else "none is named: each slide counts as a patient of its own"
+        own = "the label table" if self.owned_by_table else "no label table: each slide counts as its own patient"
         rows = [("dataset / encoder", f"{self.dataset} / {self.encoder} ({self.layout}, {self.dim} values)")]
         rows += [("slides", f"{self.slides}, {self.done} stored before"), ("patients from", own)]
         for fingerprint, said in sorted(self.provenances.items()):

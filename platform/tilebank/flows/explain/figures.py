@@ -1,6 +1,6 @@
-"""What can be measured of maps: boxes against annotated ones, and whether tiles that are looked at drive the score.
+"""Measure maps: boxes against annotated ones, and whether the tiles that the map shows drive the score.
 
-Holds boxes and curves of a whole study, which are small; knows no pixels and no vectors.
+Boxes and curves of a whole study are held in memory; they are small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from tilebank.evaluation.detection.table import DetectionRow, table_text, tabula
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
 from tilebank.flows.explain.annotations import Annotations
 from tilebank.flows.explain.records import ExplainedExam
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.mil.explaining.faithfulness import BreastCurves
 
@@ -31,22 +31,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HITS: tuple[Hit, ...] = ("iou", "near")  # what a hit is; boxes of tiles are seldom as small as a lesion
+TOLD_AT = 1.0  # false positives an image at which a summary tells the sensitivity
 GROUPS = {0: "negative", 1: "positive", None: "all"}
 CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionFound:
-    """How boxes find annotated ones by one rule of what a hit is: all of the task's, and by type and size."""
+    """How well boxes find annotated ones by one definition of a hit: all boxes of the task, and by type and size."""
 
     evaluation: DetectionEvaluation
     rows: tuple[DetectionRow, ...]
 
     @property
     def name(self) -> str:
-        """Of its figures in the record: the overlap's are plain, the others name their rule."""
+        """The prefix of its metrics: none for overlap, the rule's name for the others."""
         hit = self.evaluation.config.hit
         return "" if hit == HITS[0] else f"{hit}_"
+
+    def as_line(self) -> str:
+        """AP, and the sensitivity at one false positive an image, in one line."""
+        found = self.evaluation
+        at_one = found.config.rates.index(TOLD_AT) if TOLD_AT in found.config.rates else 0
+        sensitivity = (
+            f"{found.sensitivities[at_one].as_text()} at {found.config.rates[at_one]:g} false positives an image"
+        )
+        what = f"{found.counts.boxes} annotated boxes, hit by {found.config.rule}"
+        return f"{what}: AP {found.average_precision.as_text()}, sensitivity {sensitivity}"
 
     def table(self) -> str:
         """By type and size, aligned."""
@@ -76,18 +87,13 @@ class ExplainFigures:
         return figures | {"_".join(filter(None, ("published_ap", size))): ap for size, ap in self.published.items()}
 
     def as_lines(self) -> list[tuple[str, str]]:
-        """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
-        lines: list[tuple[str, str]] = []
-        for found in self.detection:
-            lines += _block("against boxes", found.evaluation.as_text().splitlines())
-        for found in self.detection[-1:]:  # by overlap, boxes of tiles hit few lesions of any size
-            told = f"a hit: {found.evaluation.config.rule}"
-            lines += _block("by type and size", [told, *found.table().splitlines()])
+        """Names and values for the summary, one line a figure; the report and the run hold the tables."""
+        lines = [("detection" if at == 0 else "", found.as_line()) for at, found in enumerate(self.detection)]
         if self.published:
             sizes = ", ".join(f"{size or 'all'} {ap:.3f}" for size, ap in self.published.items())
-            lines.append(("as published", f"AP {sizes}; images with such a box alone, boxes ranked by the map's sum"))
-        lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
-        return lines + _block("to be known", self.notes)
+            lines.append(("as published", f"AP {sizes}; images with such a box only, boxes ranked by the map's sum"))
+        lines += [("faithfulness" if at == 0 else "", one.as_text()) for at, one in enumerate(self.faithfulness)]
+        return lines + [("notes" if at == 0 else "", note) for at, note in enumerate(self.notes)]
 
     def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
         """Plots by name."""
@@ -102,13 +108,9 @@ class ExplainFigures:
         return plots
 
 
-def _block(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name if at == 0 else "", line) for at, line in enumerate(lines)]
-
-
 @dataclass
 class FigureTally:
-    """What the figures will be made of, as exams come."""
+    """Collects what the figures are computed from, exam by exam."""
 
     task: str
     truth: Annotations
@@ -117,7 +119,7 @@ class FigureTally:
     unmapped: int = 0
     curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
 
-    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+    def add(self, breasts: Sequence[BreastMaps], exam: ExplainedExam) -> None:
         """Take the boxes and curves of one exam."""
         for one in breasts:
             label = self.truth.labels.get(one.score.breast_id)
@@ -143,10 +145,10 @@ class FigureTally:
                     self.published.append(on_grid)
 
     def measure(self, config: EvaluationConfig) -> ExplainFigures:
-        """All figures that there is enough for; the rest is said in notes."""
+        """All figures that there is enough data for; notes say what is missing."""
         notes: list[str] = []
         if self.unmapped:
-            notes.append(f"{self.unmapped} images without a map are in no figure of detection")
+            notes.append(f"{self.unmapped} images without a map are left out of the detection figures")
         detection = tuple(self._detect(config, notes))
         faithful = tuple(self._faithfulness(config, notes))
         return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images), self._published())
@@ -161,7 +163,7 @@ class FigureTally:
 
     def _detect(self, config: EvaluationConfig, notes: list[str]) -> list[DetectionFound]:
         if not self.truth.findings:
-            notes.append("the dataset has no annotated boxes: detection is not measured")
+            notes.append("detection is not measured: the dataset has no annotated boxes")
             return []
         wanted, times, seed = BoxFilter(category=box_category(self.task)), config.replicates, config.seed
         found = []
@@ -186,11 +188,11 @@ class FigureTally:
                 deletion, insertion = gaps_of(curves).mean(axis=0)
                 gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
                 whose = "one patient's breasts" if group == "all" else f"one patient's {group} breasts"
-                notes.append(f"{whose}, tiles taken by the map against by chance: {gaps}")
+                notes.append(f"{whose}, tiles ordered by the map against at random: {gaps}")
         if not self.curves:
-            notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
+            notes.append("whether the map drives the score is not measured: several outputs, or no tiles")
         elif self.truth.no_labels:
-            notes.append(f"positive and negative breasts are not told apart: {self.truth.no_labels}")
+            notes.append(f"positive and negative breasts are not separated: {self.truth.no_labels}")
         return found
 
 

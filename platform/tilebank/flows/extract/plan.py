@@ -1,4 +1,4 @@
-"""What an extraction would do: the manifest, less what is stored and what has failed. Decides; writes nothing."""
+"""Plan an extraction: the images of the manifest that are neither stored nor failed. Writes nothing."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""A picture of what the reader sees of one image, made in the process that can die. Imports no Ray or torch.
+"""Draw mask and tiles of one image, in an isolated process. Imports no Ray or torch.
 
-Outside the breast a veiled picture holds means over blocks: a piece of breast that the mask lost is seen, text burned
-into the pixels cannot be made out.
+A veiled picture shows block means outside the breast: a piece of breast that the mask lost can be seen, text burned
+into the pixels cannot be read.
 """
 
 from dataclasses import dataclass

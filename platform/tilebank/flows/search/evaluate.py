@@ -1,6 +1,6 @@
-"""The one door to the test split: score the champion on it once, with all that is chosen taken from validation.
+"""Evaluate the champion: the one place where a search reads the test split. Thresholds come from validation.
 
-What a score is judged by follows from what the head answers: a yes-no question, one of several classes, several labels.
+The metrics depend on the task: yes or no, one of several classes, or several labels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

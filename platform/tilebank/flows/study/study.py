@@ -1,4 +1,4 @@
-"""A task's labels and splits laid over stored vectors: what a search, or a person in a notebook, reads."""
+"""Open a study: the labels and splits of a task for the stored vectors, for a search or a notebook."""
 
 import logging
 from collections.abc import Mapping, Sequence

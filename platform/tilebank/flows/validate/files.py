@@ -1,4 +1,4 @@
-"""Every file of a dataset, read in parallel and judged as an extraction would judge it. Draws and counts nothing."""
+"""Read every file of a dataset in parallel and decide about it as an extraction would."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

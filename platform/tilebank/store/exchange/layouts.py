@@ -8,6 +8,7 @@ import h5py
 
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
+from tilebank.storage_errors import storage_reason
 from tilebank.store.exchange.array_files import open_h5
 from tilebank.store.exchange.layout_files import LAYOUT_FILES
 from tilebank.store.exchange.provenance import SlideFile
@@ -29,7 +30,7 @@ def list_slides(root: str, *, layout: str, encoder: str) -> list[SlideFile]:
     try:
         slides = LAYOUTS[layout].find(root, encoder)
     except OSError as error:
-        raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+        raise DatasetError(f"cannot list {root}: {storage_reason(error, root)}; check --root") from error
     if not slides:
         raise DatasetError(f"nothing below {root} looks like {layout}: {LAYOUT_FILES[layout]}; check --root and --from")
     return sorted(slides, key=lambda slide: (slide.slide_id, slide.uri))
@@ -80,7 +81,7 @@ def _groups(uri: str) -> list[SlideFile]:
         with open_h5(uri) as file:
             return [SlideFile(name, uri, group=name) for name, held in file.items() if isinstance(held, h5py.Group)]
     except (OSError, RuntimeError) as error:
-        raise DatasetError(f"cannot read {uri}: {error}; is it a whole HDF5 file?") from error
+        raise DatasetError(f"cannot read {uri}: {storage_reason(error, uri)}; is it a whole HDF5 file?") from error
 
 
 LAYOUTS: Mapping[str, Layout] = {

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
+from tilebank.storage_errors import storage_reason
 from tilebank.store.exchange.array_files import attributes_of, open_h5, open_npy
 from tilebank.store.exchange.provenance import Rounding, Slide, SlideFile, SlideHeader
 
@@ -67,7 +68,7 @@ def _opened(file: SlideFile, *, keys: Sequence[str]) -> Iterator[_Held]:
             parts = [opened, group, *([coords] if coords is not None else []), features]
             yield _held(features, coords, said=attributes_of(*parts))
     except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise ImageError("read", f"cannot be read: {error}", "DamagedFile") from error
+        raise ImageError("read", f"cannot be read: {storage_reason(error, file.uri)}", "DamagedFile") from error
 
 
 @contextmanager

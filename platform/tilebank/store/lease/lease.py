@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tilebank.errors import StoreError
 from tilebank.files import is_local, join_uri
+from tilebank.storage_errors import storage_reason
 from tilebank.store.lease.backend import LeaseBackend, LeaseObject
 from tilebank.store.lease.disk import DiskBackend
 from tilebank.store.lease.processes import Process, has_ended, this_process
@@ -120,7 +121,7 @@ def hold_lease(store_uri: str, table: str, *, what: str = "", ttl_s: float = TTL
     try:
         lease = Lease(backend, holder, found=_take(backend, holder, what=what), what=what)
     except OSError as error:
-        raise StoreError(f"cannot take the lease of {what}: {error}; check that files can be written there") from error
+        raise StoreError(f"cannot take the lease of {what}: {storage_reason(error, store_uri)}") from error
     lease._start()
     try:
         yield lease
@@ -133,7 +134,8 @@ def find_holder(store_uri: str, table: str) -> str:
     try:
         found = _backend_for(store_uri, table).read()
     except OSError as error:
-        raise StoreError(f"cannot read the lease of table {table} in {store_uri}: {error}") from error
+        reason = storage_reason(error, store_uri)
+        raise StoreError(f"cannot read the lease of table {table} in {store_uri}: {reason}") from error
     return _described(found) if found and not _is_free(found) else ""
 
 
