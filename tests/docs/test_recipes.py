@@ -12,7 +12,7 @@ from tests.docs.pages import blocks_of
 
 from tilebank.errors import DatasetError
 from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_population
+from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, HeadKind, build_head
 
 PAGE = CHECKOUT / "docs" / "extending.md"
@@ -55,7 +55,7 @@ def test_a_head_of_its_own_is_fitted_in_a_pack(monkeypatch: pytest.MonkeyPatch) 
     pack = build_head(config, dim=bags.dim, seeds=[0, 1])
     alone = build_head(config, dim=bags.dim, seeds=[1])
     torch.testing.assert_close(pack(bags)[1], alone(bags)[0])
-    fitted = fit_population(
+    fitted = fit_heads(
         bags,
         bags_of(1),
         head=config,
