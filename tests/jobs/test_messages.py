@@ -36,7 +36,8 @@ MISTAKES = {
         (
             "unknown dataset 'phantm'",
             "did you mean 'phantom'?",
-            "known: cbis, cmmd, embed, features, folder, phantom, rsna, vindr",
+            "known: cbis, cmmd, ",
+            ", phantom, rsna, vindr",
         ),
     ),
     "misspelt --set": Mistake(
@@ -194,7 +195,7 @@ def test_phantoms_are_written_once_and_not_mixed(user: User, tmp_path: Path) -> 
 
     again = user.run_job("make_phantom", "--root", root, "--patients", 1, *size)
     assert again.status == 0, again.err
-    assert "already stand at" in again.out
+    assert "are already at" in again.out
 
     other = user.run_job("make_phantom", "--root", root, "--patients", 2, *size)
     assert other.status == 1

@@ -99,8 +99,8 @@ def test_a_head_of_one_stream_is_imported_without_the_other(weights, make_bags):
         (lambda w: {n: v for n, v in w.items() if n != "k.bias"}, "do not fit"),
         (lambda w: w | {"latent": torch.ones(4, LATENT)}, "has 4 latents"),
         (lambda w: w | {"global_proj_1.0.weight": torch.ones(4, HIDDEN)}, "two streams have widths"),
-        (lambda w: w | {"linear_out.weight": torch.ones(3, 16), "linear_out.bias": torch.ones(3)}, "of 1 answers"),
-        (lambda w: {"linear_out.weight": w["linear_out.weight"]}, "neither global_proj nor local_proj"),
+        (lambda w: w | {"linear_out.weight": torch.ones(3, 16), "linear_out.bias": torch.ones(3)}, "of 1 outputs"),
+        (lambda w: {"linear_out.weight": w["linear_out.weight"]}, "global_proj and of local_proj are both missing"),
     ],
 )
 def test_what_a_dual_stream_head_cannot_be_is_refused_by_name(weights, change, message):

@@ -1,4 +1,4 @@
-"""What a store holds, table by table. Reads only."""
+"""List what a store holds, table by table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri
-from tilebank.store.commits import open_table, options_of
+from tilebank.store.commits import open_table, storage_options_of
 from tilebank.store.lease.lease import find_holder
 from tilebank.store.schema import read_tags
 
@@ -19,7 +19,7 @@ INSTANCES = "instances--"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What stands under one fingerprint."""
+    """How much is stored under one fingerprint."""
 
     fingerprint: str
     images: int
@@ -47,7 +47,7 @@ def list_tables(store_uri: str) -> list[StoredTable]:
     try:
         if not exists(store_uri):
             return []
-        database = lancedb.connect(store_uri, storage_options=options_of(store_uri))
+        database = lancedb.connect(store_uri, storage_options=storage_options_of(store_uri))
         names = sorted(database.list_tables(limit=100_000).tables)
         return [_described(store_uri, name) for name in names]
     except (OSError, ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""How a record is reached: MLflow's client, quiet, and whether a database is there at all. Knows no runs."""
+"""Connect to MLflow: a quiet client, and errors in plain words."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ _SQLITE = "sqlite:///"
 
 
 def open_client(uri: str) -> Any:
-    """MLflow's client of the record at `uri`, a database's folder made if it is missing. Raises as MLflow does."""
+    """MLflow's client for `uri`; creates the folder of a database if it is missing. Raises as MLflow does."""
     _quieten()
     import mlflow
 
@@ -24,7 +24,7 @@ def open_client(uri: str) -> Any:
 
 
 def has_record(uri: str) -> bool:
-    """False for a database that nobody has made yet. Those who only read ask first, as MLflow would make it."""
+    """False for a database that does not exist yet. Readers check this first, because MLflow would create it."""
     return not uri.startswith(_SQLITE) or _database(uri).is_file()
 
 
@@ -44,8 +44,8 @@ def assert_reachable(uri: str) -> str:
 
 
 @contextmanager
-def errors_told(what: str, *, advice: str) -> Iterator[None]:
-    """What MLflow, its database or a disk raises in the block, as a TrackingError: `what`, why, and `advice`."""
+def as_tracking_error(what: str, *, advice: str) -> Iterator[None]:
+    """Turn errors of MLflow, its database or a disk into a TrackingError: `what`, why, and `advice`."""
     _quieten()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError  # MLflow lets pass what its database says of a file that is none
@@ -62,7 +62,7 @@ def _database(uri: str) -> Path:
 
 
 def _quieten() -> None:
-    """Before MLflow's import: it tells of migrations and of its UI on the console, and a job has its own summary."""
+    """Silence MLflow before its import: it prints migrations and hints to the console; a job prints its own summary."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

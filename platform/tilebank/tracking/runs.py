@@ -1,4 +1,4 @@
-"""Runs as they are written: a search with its trials, their curves, and what they found. Registers no head."""
+"""Record a search in MLflow: its run, its trials with their curves, and its results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.files import join_uri, write_bytes
-from tilebank.tracking.connection import errors_told, open_client
+from tilebank.tracking.connection import as_tracking_error, open_client
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def experiment_name(dataset: str, *, task: str) -> str:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as it is recorded: its settings, its last word on each figure, and curves by epoch (from 1)."""
+    """One trial as it is recorded: its settings, its final value of each metric, and curves by epoch (from 1)."""
 
     name: str
     params: Mapping[str, object]
@@ -40,9 +40,9 @@ class Tracker:
     """Runs of one experiment on one tracking server or database."""
 
     def __init__(self, uri: str, *, experiment: str, artifacts: str) -> None:
-        """Open the record, making database and experiment when they are missing. Raises TrackingError."""
-        with errors_told(
-            f"cannot reach the run record {uri}, or write its artifacts to {artifacts}",
+        """Connect to MLflow, creating database and experiment if they are missing. Raises TrackingError."""
+        with as_tracking_error(
+            f"cannot reach MLflow at {uri}, or write its artifacts to {artifacts}",
             advice="choose others with --tracking URI and --set artifacts=URI",
         ):
             self._client = open_client(uri)
@@ -75,7 +75,7 @@ class Tracker:
     def log_trials(self, parent: str, trials: Sequence[TrialRecord], *, tags: Mapping[str, str]) -> list[str]:
         """Child runs of `parent` with their curves; their ids, in the order given.
 
-        Those that an earlier attempt has finished stay as they are; what it began is logged anew.
+        Those that an earlier attempt finished stay as they are; unfinished ones are logged again.
         """
         done: dict[str, str] = {}
         for child in self._find(f"tags.`mlflow.parentRunId` = '{parent}'"):
@@ -93,7 +93,7 @@ class Tracker:
         figures: Mapping[str, "Figure"],
         documents: Mapping[str, str],
     ) -> None:
-        """What a finished run found: numbers, plots (`figures/NAME.png`), documents by file name."""
+        """Log the results of a run: metrics, plots (`figures/NAME.png`), documents by file name."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         for name, figure in figures.items():
@@ -102,7 +102,7 @@ class Tracker:
             self._client.log_text(run_id, document, name)
 
     def log_summary(self, run_id: str, text: str, *, seconds: Mapping[str, float] | None = None) -> None:
-        """What a person reads first, as the run's description, and where the time went, as metrics `NAME_s`."""
+        """Set the run's description to the summary `text`, and log seconds by phase as metrics `NAME_s`."""
         for name, value in (seconds or {}).items():
             self._client.log_metric(run_id, f"{name}_s", value)
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")

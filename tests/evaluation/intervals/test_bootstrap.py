@@ -204,7 +204,7 @@ def test_roc_band_holds_the_curve_and_ends_in_the_corner() -> None:
     ("patients", "options", "message"),
     [
         (["a", "b"], {}, "2 patient ids for 4 scores"),
-        (["a"] * 4, {}, "one patient can not be resampled"),
+        (["a"] * 4, {}, "one patient cannot be resampled"),
         (["a", "a", "b", "b"], {"replicates": 0}, "0 replicates"),
         (["a", "a", "b", "b"], {"level": 95}, "a level of 95"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import read_csv
 from tests.flows.conftest import MakeSettings
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError, StoreError
 from tilebank.flows.champion.card import HeadCard
 from tilebank.flows.champion.load import ChosenHead, choose_head

@@ -53,10 +53,10 @@ def test_each_label_has_its_own_balance():
 
 
 def test_a_trial_s_own_positive_weight_replaces_the_balance_and_classes_have_none():
-    rows = class_weights(torch.tensor([4.0]), BINARY, asked=[None, 2.5])
+    rows = class_weights(torch.tensor([4.0]), BINARY, positive_weights=[None, 2.5])
     torch.testing.assert_close(rows, torch.tensor([[4.0], [2.5]]))
-    with pytest.raises(HeadError, match="positive_weight is for yes-no"):
-        class_weights(torch.ones(3), CLASSES, asked=[None, 2.5])
+    with pytest.raises(HeadError, match="positive_weight is for binary outputs"):
+        class_weights(torch.ones(3), CLASSES, positive_weights=[None, 2.5])
 
 
 def test_probabilities_of_classes_sum_to_one_and_those_of_labels_are_their_own():
@@ -75,7 +75,7 @@ def test_probabilities_of_classes_sum_to_one_and_those_of_labels_are_their_own()
         (torch.tensor([[0.0, 1.0], [1.0, 1.0]]), LABELS, "label 1 of the val split has 2 positive and 0 negative"),
         (torch.tensor([[0.0, 1.0], [1.0, 1.0]]), BINARY, r"shape \(2, 2\); a binary head needs \(breasts,\)"),
         (torch.tensor([0.0, 1.0]), LABELS, r"shape \(2,\); a multilabel head needs \(breasts, labels\)"),
-        (torch.tensor([[0.0], [1.0]]), LABELS, "1 labels a breast, the head 2"),
+        (torch.tensor([[0.0], [1.0]]), LABELS, "1 labels per breast, the head 2"),
     ],
 )
 def test_labels_that_a_head_cannot_be_fitted_on_are_refused(labels, outputs, message):

@@ -173,13 +173,13 @@ def test_tokens_start_with_unit_variance_and_as_released_next_to_nothing():
 def test_the_number_of_tokens_kept_is_binomial(make_bags):
     head = build_head(AsmilConfig(tokens=4, heads=2, hidden=8, drop=0.25), dim=6, seeds=[0])
     noise = StackedUniform(4, seeds=[0], device=torch.device("cpu")).sample(20_000)
-    counts = np.bincount(head._kept(StepNoise(uniform=noise))[0].sum(dim=0), minlength=5) / 20_000
+    counts = np.bincount(head._kept_tokens(StepNoise(uniform=noise))[0].sum(dim=0), minlength=5) / 20_000
     expected = [math.comb(4, k) * 0.75**k * 0.25 ** (4 - k) for k in range(5)]
     expected[1] += expected[0]  # where none would be kept, one is
     expected[0] = 0
     np.testing.assert_allclose(counts, expected, atol=0.012)
     released = build_head(replace(head.config, as_released=True), dim=6, seeds=[0])
-    assert set(released._kept(StepNoise(uniform=noise))[0].sum(dim=0).tolist()) == {3}
+    assert set(released._kept_tokens(StepNoise(uniform=noise))[0].sum(dim=0).tolist()) == {3}
 
 
 def test_nothing_is_dropped_in_use_and_the_pull_does_not_depend_on_what_is(make_bags):

@@ -53,9 +53,9 @@ def plain(head, bags, keys, trial):
 def test_both_tiers_are_those_of_a_loop_over_pseudo_bags(make_bags, distil, fitting):
     head, bags, labels = head_of(distil), make_bags(seed=0), torch.arange(24).remainder(2).float()
     prepared = head.prepare(bags)
-    noise = torch.rand(2, 1, 24, generator=torch.Generator().manual_seed(0))
-    noise = StepNoise(uniform=noise) if fitting else NO_NOISE
-    keys = random_keys(noise[:, 0], prepared.tiles.segments) if fitting else head.scorer(prepared.tiles)[1]
+    uniform = torch.rand(2, 1, 24, generator=torch.Generator().manual_seed(0))
+    noise = StepNoise(uniform=uniform) if fitting else NO_NOISE
+    keys = random_keys(uniform[:, 0], prepared.tiles.segments) if fitting else head.scorer(prepared.tiles)[1]
     losses = head.losses(prepared, labels, criterion=CRITERION, noise=noise)
     for trial in range(2):
         seconds, firsts = plain(head, bags, keys, trial)

@@ -11,7 +11,7 @@ from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
 from tilebank.mil.heads.registry import Head, load_head
-from tilebank.tracking.fetching import fetch_head
+from tilebank.tracking.download import fetch_head
 from tilebank.tracking.registry import CHAMPION, registered_name
 
 VERSION = re.compile(r"[^/]+/\d+")  # a registered name and version, as against a path

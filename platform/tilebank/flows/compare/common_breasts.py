@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError, StoreError
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.flows.compare.runs import FoundSearch
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.predictions import Predicted, read_predictions
@@ -66,15 +66,15 @@ def read_parts(settings: Settings, search: FoundSearch) -> dict[Split, Predicted
     return {split: parts[split.value] for split in (Split.VAL, Split.TEST)}
 
 
-def as_scored(part: Predicted, *, among: Sequence[str] = ()) -> Scored:
+def as_scored(part: Predicted, *, among: Sequence[str] = ()) -> ScoredBreasts:
     """The predictions as scores, of `among` alone where breasts are named, in their order."""
-    whole = Scored(part.scores, part.labels, part.patient_ids, part.breast_ids)
+    whole = ScoredBreasts(part.scores, part.labels, part.patient_ids, part.breast_ids)
     if not among:
         return whole
     row = {breast_id: place for place, breast_id in enumerate(part.breast_ids)}
     kept: NDArray[np.int64] = np.asarray([row[breast_id] for breast_id in among], dtype=np.int64)
     patients = tuple(part.patient_ids[place] for place in kept)
-    return Scored(part.scores[kept], part.labels[kept], patients, tuple(among))
+    return ScoredBreasts(part.scores[kept], part.labels[kept], patients, tuple(among))
 
 
 def _assert_agrees(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tilebank.evaluation.intervals.paired import Comparison, compare_scores, holm_p_values
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.compare.common_breasts import CommonGround, as_scored, find_ground, read_parts
 from tilebank.flows.compare.page import draw_comparison, open_folder, render_comparison, write_comparison
@@ -58,7 +58,7 @@ class _Tested:
     """A search's figures on the common test breasts, and the scores behind them."""
 
     evaluation: Evaluation
-    test: Scored
+    test: ScoredBreasts
 
 
 def _compare(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, TrackingError
 from tilebank.flows.settings.settings import Settings
-from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.finished_runs import RecordedRun, find_runs
 from tilebank.tracking.runs import experiment_name
 
 YES_NO = "threshold_at_sens"  # a figure that searches of yes-no tasks alone record

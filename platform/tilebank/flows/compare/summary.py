@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tilebank.evaluation.intervals.paired import Comparison
 from tilebank.evaluation.report import Evaluation
-from tilebank.evaluation.scored import Counts
+from tilebank.evaluation.scores import Counts
 from tilebank.flows.search.attention_stability import OF_SEARCH
-from tilebank.tracking.history import RecordedRun
+from tilebank.tracking.finished_runs import RecordedRun
 
 SPENT = (
     "Every look at a test split spends some of it: the more heads are compared on it, the more the best of them owes to"

@@ -15,7 +15,7 @@ from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.phantom.plan import plan_exams
 from tilebank.phantom.writer import PhantomSummary, write_phantoms
 from tilebank.terms import Split
-from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.finished_runs import RecordedRun, find_runs
 from tilebank.tracking.places import RunPlace, find_place
 from tilebank.tracking.runs import SEARCH, experiment_name
 
@@ -132,9 +132,17 @@ def _runs(attempt: Attempt) -> list[RecordedRun]:
 
 def _champion(run: RecordedRun, *, trials: int) -> Champion:
     found = run.metrics
-    counts = {name: int(found[name]) for name in ("test_breasts", "test_patients", "test_positives")}
-    aucs = {name: found[name] for name in ("val_auc", "test_auc", "test_auc_low", "test_auc_high")}
-    return Champion(trials, int(found["champion_seed"]), **aucs, **counts)
+    return Champion(
+        trials=trials,
+        seed=int(found["champion_seed"]),
+        val_auc=found["val_auc"],
+        test_auc=found["test_auc"],
+        test_auc_low=found["test_auc_low"],
+        test_auc_high=found["test_auc_high"],
+        test_breasts=int(found["test_breasts"]),
+        test_patients=int(found["test_patients"]),
+        test_positives=int(found["test_positives"]),
+    )
 
 
 def _next_commands(study: DemoStudy, opened: LabelledStudy) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import provenance_of
 from tilebank.flows.study.study import LabelledStudy, open_study
-from tilebank.store.exchange.folder import ExportCard, open_folder, whole_file, write_labels
+from tilebank.store.exchange.export_folder import ExportCard, open_folder, whole_file, write_labels
 from tilebank.store.exchange.h5 import H5_LAYOUTS, bag_place, clam_splits, write_bag
 from tilebank.store.exchange.parquet import ShardWriter, write_dataset_card, written_bags
 from tilebank.store.tables import Store

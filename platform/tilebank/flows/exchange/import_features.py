@@ -19,10 +19,10 @@ from tilebank.flows.exchange.import_plan import EMPTY, ImportPlan, assert_import
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
-from tilebank.store.exchange.files import read_slide
 from tilebank.store.exchange.layouts import LAYOUTS
 from tilebank.store.exchange.provenance import Rounding
 from tilebank.store.exchange.rows import slide_rows
+from tilebank.store.exchange.slide_reader import read_slide
 from tilebank.store.lease.lease import hold_lease
 from tilebank.store.schema import table_name
 from tilebank.store.tables import Instances, Store

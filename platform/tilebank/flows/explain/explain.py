@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.champion.load import ChosenHead

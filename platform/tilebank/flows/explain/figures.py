@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilebank.datasets.labels import box_category
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import evaluate_detection
-from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import Hit
 from tilebank.evaluation.detection.plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection.published_ap import PUBLISHED_SIZES, published_average_precision, published_image
@@ -29,7 +30,6 @@ from tilebank.mil.explaining.faithfulness import BreastCurves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
 HITS: tuple[Hit, ...] = ("iou", "near")  # what a hit is; boxes of tiles are seldom as small as a lesion
 GROUPS = {0: "negative", 1: "positive", None: "all"}
 CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
@@ -155,7 +155,7 @@ class FigureTally:
         found = {}
         for size in ("", *PUBLISHED_SIZES):
             with suppress(DatasetError):  # no annotated box of that size
-                category = CATEGORY.get(self.task, "")
+                category = box_category(self.task)
                 found[size] = published_average_precision(self.published, category=category, size=size)
         return found
 
@@ -163,7 +163,7 @@ class FigureTally:
         if not self.truth.findings:
             notes.append("the dataset has no annotated boxes: detection is not measured")
             return []
-        wanted, times, seed = Wanted(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
+        wanted, times, seed = BoxFilter(category=box_category(self.task)), config.replicates, config.seed
         found = []
         try:
             for how in (DetectionConfig(hit=hit) for hit in HITS):

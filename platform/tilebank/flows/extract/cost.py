@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from tilebank.encoders.registry import flops_per_tile
 from tilebank.errors import EncoderError, ImageError
 from tilebank.flows.engine.image_task import Expected, fetch, instances_of
 from tilebank.flows.engine.isolation import isolated
@@ -125,8 +126,6 @@ def _count_tiles(row: ManifestRow, settings: Settings) -> int:
 
 
 def _gflop(settings: Settings) -> float | None:
-    from tilebank.encoders.flops import flops_per_tile  # torch, which no other look at a study needs
-
     try:
         return flops_per_tile(settings.encoder) / 1e9
     except EncoderError:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.flows.engine.pipelines import encode_images, read_manifest
 from tilebank.flows.engine.stages import FAILURE_COLUMNS, instance_rows
 from tilebank.flows.extract.plan import FILTER, ExtractionPlan, plan_of

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tilebank.flows.engine.image_task import ImageRecipe
 from tilebank.imaging.instances import cut_instances
-from tilebank.imaging.overlay import draw_plan, png_bytes
 from tilebank.imaging.reader import read_mammogram
+from tilebank.imaging.tile_overlay import draw_plan, png_bytes
 
 BLOCKS = 48  # along the longer side: a block is taller than burned-in letters are
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.extract.extract import extract

@@ -8,7 +8,7 @@ import numpy as np
 
 from tilebank.evaluation.plots.classification import curves_figure, trials_strip_figure
 from tilebank.evaluation.subgroups import Subgroup
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.search.attention_stability import late_attention_js, median_attention_js
 from tilebank.flows.search.evaluate import AnyEvaluation, ScoredSplits
@@ -59,7 +59,7 @@ class SearchSummary:
 
     def as_text(self) -> str:
         """The champion, the spread, and where to look."""
-        spread = spread_of(np.asarray(self.val_aucs))
+        spread = summarise_trials(np.asarray(self.val_aucs))
         taken = f"; {self.taken} of {spread.trials} trials taken from an earlier attempt" if self.taken else ""
         return "\n".join(
             [
@@ -173,7 +173,7 @@ def log_search(
         evaluation=scored.evaluation,
         subgroups=scored.subgroups,
         subgroup_patients=settings.evaluation.subgroup_patients,
-        spread=spread_of(aucs),
+        spread=summarise_trials(aucs),
         provenance=_provenance(summary, scored, tags),
     )
     tracker.log_results(

@@ -8,7 +8,7 @@ from tilebank.evaluation.multiclass import ClassEvaluation
 from tilebank.evaluation.multilabel import LabelEvaluation
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.subgroups import Subgroup
-from tilebank.evaluation.trial_quantiles import TrialSpread
+from tilebank.evaluation.trial_quantiles import TrialSummary
 from tilebank.flows.reporting.html import RESEARCH, render_figures
 from tilebank.flows.search.evaluate import AnyEvaluation
 
@@ -35,7 +35,7 @@ class ChampionPage:
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     subgroup_patients: int
-    spread: TrialSpread
+    spread: TrialSummary
     provenance: Mapping[str, str]
 
 

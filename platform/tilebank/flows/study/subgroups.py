@@ -8,8 +8,8 @@ report shows how many there are.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import task_named
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError
 from tilebank.store.reader import StoredView
 

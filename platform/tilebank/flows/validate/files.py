@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from tilebank.datasets.contract import Manifest, ScannedImage
 from tilebank.datasets.intake import Placement
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.study import Manifest, ScannedImage
 from tilebank.errors import ImageError
 from tilebank.flows.engine.image_task import Expected, place_expected
 from tilebank.flows.engine.pipelines import look_at, read_headers

@@ -1,6 +1,6 @@
-"""What a picture of a map is made of: the breast in gray, the map's strength and its colours. Knows no boxes' meaning.
+"""Make the layers of a map's picture: the breast in gray, the map's strength and its colours.
 
-Layers are small, so that they can be made where the image was read and drawn where the exam comes together.
+Layers are small, so that they can be made where the image is read and drawn where all images of the exam are there.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""One picture a breast: its views side by side under their maps, boxes told apart. Draws what it is given.
+"""Draw one picture per breast: its views side by side under their maps, with suggested and annotated boxes.
 
-The map's colours say where in this image, from the least to the most: never how much, which is the score's to say.
+The map's colours show where in this image, from least to most. They do not show how much: the score does.
 """
 
 import io
@@ -41,7 +41,7 @@ class ExplainedView:
 class ExplainedBreast:
     """One breast. scores: by answer, `score` for a head of one; threshold: of that one, None where there is none.
 
-    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, for people.
+    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, in words.
     """
 
     breast_id: str

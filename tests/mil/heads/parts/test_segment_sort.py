@@ -33,13 +33,13 @@ def test_keys_of_a_segment_are_the_same_whatever_stands_around_it():
 
 
 def test_each_row_is_equally_often_the_first_by_its_key():
-    noise, rows = 6000, 6
-    segments = segments_of(torch.arange(noise + 1) * rows)
-    noise = torch.rand(noise, generator=torch.Generator().manual_seed(1))
-    first = segment_ranks(random_keys(noise, segments), segments).view(noise, rows).argmin(dim=1)
+    samples, rows = 6000, 6
+    segments = segments_of(torch.arange(samples + 1) * rows)
+    noise = torch.rand(samples, generator=torch.Generator().manual_seed(1))
+    first = segment_ranks(random_keys(noise, segments), segments).view(samples, rows).argmin(dim=1)
     counts = torch.bincount(first, minlength=rows)
     # Five standard deviations of a fair draw.
-    assert (counts - noise / rows).abs().max() < 5 * (noise / rows * (1 - 1 / rows)) ** 0.5
+    assert (counts - samples / rows).abs().max() < 5 * (samples / rows * (1 - 1 / rows)) ** 0.5
 
 
 def test_rows_are_dealt_in_turn_and_none_is_lost():

@@ -16,7 +16,7 @@ from tilebank.evaluation.detection.map_boxes import BoxConfig, find_boxes, find_
 from tilebank.evaluation.detection.published_boxes import PublishedBoxConfig, published_find_boxes
 from tilebank.flows.engine.image_task import Expected, ImageRecipe, place_expected
 from tilebank.imaging.breast import mask_box
-from tilebank.imaging.dicom.reader import read_header
+from tilebank.imaging.formats import read_header
 from tilebank.imaging.maps.attention_map import Map, MapConfig, Mask, assemble_map, normalise_map
 from tilebank.imaging.maps.layers import MapLayers, cut_layers
 from tilebank.imaging.reader import read_mammogram

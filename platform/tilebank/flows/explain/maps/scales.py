@@ -6,8 +6,8 @@ Stages, actor pool, resume and failures are those of every extraction; the vecto
 import logging
 from dataclasses import dataclass, replace
 
-from tilebank.datasets.study import Manifest
-from tilebank.encoders.scale import at_scale
+from tilebank.datasets.contract import Manifest
+from tilebank.encoders.input_scale import at_scale
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.extract.extract import ExtractionSummary, extract
 from tilebank.flows.predict.inputs import images_refused
