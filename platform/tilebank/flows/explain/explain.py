@@ -31,7 +31,8 @@ from tilebank.flows.explain.request import (
     wanted_breasts,
 )
 from tilebank.flows.explain.rows import Sources
-from tilebank.flows.explain.summary import ExplainSummary, ExplainTally, ScaleCost
+from tilebank.flows.explain.summary import ExplainSummary, ScaleCost
+from tilebank.flows.explain.tally import ExplainTally
 from tilebank.flows.predict.inputs import images_refused, splits_known, vectors_of
 from tilebank.flows.predict.rows import Scoring
 from tilebank.flows.reporting.atomic_files import finished
