@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 
 
 def flow(args: argparse.Namespace) -> Summary:
-    from tilebank.encoders.conversion.conversion import convert_checkpoint
+    from tilebank.encoders.conversion.convert import convert_checkpoint
 
     encoder = settings_of(args).encoder
     return convert_checkpoint(encoder, published=args.file.expanduser(), folder=args.folder.expanduser())

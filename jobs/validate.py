@@ -2,7 +2,8 @@
 
 Reads all headers (with --pixels all pixels too) and stores nothing. `accept`: an extraction takes it. `filter`: fit for
 use, but not asked for by dataset.intake. `refuse`: cannot be used as it is; the reason says what to mend.
-The exit status is 0 when some file is accepted.
+Splits that a search would refuse, since one lacks a class, are flagged. The exit status is 1 when no file is accepted,
+when no task with labels can be searched, or with --task when that one cannot.
 """
 
 import argparse
@@ -22,13 +23,15 @@ EXAMPLES = """examples:
 def flow(args: argparse.Namespace) -> Summary:
     from tilebank.flows.validate.validate import validate
 
-    return validate(settings_of(args), pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv)
+    settings = settings_of(args)
+    return validate(settings, pixels=args.pixels, sample=args.sample, html=args.html, csv=args.csv, task=args.task)
 
 
 def parser() -> JobParser:
     parser = JobParser(__file__, __doc__, examples=EXAMPLES)
     parser.share("dataset", "root", "store")
     parser.share_as("encoder", "whose tile size --pixels uses", default="texture")
+    parser.share_as("task", "a task that has to be searchable (default: any with labels)")
     parser.how.add_argument("--pixels", action="store_true", help="decode and mask every accepted image too")
     what = "accepted images to draw in the page (default 8)"
     parser.output.add_argument("--sample", type=at_least(0), default=8, metavar="N", help=what)

@@ -1,5 +1,6 @@
 """Configuration: precedence, and messages that say what, where and what to do."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from tilebank.config import known_names
 from tilebank.errors import ConfigError
 from tilebank.flows.settings.choices import Choices
-from tilebank.flows.settings.settings import Settings, load_settings
+from tilebank.flows.settings.settings import Settings, load_settings, resolve_settings
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_relative_flags_are_taken_from_the_working_folder(tmp_path: Path, monkey
         ("head.hidden=0", r"widths hidden=0, latent=8 must be positive"),
         ("head.hidden=wide", r"--set head.hidden=wide: 'head.hidden' is 'wide'"),
         ("tiling.overlap=lots", r"--set tiling.overlap=lots: 'tiling.overlap' is 'lots'"),
-        ("tiling.overlap=1.5", r"overlap and min_tissue_fraction lie in \[0, 1\)"),
+        ("tiling.overlap=1.5", r"overlap and min_tissue_fraction must be at least 0 and below 1"),
         ("tiling.overlap", "is not key=value"),
     ],
 )
@@ -91,6 +92,55 @@ def test_a_part_of_a_head_is_checked_as_the_head_is(pair: str, says: str) -> Non
         load_settings(Choices(head="asmil", set=(pair,)))
 
 
+def write_conf(folder: Path, file: str, text: str) -> Path:
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_file_of_the_user_is_laid_over_ours_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = tmp_path / "mine"
+    monkeypatch.setenv("TILEBANK_CONF", str(conf))
+    dataset = write_conf(conf, "datasets/rsna.yaml", "root: s3://bucket/rsna\nintake: {views: [CC]}\n")
+    write_conf(conf, "platform.yaml", "tiling: {overlap: 0.5}\nhome: data\n")
+    monkeypatch.delenv("TILEBANK_HOME")
+    settings, sources = resolve_settings(Choices(dataset="rsna"))
+    ours = load_settings(Choices(dataset="vindr"))
+    assert settings.dataset.root == "s3://bucket/rsna"
+    assert (settings.dataset.intake.views, settings.dataset.intake.kinds) == (("CC",), ("ffdm",))
+    assert settings.dataset.licence.startswith("RSNA"), "what the user does not say stays as ours says"
+    assert (settings.tiling.overlap, settings.tiling.flip_to_left) == (0.5, True)
+    assert settings.home == str(tmp_path / "data"), "from the folder around the conf that says it"
+    assert sources["dataset.root"] == sources["dataset.intake.views"] == str(dataset)
+    assert sources["dataset.intake.kinds"] == "conf/datasets/rsna.yaml"
+    assert ours.tiling.overlap == 0.5
+
+
+def test_a_new_file_of_the_user_is_a_new_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_conf(tmp_path / "conf", "datasets/mystudy.yaml", "adapter: folder\nlicence: own\nredistributable: false\n")
+    assert {"mystudy", "rsna"} <= set(known_names("datasets"))
+    with pytest.raises(ConfigError, match=rf"{tmp_path}/conf/datasets/mystudy.yaml: key 'dataset.root' is missing"):
+        load_settings(Choices(dataset="mystudy"))
+    assert load_settings(Choices(dataset="mystudy", root="x")).dataset.root == f"{tmp_path}/x"
+    monkeypatch.setenv("TILEBANK_CONF", str(tmp_path / "conf"))
+    monkeypatch.chdir("/")
+    assert "mystudy" in known_names("datasets")
+    monkeypatch.setenv("TILEBANK_CONF", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="TILEBANK_CONF is .*/none, which is not a folder"):
+        known_names("datasets")
+
+
+def test_searches_heads_and_encoders_mean_what_they_meant_when_every_file_named_every_value() -> None:
+    pinned = json.loads((Path(__file__).parent / "golden" / "resolved_conf.json").read_text())
+    flags = {"searches": "search", "heads": "head", "encoders": "encoder"}
+    for kind, flag in flags.items():
+        for name, values in pinned[kind].items():
+            settings = load_settings(replace(Choices(), **{flag: name}))
+            assert settings.model_dump(mode="json")[flag] == values, f"{kind}/{name}"
+
+
 def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
@@ -106,7 +156,8 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path, monkeypatch: py
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = "cbis, cmmd, embed, features, folder, phantom, rsna, vindr"
+    known = ", ".join(known_names("datasets"))
+    assert "cbis, cmmd" in known
     with pytest.raises(ConfigError, match=rf"unknown dataset 'phantm' \(did you mean 'phantom'\?\); known: {known}"):
         load_settings(Choices(dataset="phantm"))
 

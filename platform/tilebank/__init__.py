@@ -1,3 +1,3 @@
-"""Tilebank: a distributed feature store for multiple-instance learning on mammograms. Imports nothing by itself."""
+"""Tilebank: a distributed feature store for multiple-instance learning on mammograms."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Every error that Tilebank raises on purpose. Knows nothing of the rest of the package.
+"""Every error that Tilebank raises on purpose.
 
     TilebankError
     |-- ConfigError        a file, flag or setting is wrong: nothing was started
@@ -7,15 +7,15 @@
     |-- EncoderError       weights are missing, gated or do not fit their settings
     |-- HeadError          a head cannot be built or fitted on the bags it was given
     |-- StoreError         a table cannot be read or written, or does not hold what was asked for
-    |-- LeakageError       a patient stands in two splits
-    `-- TrackingError      the run record (MLflow) cannot be reached or written, or does not hold what was asked for
+    |-- LeakageError       a patient is in two splits
+    `-- TrackingError      MLflow cannot be reached or written, or does not hold what was asked for
 
 A message says what is wrong, which thing it is, and what to do.
 """
 
 
 class TilebankError(Exception):
-    """Root of the tree: `except TilebankError` catches what Tilebank raised itself, and nothing else."""
+    """Base class of all errors that Tilebank raises on purpose."""
 
 
 class ConfigError(TilebankError):
@@ -30,11 +30,11 @@ class ImageError(TilebankError):
     """One image cannot be used.
 
     `stage` names where it stopped: `read`, `identify`, `filter` (fit for use, but not asked for), `decode`, `mask` or
-    `tile`; `error_class` is the short name of what is wrong, for counting; `reason` is for a person.
+    `tile`; `error_class` is a short name of what is wrong, to count by; `reason` explains it in words.
     """
 
     def __init__(self, stage: str, reason: str, error_class: str = "ImageError") -> None:
-        super().__init__(stage, reason, error_class)  # all in args, so that it survives pickling between processes
+        super().__init__(stage, reason, error_class)  # all in args, so that the error can be pickled
         self.stage = stage
         self.reason = reason
         self.error_class = error_class
@@ -56,8 +56,8 @@ class StoreError(TilebankError):
 
 
 class LeakageError(TilebankError):
-    """A patient stands in more than one split."""
+    """A patient is in more than one split."""
 
 
 class TrackingError(TilebankError):
-    """The record of runs cannot be reached or written, or does not hold what was asked for."""
+    """MLflow cannot be reached or written, or does not hold what was asked for."""

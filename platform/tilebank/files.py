@@ -1,8 +1,8 @@
-"""Bytes behind a URI: local paths and `s3://`, through pyarrow. Knows nothing of what the bytes mean.
+"""Read, write and list files on local disks and in `s3://` buckets, through pyarrow.
 
-Credentials and endpoints come from the environment alone (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL,
-AWS_REGION); nothing here takes a key. What a bucket refuses for the moment (503 Slow Down, cut connections) is asked
-again with growing pauses, by the S3 client within a request and here for the request as a whole.
+Credentials and endpoints come only from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL,
+AWS_REGION). Temporary errors of a bucket (503 Slow Down, cut connections) are retried with growing pauses, by the S3
+client within a request and here for the request as a whole.
 """
 
 import io
@@ -21,13 +21,16 @@ from typing import BinaryIO, TypeVar
 
 from pyarrow import fs
 
+from tilebank.storage_errors import is_final
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
+REQUEST_ATTEMPTS = 6  # that the S3 client makes of one request, within each of those
 PAUSE_S = 0.5  # before the second attempt; doubled before each further one
-FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # asking again cannot mend these
+FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # a retry cannot help
 
 
 def absolute_uri(text: str, *, relative_to: Path) -> str:
@@ -59,22 +62,22 @@ def read_bytes(uri: str) -> bytes:
                 raise OSError(f"{len(content)} of {stream.size()} bytes came")
             return content
 
-    return _patiently(read, uri)
+    return _with_retries(read, uri)
 
 
 @contextmanager
 def open_file(uri: str) -> Iterator[BinaryIO]:
-    """One file for reading from its start, in blocks of 64 KiB: no more of it travels than is read. Raises OSError."""
+    """Open one file for reading in blocks of 64 KiB: only the blocks that are read are transferred. Raises OSError."""
     filesystem, path = _open(uri)
     with filesystem.open_input_file(path) as raw, _Buffered(raw, buffer_size=1 << 16) as stream:
         yield stream
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Write one file, making the folders above it: whole or not at all, whoever is killed. Raises OSError."""
+    """Write one file atomically, creating the folders above it. Raises OSError."""
     filesystem, path = _open(uri)
     folder, _, name = path.rpartition("/")
-    # An object appears when its last byte has come; a file appears at once, and grows.
+    # An object appears when its last byte has arrived; a file appears at once, so it is written aside and renamed.
     first = f"{folder}/.{name}.{uuid.uuid4().hex}" if is_local(uri) else path
 
     def write() -> None:
@@ -84,42 +87,42 @@ def write_bytes(uri: str, content: bytes) -> None:
         if first != path:
             filesystem.move(first, path)
 
-    _patiently(write, uri)
+    _with_retries(write, uri)
 
 
 def exists(uri: str) -> bool:
-    """Whether a file or folder stands at `uri`."""
+    """Whether there is a file or folder at `uri`."""
     filesystem, path = _open(uri)
-    return _patiently(lambda: bool(filesystem.get_file_info(path).type != fs.FileType.NotFound), uri)
+    return _with_retries(lambda: bool(filesystem.get_file_info(path).type != fs.FileType.NotFound), uri)
 
 
 def remove_folder(uri: str) -> None:
-    """Remove a folder and all below it. Raises OSError."""
+    """Remove a folder with everything in it. Raises OSError."""
     filesystem, path = _open(uri)
     filesystem.delete_dir(path)
 
 
 def last_written(root: str) -> datetime | None:
-    """When the youngest file below the folder `root` was written; None where there is no file. Raises OSError."""
+    """When the newest file below the folder `root` was written; None if there is no file. Raises OSError."""
     filesystem, path = _open(root)
     chosen = fs.FileSelector(path.rstrip("/"), recursive=True, allow_not_found=True)
-    found = _patiently(lambda: filesystem.get_file_info(chosen), root)
+    found = _with_retries(lambda: filesystem.get_file_info(chosen), root)
     return max((info.mtime for info in found if info.type == fs.FileType.File), default=None)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below a folder: URIs, sorted, and how many entries were left out, by what they are."""
+    """The files below a folder: sorted URIs, and how many entries were skipped, by kind."""
 
     uris: tuple[str, ...]
     left_out: Mapping[str, int]
 
 
 def list_files(root: str) -> Listing:
-    """All files below the folder `root`, but hidden ones, what lies in hidden folders, and links that lead nowhere.
+    """All files below the folder `root`, except hidden ones, those in hidden folders, and broken links.
 
     A link to a folder above itself is not followed. Raises FileNotFoundError without the folder, OSError for a name
-    that is not UTF-8, for nobody could open such a file by its URI.
+    that is not UTF-8, because such a file cannot be opened by its URI.
     """
     left_out: Counter[str] = Counter()
     filesystem, path = _open(root)
@@ -127,7 +130,7 @@ def list_files(root: str) -> Listing:
     if is_local(root):
         names = list(_walk(base or "/", below="", above=frozenset(), left_out=left_out))
     else:
-        found = _patiently(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
+        found = _with_retries(lambda: filesystem.get_file_info(fs.FileSelector(base, recursive=True)), root)
         relative = [info.path[len(base) + 1 :] for info in found if info.type == fs.FileType.File]
         names = [name for name in relative if not _is_hidden(name)]
         left_out["hidden"] = len(relative) - len(names)
@@ -191,19 +194,19 @@ def _bucket(name: str, endpoint: str) -> fs.S3FileSystem:
     return fs.S3FileSystem(
         region=region or (None if endpoint else fs.resolve_s3_region(name)),
         endpoint_override=endpoint or None,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=6),
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=REQUEST_ATTEMPTS),
         connect_timeout=10,
         request_timeout=60,
     )
 
 
-def _patiently(work: Callable[[], T], uri: str) -> T:
-    """`work()`, tried again where a network lies between and the error may pass."""
+def _with_retries(work: Callable[[], T], uri: str) -> T:
+    """Call `work()`, and retry errors of a network that may be temporary."""
     for attempt in range(1, ATTEMPTS):
         try:
             return work()
         except OSError as error:
-            if is_local(uri) or isinstance(error, FINAL):
+            if is_local(uri) or isinstance(error, FINAL) or is_final(error, uri):
                 raise
             logger.info("attempt %d at a file in object storage failed (%s)", attempt, type(error).__name__)
             time.sleep(PAUSE_S * 2 ** (attempt - 1))

@@ -1,4 +1,4 @@
-"""A stable hash of everything that shaped a vector. Knows how to hash, not what is hashed."""
+"""Hash everything that shapes a vector into a stable fingerprint."""
 
 import hashlib
 import json

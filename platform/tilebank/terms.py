@@ -1,4 +1,4 @@
-"""The field's words as types: who, which side, which view, which rectangle. Records only; no libraries."""
+"""Define the field's terms as records: side, view, split, image header, finding, label."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,7 +28,7 @@ class InstanceKind(StrEnum):
 
 @dataclass(frozen=True)
 class TileBox:
-    """A rectangle in source pixels: `x` runs right, `y` down. What reaches past the image is background."""
+    """A rectangle in source pixels: `x` runs right, `y` down. Any part outside the image is background."""
 
     x: int
     y: int
@@ -46,15 +46,15 @@ class ImageKind(StrEnum):
     FILM = "film"  # digitised film
     SECONDARY_CAPTURE = "secondary_capture"
     SCREENSAVE = "screensave"  # colour, or with burned-in annotation
-    TEXT_PAGE = "text_page"  # text in a valid mammography object; seen in the pixels alone
-    CONSTANT = "constant"  # one value everywhere; seen in the pixels alone
+    TEXT_PAGE = "text_page"  # text in a valid mammography object; only the pixels show it
+    CONSTANT = "constant"  # one value everywhere; only the pixels show it
     OTHER = "other"  # an image, but no mammogram: ultrasound, MR, a radiograph of something else
     NOT_AN_IMAGE = "not_an_image"  # dose reports, presentation states, objects without pixels
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the header of one DICOM object says: ids and technical tags, nothing else ever leaves the reader.
+    """The header of one image: ids and technical tags. No other text of a file leaves the reader.
 
     laterality: `L`, `R`, or empty where the header does not say; view: DICOM's View Position (`CC`, `MLO`, `ML`, ...),
     or empty; `..._from`: the tag that said so; conflict: a sentence where the header contradicts itself on one of them.
@@ -95,11 +95,11 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One image that a run should hold. All ids are strings: some owners' numbers exceed a float's precision.
+    """One image of a dataset. All ids are strings: some owners' numbers exceed a float's precision.
 
     `breast_id` is `exam_id` + `_` + laterality. `view` is DICOM's View Position (`CC`, `MLO`, ...). `..._from` says
     where side and view were taken from: a DICOM tag or a table. `sop_instance_uid` is the DICOM's own id where the
-    manifest knows it: the file must then hold just that.
+    manifest gives it: the file must then have that id.
     """
 
     dataset: str
@@ -136,7 +136,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ScoredBox:
-    """A place that was pointed at, in source pixels, and how strongly; scores compare within one way of making them."""
+    """A detected box in source pixels and its score; compare scores only between boxes made by the same method."""
 
     box: TileBox
     score: float
@@ -172,7 +172,7 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class SlideOwner:
-    """Whose a slide of features made elsewhere is. `breast_id` names its bag: the slide itself, or its patient."""
+    """The patient, exam and bag of a slide of imported features; `breast_id` is its bag: the slide, or its patient."""
 
     patient_id: str
     exam_id: str

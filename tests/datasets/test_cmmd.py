@@ -10,7 +10,7 @@ import pytest
 from tests.headers import HEADER
 
 from tilebank.datasets.cmmd import Cmmd
-from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
+from tilebank.datasets.contract import DatasetConfig, Manifest, ScannedImage
 from tilebank.errors import DatasetError
 from tilebank.terms import FailureRow, ImageHeader, ImageKind
 

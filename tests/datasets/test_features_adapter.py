@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig
 from tilebank.datasets.features import Features
 from tilebank.datasets.labels import label_breasts
-from tilebank.datasets.study import DatasetConfig
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import SlideOwner
 
@@ -50,7 +50,7 @@ def test_without_a_table_of_patients_each_slide_is_its_own(tmp_path: Path) -> No
         adapter = features(tmp_path, table)
         owners = adapter.read_owners()
         assert adapter.find_owner("S", owners) == SlideOwner("S", "S", "S")
-    with pytest.raises(DatasetError, match="has patients for bags, and no table names them"):
+    with pytest.raises(DatasetError, match="has one bag per patient, and no table names the patients"):
         features(tmp_path, "slide_id,label\nS,1\n", bag="patient").read_owners()
 
 
@@ -80,7 +80,7 @@ def test_slides_of_a_patient_that_differ_in_a_label_raise_where_it_is_asked_for(
     assert truth == {"P1": {"label": "0", "scanner": "x and y", "cancer": "0 and 1"}}
     breasts = list(adapter.read_owners().values())
     assert [row.label for row in label_breasts("label", breasts, truth=truth, dataset="slides")] == [0]
-    with pytest.raises(DatasetError, match="breast P1: cancer is '0 and 1', not 0 or 1; mend the table"):
+    with pytest.raises(DatasetError, match="breast P1: cancer is '0 and 1', not 0 or 1; correct the table"):
         label_breasts("cancer", breasts, truth=truth, dataset="slides")
 
 

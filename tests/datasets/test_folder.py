@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 from tests.headers import HEADER
 
-from tilebank.datasets.folder import Folder, unplaced_id
+from tilebank.datasets.contract import DatasetConfig, Manifest, ScannedImage
+from tilebank.datasets.folder import Folder, id_from_path
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import DatasetConfig, Manifest, ScannedImage
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import load_settings
@@ -87,7 +87,7 @@ def test_only_what_may_be_dicom_is_scanned_and_names_without_suffix_are(
     manifest = adapter(tmp_path).read_manifest(scan)
     assert [uri.removeprefix(f"{tmp_path}/") for uri in seen] == ["a.dcm", "sub/1.2.840.99", "sub/noext"]
     assert len(manifest.images) == 3
-    assert sorted(caplog.messages[0].partition("5 files were not looked at as images: ")[2].split(", ")) == [
+    assert sorted(caplog.messages[0].partition("5 files are not read as images: ")[2].split(", ")) == [
         "1 .csv",
         "1 .png",
         "1 .txt",
@@ -227,8 +227,8 @@ def test_an_empty_or_missing_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_an_id_for_what_has_none_is_stable_below_the_root_and_no_path() -> None:
-    assert unplaced_id("/data", "/data/x/y.dcm") == unplaced_id("s3://b", "s3://b/x/y.dcm")
-    assert "y.dcm" not in unplaced_id("/data", "/data/x/y.dcm")
+    assert id_from_path("/data", "/data/x/y.dcm") == id_from_path("s3://b", "s3://b/x/y.dcm")
+    assert "y.dcm" not in id_from_path("/data", "/data/x/y.dcm")
 
 
 @pytest.mark.parametrize(
@@ -248,13 +248,13 @@ def test_truth_is_read_by_breast_with_ids_as_text(tmp_path: Path, table: str) ->
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ("exam_id,birads\n0012,4\n", "names no breast"),
-        ("exam_id,laterality,birads\n0012,,4\n", "names no breast"),
+        ("exam_id,birads\n0012,4\n", "identifies no breast"),
+        ("exam_id,laterality,birads\n0012,,4\n", "identifies no breast"),
         ("exam_id,laterality,birads\n0012,R/L,4\n", "the laterality of exam 0012 is none of L, LEFT, R, RIGHT"),
         ("exam_id,laterality,birads\n0012,Lesion,4\n", "the laterality of exam 0012 is none of"),
         ("breast_id,birads\n0012_L,4\n0012_L,1\n", "two different things about breast 0012_L"),
         ("breast_id;birads\n0012_L;4\n", "separated by semicolons"),
-        ("breast_id,birads\n0012_L\n", "line 2 has another number of cells"),
+        ("breast_id,birads\n0012_L\n", "line 2 has a different number of cells"),
     ],
 )
 def test_a_broken_label_table_says_what_is_wrong(tmp_path: Path, table: str, says: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tilebank.datasets.layout import list_dicoms
+from tilebank.datasets.listing import list_dicoms
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
 
@@ -67,7 +67,7 @@ def test_files_that_are_not_looked_at_are_counted_by_suffix_in_one_warning(
     assert [uri[-5:] for uri in list_dicoms(str(tmp_path))] == ["a.dcm", "b.DCM"]
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.message.startswith("6 files were not looked at as images: ")
+    assert record.message.startswith("6 files are not read as images: ")
     assert {"2 .txt", "1 .csv", "2 of another suffix or none", "1 hidden"} == set(
         record.message.partition("images: ")[2].split(", ")
     )

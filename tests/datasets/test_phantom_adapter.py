@@ -9,9 +9,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig, ScannedImage
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.phantom import Phantom
-from tilebank.datasets.study import DatasetConfig, ScannedImage
 from tilebank.errors import DatasetError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import Dataset, DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import FACTS, Pseudonymised, read_key
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.study import Dataset, DatasetConfig, Manifest, Scan, Truth
 from tilebank.errors import ConfigError
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, TileBox
 

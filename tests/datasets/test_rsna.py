@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig, Manifest
 from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.rsna import Rsna
-from tilebank.datasets.study import DatasetConfig, Manifest
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality
 
@@ -112,11 +112,11 @@ def test_images_of_the_test_table_come_without_labels(tmp_path: Path) -> None:
         ("9007199254740993", "9.007199254740992e+15", "image_id '9.007199254740992e\\+15' was written from a floating"),
         ("10006", "P6", "patient_id is 'P6', not a whole number"),
         ("R,CC", "B,CC", "image 1864590858: laterality is 'B', not L or R"),
-        ("61.0,0,1,0,0.0", "61.0,0,1,0,7.0", "BIRADS is '7.0', which it never is"),
-        ("61.0,0,1,0,0.0", "61.0,maybe,1,0,0.0", "cancer is 'maybe', which it never is"),
-        ("0,B,29,True", "0,E,29,True", "density is 'E', which it never is"),
+        ("61.0,0,1,0,0.0", "61.0,0,1,0,7.0", "BIRADS is '7.0', which the owner's table never holds"),
+        ("61.0,0,1,0,0.0", "61.0,maybe,1,0,0.0", "cancer is 'maybe', which the owner's table never holds"),
+        ("0,B,29,True", "0,E,29,True", "density is 'E', which the owner's table never holds"),
         ("difficult_negative_case", "difficult", "train.csv has no column difficult_negative_case"),
-        ("0,B,29,True\n", "0,B\n", "line 4 has another number of cells"),
+        ("0,B,29,True\n", "0,B\n", "line 4 has a different number of cells"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:

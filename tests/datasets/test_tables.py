@@ -23,7 +23,7 @@ def test_asked_columns_alone_are_read_and_lacking_ones_are_empty(tmp_path: Path)
     ]
     assert read_table(str(path), required=("a",))[1] == {"a": "2", "b": "y", "c": "z"}
     path.write_text("a,b\n1,2,3\n", encoding="utf-8")
-    with pytest.raises(DatasetError, match="line 2 has another number of cells"):
+    with pytest.raises(DatasetError, match="line 2 has a different number of cells"):
         read_table(str(path), required=("a",), columns=())
     path.write_bytes("a,b\n1,\xe9\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="cannot read the table"):

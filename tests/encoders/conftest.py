@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from tests.encoders.rows import ROWS, small_row
 
+from tilebank.encoders.contract import Encoder, EncoderConfig, PreprocessSpec
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import Encoder, EncoderConfig, PreprocessSpec
 
 IMAGENET = PreprocessSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
 HALF = PreprocessSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), channels=3)

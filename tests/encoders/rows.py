@@ -9,9 +9,9 @@ import torch
 import yaml
 from tests.encoders.published_networks import random_efficientnet, random_vit
 
-from tilebank.encoders.conversion.conversion import convert_checkpoint
-from tilebank.encoders.huggingface.towers import build_tower
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
+from tilebank.encoders.conversion.convert import convert_checkpoint
+from tilebank.encoders.huggingface.model_families import build_network
 
 CONF = Path(__file__).parents[2] / "conf" / "encoders"
 ROWS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -67,7 +67,7 @@ def small_row(name: str, folder: Path) -> EncoderConfig:
     elif row.architecture["model_type"] == "siglip_vision_model":
         save_whole_siglip(row.architecture, place)
     else:
-        build_tower(row).save_pretrained(place)
+        build_network(row).save_pretrained(place)
     return replace(row, checkpoint=str(place), revision=None)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.encoders.rows import ROWS, read_row
 
-from tilebank.encoders.flops import flops_per_tile
+from tilebank.encoders.registry import flops_per_tile
 from tilebank.errors import EncoderError
 
 GFLOP = {  # of the real classes with random weights, two for a multiplication with its addition

@@ -146,7 +146,7 @@ def test_specificity_at_sensitivity_is_the_best_of_all_sklearn_roc_points(sensit
 
 @pytest.mark.parametrize("sensitivity", [0.0, 1.1])
 def test_a_sensitivity_that_can_not_be_asked_for_raises(sensitivity: float) -> None:
-    with pytest.raises(DatasetError, match="can not be asked for"):
+    with pytest.raises(DatasetError, match="is not possible"):
         specificity_at_sensitivity(HAND_SCORES, HAND_LABELS, sensitivity=sensitivity)
 
 
@@ -216,5 +216,5 @@ def test_balanced_accuracy_equals_sklearn() -> None:
 
 
 def test_published_figures_refuse_logits() -> None:
-    with pytest.raises(DatasetError, match="2 of 3 scores are no probabilities"):
+    with pytest.raises(DatasetError, match="2 of 3 scores are not probabilities"):
         published_bacc(np.array([-0.5, 3.0, 0.2]), np.array([0, 1, 1]))

@@ -6,9 +6,9 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
 from tilebank.errors import DatasetError, LeakageError
+from tilebank.evaluation.class_scores import ScoredClasses
 from tilebank.evaluation.intervals.bootstrap import auc_interval, tails_of
 from tilebank.evaluation.multiclass import ClassEvaluation, evaluate_classes, macro_auc
-from tilebank.evaluation.scored_classes import ScoredClasses
 
 DENSITIES = tuple("ABCD")
 
@@ -34,10 +34,12 @@ def test_figures_equal_sklearn(seed: int) -> None:
     found = evaluated(test)
     one_vs_rest = {"multi_class": "ovr", "average": "macro"}
     assert found.auc.value == pytest.approx(roc_auc_score(test.labels, test.scores, **one_vs_rest), abs=1e-12)
-    assert found.accuracy.value == accuracy_score(test.labels, test.called)
-    assert found.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(test.labels, test.called), abs=1e-12)
+    assert found.accuracy.value == accuracy_score(test.labels, test.predicted)
+    assert found.balanced_accuracy.value == pytest.approx(
+        balanced_accuracy_score(test.labels, test.predicted), abs=1e-12
+    )
     for weights, kappa in (("linear", found.linear_kappa), ("quadratic", found.quadratic_kappa)):
-        expected = cohen_kappa_score(test.labels, test.called, weights=weights)
+        expected = cohen_kappa_score(test.labels, test.predicted, weights=weights)
         assert kappa.value == pytest.approx(expected, abs=1e-12)
     for each, auc in enumerate(found.class_aucs):
         assert auc.value == pytest.approx(roc_auc_score(test.labels == each, test.scores[:, each]), abs=1e-12)
@@ -53,12 +55,12 @@ def test_intervals_equal_a_plain_loop_over_patients() -> None:
     figures = []
     for draw in np.random.default_rng(9).integers(0, 24, size=(80, 24)):
         rows = np.concatenate([np.flatnonzero(place == patient) for patient in draw])
-        labels, scores, called = test.labels[rows], test.scores[rows], test.called[rows]
+        labels, scores, predicted = test.labels[rows], test.scores[rows], test.predicted[rows]
         whole = len(set(labels)) == 4
-        kappas = [cohen_kappa_score(labels, called, weights=w, labels=range(4)) for w in ("quadratic", "linear")]
+        kappas = [cohen_kappa_score(labels, predicted, weights=w, labels=range(4)) for w in ("quadratic", "linear")]
         auc = roc_auc_score(labels, scores, multi_class="ovr") if whole else np.nan
-        balanced = balanced_accuracy_score(labels, called) if whole else np.nan
-        figures.append((auc, balanced, *kappas, accuracy_score(labels, called)))
+        balanced = balanced_accuracy_score(labels, predicted) if whole else np.nan
+        figures.append((auc, balanced, *kappas, accuracy_score(labels, predicted)))
     rarest = min(len(set(place[test.labels == each])) for each in range(4))
     for column, (estimate, behind) in enumerate(
         [
@@ -88,7 +90,7 @@ def test_the_text_says_what_a_constant_call_would_get_and_holds_the_confusion_ta
     text = found.as_text()
     assert "60 breasts of 30 patients" in text
     assert "10 breasts of 5 patients against the others" in text
-    assert "calling every breast B gets 0.500" in text
+    assert "predicting every breast B gets 0.500" in text
     assert [sum(row) for row in found.confusion] == [10, 30, 12, 8]
     assert [int(count) for count in text.splitlines()[-1].split()[1:]] == list(found.confusion[3])
 
@@ -107,11 +109,14 @@ def test_metrics_are_flat_and_name_each_class() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s, y: (s[:, :3] / s[:, :3].sum(axis=1, keepdims=True), y), r"labels hold \[3\] beyond classes 0 to 2"),
-        (lambda s, y: (s, np.minimum(y, 2)), r"no breast of classes \[3\]"),
+        (
+            lambda s, y: (s[:, :3] / s[:, :3].sum(axis=1, keepdims=True), y),
+            r"labels must be 0 to 2 .* other labels: \[3\]",
+        ),
+        (lambda s, y: (s, np.minimum(y, 2)), r"classes without a breast: \[3\]"),
         (lambda s, y: (s[:, 0], y), "pass scores .breasts, classes."),
         (lambda s, y: (np.where(s > 0.5, np.nan, s), y), "not numbers"),
-        (lambda s, y: (2 * s, y), "no probabilities; pass the softmax"),
+        (lambda s, y: (2 * s, y), "not probabilities; pass the softmax"),
     ],
 )
 def test_what_are_no_class_scores_raises(change, message: str) -> None:

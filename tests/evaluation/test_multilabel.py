@@ -6,10 +6,10 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.report import evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 
 
-def findings(breasts: int, seed: int, *, split: str) -> dict[str, Scored]:
+def findings(breasts: int, seed: int, *, split: str) -> dict[str, ScoredBreasts]:
     """Two breasts a patient; masses are found more easily than calcifications."""
     rng = np.random.default_rng(seed)
     ids = tuple(f"{split}{index // 2}_{'LR'[index % 2]}" for index in range(breasts))
@@ -17,7 +17,7 @@ def findings(breasts: int, seed: int, *, split: str) -> dict[str, Scored]:
     for name, signal in (("mass", 2.0), ("calcification", 0.8)):
         labels = rng.integers(0, 2, breasts)
         scores = 1 / (1 + np.exp(-(signal * labels + rng.normal(size=breasts))))
-        scored[name] = Scored(scores, labels, tuple(one[:-2] for one in ids), ids)
+        scored[name] = ScoredBreasts(scores, labels, tuple(one[:-2] for one in ids), ids)
     return scored
 
 

@@ -6,17 +6,17 @@ import pytest
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.evaluation.metrics import operating_point, roc_auc, threshold_at_sensitivity, youden_threshold
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 
 
-def scored(split: str, seed: int, *, patients: int = 40, shift: float = 0.0) -> Scored:
+def scored(split: str, seed: int, *, patients: int = 40, shift: float = 0.0) -> ScoredBreasts:
     rng = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), 2)
     labels = rng.integers(0, 2, patient.size)
     logits = 1.5 * labels + rng.normal(size=patient.size) - 0.7 + shift
     ids = tuple(f"{split}{index}" for index in patient)
     breasts = tuple(f"{name}_{side}" for name, side in zip(ids, "LR" * patients, strict=True))
-    return Scored(1 / (1 + np.exp(-logits)), labels, ids, breasts)
+    return ScoredBreasts(1 / (1 + np.exp(-logits)), labels, ids, breasts)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_patient_in_both_splits_raises() -> None:
     [
         ({"patients": ("a",)}, "1 patients and 80 breast ids"),
         ({"breast_ids": ("same",) * 80}, "79 breasts are scored more than once"),
-        ({"scores": np.full(80, 1.5)}, "80 of 80 scores are no probabilities"),
+        ({"scores": np.full(80, 1.5)}, "80 of 80 scores are not probabilities"),
         ({"labels": np.zeros(80)}, "0 positive and 80 negative"),
     ],
 )

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 
 
 def test_quantiles_of_a_hand_worked_case_leave_diverged_trials_out() -> None:
-    spread = spread_of(np.array([0.7, np.nan, 0.9, 0.8, 0.6, 0.5]))
+    spread = summarise_trials(np.array([0.7, np.nan, 0.9, 0.8, 0.6, 0.5]))
     assert (spread.trials, spread.diverged) == (6, 1)
     quantiles = (spread.lowest, spread.quarter, spread.median, spread.three_quarters, spread.highest)
     assert quantiles == pytest.approx((0.5, 0.6, 0.7, 0.8, 0.9))
@@ -15,13 +15,13 @@ def test_quantiles_of_a_hand_worked_case_leave_diverged_trials_out() -> None:
 
 
 def test_metrics_are_flat_plain_numbers() -> None:
-    figures = spread_of(np.array([0.7, 0.9])).as_metrics()
+    figures = summarise_trials(np.array([0.7, 0.9])).as_metrics()
     assert {type(value) for value in figures.values()} == {float}
     assert figures["trials"] == 2
     assert figures["trials_val_auc_median"] == pytest.approx(0.8)
 
 
 def test_one_trial_has_no_deviation_and_none_raise() -> None:
-    assert spread_of(np.array([0.7])).deviation == 0
+    assert summarise_trials(np.array([0.7])).deviation == 0
     with pytest.raises(DatasetError, match="all 2 trials diverged"):
-        spread_of(np.array([np.nan, np.nan]))
+        summarise_trials(np.array([np.nan, np.nan]))

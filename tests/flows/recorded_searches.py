@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.flows.search.record import tags_of
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings, load_settings
@@ -22,28 +22,30 @@ class Recorded:
     """A search as it stands in record and store, and what its scores come to."""
 
     run_id: str
-    val: Scored
-    test: Scored
+    val: ScoredBreasts
+    test: ScoredBreasts
     evaluation: Evaluation
 
 
-def split_of(name: str, *, gap: float, seed: int) -> Scored:
+def split_of(name: str, *, gap: float, seed: int) -> ScoredBreasts:
     """Scores of which positives are higher by `gap` standard deviations; labels and ids go by `name` alone."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(2 * PATIENTS) % 3 == 0).astype(np.int64)
     scores = 1 / (1 + np.exp(-(gap * labels + rng.normal(size=labels.size)))).astype(np.float32)
     patients = tuple(f"secret-{name}{place // 2:02d}" for place in range(labels.size))
-    return Scored(scores, labels, patients, tuple(f"{who}_{'LR'[i % 2]}" for i, who in enumerate(patients)))
+    return ScoredBreasts(scores, labels, patients, tuple(f"{who}_{'LR'[i % 2]}" for i, who in enumerate(patients)))
 
 
-def kept(scored: Scored, places: Sequence[int]) -> Scored:
+def kept(scored: ScoredBreasts, places: Sequence[int]) -> ScoredBreasts:
     """Some of its breasts, in the order given."""
     of = list(places)
     patients, breasts = (tuple(ids[place] for place in of) for ids in (scored.patients, scored.breast_ids))
-    return Scored(scored.scores[of], scored.labels[of], patients, breasts)
+    return ScoredBreasts(scored.scores[of], scored.labels[of], patients, breasts)
 
 
-def as_rows(scored: Scored, split: str, run_id: str, *, settings: Settings, task: str) -> list[dict[str, object]]:
+def as_rows(
+    scored: ScoredBreasts, split: str, run_id: str, *, settings: Settings, task: str
+) -> list[dict[str, object]]:
     """What a search leaves in the store."""
     common = {"task": task, "split": split, "head": settings.head_name, "run_id": run_id, "fingerprint": "f"}
     return [
@@ -57,8 +59,8 @@ def as_rows(scored: Scored, split: str, run_id: str, *, settings: Settings, task
 
 def record(
     settings: Settings,
-    val: Scored | None,
-    test: Scored,
+    val: ScoredBreasts | None,
+    test: ScoredBreasts,
     *,
     task: str = "malignancy",
     fingerprint: str = "f" * 16,

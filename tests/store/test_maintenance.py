@@ -167,7 +167,7 @@ def test_lengths_are_looked_at_only_where_the_encoder_says_1(store_uri: str, tab
 
 
 def test_an_empty_table_is_well_and_a_missing_one_is_told(store_uri: str) -> None:
-    with pytest.raises(StoreError, match="cannot be read whole"):
+    with pytest.raises(StoreError, match="cannot read the whole"):
         verify(store_uri)
     Store(store_uri).open_instances("d", "e", dim=DIM, licence=LICENCE)
     found = verify(store_uri)
@@ -178,7 +178,7 @@ def test_a_lost_data_file_is_told(tmp_path: Path) -> None:
     table = Store(str(tmp_path)).open_instances("d", "e", dim=DIM, licence=LICENCE)
     table.commit(rows_of("i1"))
     next((tmp_path / "instances--d--e.lance" / "data").iterdir()).unlink()
-    with pytest.raises(StoreError, match="cannot be read whole"):
+    with pytest.raises(StoreError, match="cannot read the whole"):
         verify(str(tmp_path))
 
 

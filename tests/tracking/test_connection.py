@@ -6,8 +6,8 @@ import pytest
 
 from tilebank.errors import TrackingError
 from tilebank.tracking.connection import has_record
-from tilebank.tracking.fetching import fetch_head
-from tilebank.tracking.history import find_runs
+from tilebank.tracking.download import fetch_head
+from tilebank.tracking.finished_runs import find_runs
 from tilebank.tracking.runs import Tracker
 
 
@@ -29,5 +29,5 @@ def test_a_record_is_there_once_it_is_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_reached_is_said_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("not a database")
-    with pytest.raises(TrackingError, match="cannot read the run record .*choose another with --tracking"):
+    with pytest.raises(TrackingError, match="cannot read the MLflow runs .*choose another with --tracking"):
         find_runs(f"sqlite:///{tmp_path}/mlflow.db", "study--task", tags={})

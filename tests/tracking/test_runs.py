@@ -1,12 +1,15 @@
 """The record of a search that is killed and asked for again: one run, every trial once."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
 
+from tilebank.tracking.inputs import DatasetUsed, RunSource
 from tilebank.tracking.runs import Tracker, TrialRecord
 
 TRIALS = [
@@ -84,3 +87,31 @@ def test_trials_that_are_logged_already_are_not_logged_again(record: tuple[Track
     assert {child.info.run_id for child in found} == set(ids)
     assert whole.info.run_id in ids
     assert half.info.run_id not in ids
+
+
+def test_a_run_and_its_trials_carry_their_dataset_and_source(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    source = RunSource("/home/ann/tilebank", is_job=True, commit="abc123")
+    tracker = Tracker(uri, experiment="study--task", artifacts=f"{tmp_path}/artifacts", source=source)
+    counts = {"train": {"breasts": 8, "patients": 4, "mass": 2}}
+    used = DatasetUsed("instances--d--e", 7, "f" * 16, "s3://b/instances--d--e.lance", "training", counts)
+    with tracker.run("run", params={}, tags={"task": "mass"}) as run_id:
+        for _ in range(2):  # a search that resumes logs it again
+            tracker.log_datasets(run_id, [used])
+        tracker.log_trials(run_id, TRIALS[:2], tags={}, datasets=[used])
+    client = mlflow.MlflowClient(uri)
+    runs = [client.get_run(run_id), *children(client, run_id)]
+    assert len(runs) == 3
+    for run in runs:
+        (logged,) = run.inputs.dataset_inputs
+        assert (logged.dataset.name, logged.dataset.digest) == ("instances--d--e", f"{'f' * 16}-v7")
+        assert json.loads(logged.dataset.source) == {
+            "uri": "s3://b/instances--d--e.lance",
+            "version": 7,
+            "fingerprint": "f" * 16,
+        }
+        assert json.loads(logged.dataset.profile) == counts
+        assert [(tag.key, tag.value) for tag in logged.tags] == [("mlflow.data.context", "training")]
+        tags = run.data.tags
+        assert tags["mlflow.source.name"] == "/home/ann/tilebank"
+        assert (tags["mlflow.source.type"], tags["mlflow.source.git.commit"]) == ("JOB", "abc123")

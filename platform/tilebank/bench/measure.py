@@ -12,7 +12,7 @@ from typing import TypeVar
 import cv2
 
 from tilebank.bench.parts import BenchSizes
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.flows.settings.settings import Settings
 
 Request = TypeVar("Request")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult
 from tilebank.bench.parts import ONLY_WHEN_NAMED, PARTS, BenchSizes
-from tilebank.datasets.study import DatasetConfig
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.datasets.contract import DatasetConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import ConfigError
 from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.settings import Settings

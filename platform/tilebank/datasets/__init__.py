@@ -1,1 +1,1 @@
-"""Who is in a study and what is true of them: metadata only. Knows nothing of pixels, Ray or Lance."""
+"""Dataset adapters, labels and splits, from tables and DICOM headers."""

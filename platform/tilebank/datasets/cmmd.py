@@ -1,18 +1,18 @@
-"""CMMD (Chinese Mammography Database): headers say whose image it is, the clinical sheet what is true of a breast.
+"""Read CMMD (Chinese Mammography Database): images from DICOM headers, facts about breasts from the clinical sheet.
 
 Every patient has one study, so `exam_id` is the patient's ID1, which is also the DICOM's Patient ID. The side is in
-Image Laterality and the view in the View Code Sequence alone, so the manifest is made from headers. The sheet names
+Image Laterality and the view only in the View Code Sequence, so the manifest is made from headers. The sheet names
 the breasts with a lesion; the other breast of a listed patient is an implied normal one. There are no boxes and no
 owner's split.
 """
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.folder import placed_by_header, taken_once, told_apart, unplaced_id
-from tilebank.datasets.intake import assert_asked_for
-from tilebank.datasets.layout import find_table, list_dicoms, refused, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
-from tilebank.datasets.tables import given, read_table
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.folder import drop_duplicates, id_from_path, placed_by_header, with_unique_ids
+from tilebank.datasets.intake import assert_included
+from tilebank.datasets.listing import failure_row, find_table, list_dicoms, uri_exists
+from tilebank.datasets.tables import null_to_empty, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
@@ -46,9 +46,9 @@ class Cmmd:
         root = self.config.root
         found = sorted(scan(list_dicoms(root)), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
-        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
+        images, failures = drop_duplicates([row for row in rows if isinstance(row, ManifestRow)])
         failures += [row for row in rows if isinstance(row, FailureRow)]
-        return Manifest(tuple(images), tuple(told_apart(root, images, failures)))
+        return Manifest(tuple(images), tuple(with_unique_ids(root, images, failures)))
 
     def read_truth(self) -> Truth:
         """Both breasts of every listed patient; a breast that the sheet does not name has `implied_normal` 1."""
@@ -58,7 +58,7 @@ class Cmmd:
             facts = _facts(row)
             if sides.setdefault(row["LeftRight"], facts) != facts:
                 breast = f"{row['ID1']} {row['LeftRight']}"
-                raise DatasetError(f"the sheet says two different things about breast {breast}; mend one of the rows")
+                raise DatasetError(f"the sheet says two different things about breast {breast}; correct one row")
         return {
             breast_id_of(patient_id, side): sides.get(side.value) or _implied_normal(sides)
             for patient_id, sides in said.items()
@@ -72,39 +72,39 @@ class Cmmd:
     def _sheet(self) -> str:
         root = self.config.root
         advice = f"put the clinical sheet there, as {SHEETS[0]}"
-        if stands(join_uri(root, f"{SHEET}.xlsx")):
+        if uri_exists(join_uri(root, f"{SHEET}.xlsx")):
             advice = f"convert the sheet: libreoffice --headless --convert-to csv --outdir {root} {root}/{SHEET}.xlsx"
         return find_table(root, SHEETS, advice=advice)
 
     def _place(self, found: ScannedImage) -> ManifestRow | FailureRow:
         header = found.header
-        image_id = header.sop_instance_uid or unplaced_id(self.config.root, found.uri)
+        image_id = header.sop_instance_uid or id_from_path(self.config.root, found.uri)
         try:
-            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            assert_included(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             if not header.sop_instance_uid or not header.patient_id:
-                reason = "the header has no SOP Instance UID or no Patient ID: fetch the file again"
+                reason = "the header has no SOP Instance UID or no Patient ID: download the file again"
                 raise ImageError("identify", reason, "MissingId")
             return placed_by_header(found, dataset=self.config.name, exam_id=header.patient_id)
         except ImageError as error:
-            return refused(image_id, found.uri, error)
+            return failure_row(image_id, found.uri, error)
 
 
 def _facts(row: Mapping[str, str]) -> dict[str, str]:
     if not row["ID1"] or row["LeftRight"] not in ("L", "R"):
-        raise DatasetError(f"the sheet has a row with ID1 {row['ID1']!r} and LeftRight {row['LeftRight']!r}; mend it")
+        raise DatasetError(f"the sheet has a row with ID1 {row['ID1']!r} and LeftRight {row['LeftRight']!r}; fix it")
     sort, found = row["abnormality"].lower(), row["classification"].lower()
     if sort not in MASSES or found not in CANCER:
         raise DatasetError(
             f"breast {row['ID1']} {row['LeftRight']}: abnormality is {row['abnormality']!r} (mass, calcification or"
-            f" both), classification {row['classification']!r} (Benign or Malignant); mend the sheet"
+            f" both), classification {row['classification']!r} (Benign or Malignant); correct the sheet"
         )
     return {
         "cancer": CANCER[found],
         "masses": MASSES[sort],
         "calcifications": CALCIFICATIONS[sort],
         "implied_normal": "0",
-        "subtype": given(row["subtype"]),
-        "age": given(row["Age"]),
+        "subtype": null_to_empty(row["subtype"]),
+        "age": null_to_empty(row["Age"]),
     }
 
 

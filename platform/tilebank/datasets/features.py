@@ -1,4 +1,4 @@
-"""Features made elsewhere: whose each slide is and what is known of it, from one CSV. Knows no features.
+"""Read the CSV of a dataset of imported features: the owner of each slide and the facts about it.
 
 A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV has a row a slide: `slide_id`, then
 `patient_id` or `case_id`, `exam_id`, and facts. Without a patient column each slide counts as a patient of its own.
@@ -6,8 +6,8 @@ A bag is a slide, or a patient with all of its slides (`dataset.bag`). The CSV h
 
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.tables import given, read_table
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.tables import null_to_empty, read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import Finding, SlideOwner
 
@@ -26,9 +26,9 @@ class Features:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 (the contract's: there is nothing to scan)
-        """Raises DatasetError: there are no images, the vectors are there already."""
+        """Raises DatasetError: there are no images to read, only imported vectors."""
         raise DatasetError(
-            f"dataset {self.config.name!r} has no images, only features that were made elsewhere; bring them in with:"
+            f"dataset {self.config.name!r} has no images, only features made by another tool; import them with:"
             f" tilebank exchange import --dataset {self.config.name}"
         )
 
@@ -58,18 +58,18 @@ class Features:
         if slide_id in owners:
             return owners[slide_id]
         if owners:
-            reason = f"{self.config.labels} has no row for the slide, so nobody knows whose it is; add one"
+            reason = f"{self.config.labels} has no row for the slide, so its patient is not known; add a row"
             raise ImageError("identify", reason, "MissingPatient")
         return self._owner(slide_id, {})
 
     def read_owners(self) -> dict[str, SlideOwner]:
-        """slide_id -> whose it is, for the slides of the CSV; none without a CSV or without a patient column in it."""
+        """slide_id -> owner, for the slides of the CSV; empty without a CSV or without a patient column in it."""
         rows = self._rows() if self.config.labels else {}
         if not any(name in row for row in rows.values() for name in PATIENT):
             if self.config.bag == "patient":
                 raise DatasetError(
-                    f"dataset {self.config.name!r} has patients for bags, and no table names them; give a CSV with the"
-                    " columns slide_id and patient_id with --labels"
+                    f"dataset {self.config.name!r} has one bag per patient, and no table names the patients; give a CSV"
+                    " with the columns slide_id and patient_id with --labels"
                 )
             return {}
         return {slide_id: self._owner(slide_id, row) for slide_id, row in rows.items()}
@@ -86,7 +86,7 @@ class Features:
         """slide_id -> its row, names of columns in small letters."""
         rows: dict[str, dict[str, str]] = {}
         for cells in read_table(self.config.labels, required=()):
-            row = {name.strip().lower(): given(text) for name, text in cells.items()}
+            row = {name.strip().lower(): null_to_empty(text) for name, text in cells.items()}
             name = next((name for name in SLIDE if row.get(name)), None)
             if name is None:
                 raise DatasetError(
@@ -94,7 +94,7 @@ class Features:
                 )
             slide_id = _without_suffix(row[name])
             if rows.setdefault(slide_id, row) != row:
-                raise DatasetError(f"{self.config.labels} says two different things about slide {slide_id}; mend it")
+                raise DatasetError(f"{self.config.labels} says two different things about slide {slide_id}; correct it")
         return rows
 
 

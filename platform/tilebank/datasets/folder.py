@@ -1,10 +1,9 @@
-"""Any folder or bucket prefix of DICOMs: the manifest comes from headers alone, labels from an optional CSV by breast.
+"""Read any folder or bucket prefix of DICOMs: the manifest from headers, labels from an optional CSV by breast.
 
-Knows nothing of pixels, and no owner's tables. Nothing is guessed: a file whose header leaves out whose image it is
-becomes a failure.
+Nothing is guessed: a file whose header lacks patient, exam, side or view becomes a failure.
 
-Of several files of one image (SOP Instance UID) the first by name whose header places it is taken. A header says
-nothing of the pixels behind it: where those are damaged the image is a failure, though another copy may be whole.
+Of several files of one image (SOP Instance UID) the first by name with a complete header is used. Headers do not show
+whether the pixels are intact: if those are damaged the image is a failure, even if another copy is intact.
 """
 
 import hashlib
@@ -12,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tilebank.datasets.intake import assert_asked_for, place_image
-from tilebank.datasets.layout import NOT_IMAGES, list_candidates, refused
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.intake import assert_included, place_image
+from tilebank.datasets.listing import NOT_IMAGES, failure_row, list_candidates
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError, ImageError
 from tilebank.terms import FailureRow, Finding, ImageHeader, Laterality, ManifestRow, breast_id_of
@@ -23,7 +22,7 @@ SIDES = {"L": Laterality.L, "LEFT": Laterality.L, "R": Laterality.R, "RIGHT": La
 DUPLICATE = "the same image (SOP Instance UID) as another file that comes first by name: kept once"
 TWO_PATIENTS = (
     "its exam id stands for several patients, so their breasts cannot be told apart; choose another tag for it with"
-    " --set dataset.exam_key, or mend the headers"
+    " --set dataset.exam_key, or correct the headers"
 )
 
 
@@ -34,13 +33,13 @@ class Folder:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """Every file that may be DICOM, placed by its header; what is not asked for or has no place is a failure."""
+        """Every file that may be DICOM, placed by its header; what is not included or lacks an id is a failure."""
         found = sorted(scan(self._candidates()), key=lambda row: row.uri)
         rows = [self._place(row) if isinstance(row, ScannedImage) else row for row in found]
-        images, failures = taken_once([row for row in rows if isinstance(row, ManifestRow)])
+        images, failures = drop_duplicates([row for row in rows if isinstance(row, ManifestRow)])
         images, mixed = _of_one_patient(images)
         failures += mixed + [row for row in rows if isinstance(row, FailureRow)]
-        return Manifest(tuple(images), tuple(told_apart(self.config.root, images, failures)))
+        return Manifest(tuple(images), tuple(with_unique_ids(self.config.root, images, failures)))
 
     def read_truth(self) -> Truth:
         """The label CSV by breast: keyed by `breast_id`, or by `exam_id` and `laterality`; other columns are facts."""
@@ -53,7 +52,7 @@ class Folder:
         for row in read_table(self.config.labels, required=()):
             breast_id = _breast_of(row, uri=self.config.labels)
             if truth.get(breast_id, row) != row:
-                raise DatasetError(f"{self.config.labels} says two different things about breast {breast_id}")
+                raise DatasetError(f"{self.config.labels} says two different things about breast {breast_id}; fix one")
             truth[breast_id] = row
         return truth
 
@@ -71,15 +70,15 @@ class Folder:
     def _place(self, image: ScannedImage) -> ManifestRow | FailureRow:
         header = image.header
         try:
-            assert_asked_for(header.kind, view=header.view, special=header.special, intake=self.config.intake)
+            assert_included(header.kind, view=header.view, special=header.special, intake=self.config.intake)
             exam_id = _exam_of(header, exam_key=self.config.exam_key)
             return placed_by_header(image, dataset=self.config.name, exam_id=exam_id)
         except ImageError as error:
-            return refused(header.sop_instance_uid or unplaced_id(self.config.root, image.uri), image.uri, error)
+            return failure_row(header.sop_instance_uid or id_from_path(self.config.root, image.uri), image.uri, error)
 
 
 def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> ManifestRow:
-    """The row of an image whose header says all but the exam. Raises ImageError, as `place_image` does."""
+    """The manifest row of an image, from its header and the exam's id. Raises ImageError, as `place_image` does."""
     header, placement = image.header, place_image(image.header)
     return ManifestRow(
         dataset=dataset,
@@ -99,22 +98,22 @@ def placed_by_header(image: ScannedImage, *, dataset: str, exam_id: str) -> Mani
     )
 
 
-def unplaced_id(root: str, uri: str) -> str:
-    """An id for a file that has none of its own: stable for its place below the root, and no path itself."""
+def id_from_path(root: str, uri: str) -> str:
+    """An id for a file that has none: a hash of its path below the root, so that it is stable and reveals no path."""
     return "file-" + hashlib.sha256(uri.removeprefix(root).encode()).hexdigest()[:16]
 
 
-def told_apart(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
-    """The failures, each with an id of its own: a second file of one id takes that of its place below `root`."""
+def with_unique_ids(root: str, images: Iterable[ManifestRow], failures: Iterable[FailureRow]) -> Iterator[FailureRow]:
+    """The failures with unique ids: a second file of one id gets an id from its path below `root`."""
     taken = {row.image_id for row in images}
     for row in failures:
-        image_id = unplaced_id(root, row.uri) if row.image_id in taken else row.image_id
+        image_id = id_from_path(root, row.uri) if row.image_id in taken else row.image_id
         taken.add(image_id)
         yield replace(row, image_id=image_id)
 
 
-def taken_once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
-    """The first file of each image, and failures for the others. Files that failed take no part: a copy stands in."""
+def drop_duplicates(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
+    """The first file of each image, and failures for its other files. Pass no failed files: a copy can replace them."""
     first: dict[str, ManifestRow] = {}
     failures = []
     for row in images:
@@ -124,7 +123,7 @@ def taken_once(images: Iterable[ManifestRow]) -> tuple[list[ManifestRow], list[F
 
 
 def _of_one_patient(images: Sequence[ManifestRow]) -> tuple[list[ManifestRow], list[FailureRow]]:
-    """The images of exams that belong to one patient, and failures for the others: a patient would stand in two."""
+    """The images of exams with one patient, and failures for exams that name several patients."""
     patients: dict[str, set[str]] = defaultdict(set)
     for row in images:
         patients[row.exam_id].add(row.patient_id)
@@ -141,7 +140,7 @@ def _exam_of(header: ImageHeader, *, exam_key: str) -> str:
     """The exam's id. Raises ImageError for a header without ids."""
     if not header.sop_instance_uid:
         raise ImageError(
-            "identify", "the header has no SOP Instance UID: it is no valid DICOM object", "MissingImageId"
+            "identify", "the header has no SOP Instance UID: it is not a valid DICOM object", "MissingImageId"
         )
     if not header.patient_id:
         reason = "the header has no Patient ID, and without one splits cannot be by patient; give it one"
@@ -158,7 +157,7 @@ def _breast_of(row: dict[str, str], *, uri: str) -> str:
         return row["breast_id"]
     exam_id, side = row.get("exam_id", ""), row.get("laterality", "").strip().upper()
     if not exam_id or not side:
-        raise DatasetError(f"{uri}: a row names no breast; give breast_id, or exam_id and laterality (L or R)")
+        raise DatasetError(f"{uri}: a row identifies no breast; give breast_id, or exam_id and laterality (L or R)")
     if side not in SIDES:
-        raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; mend the row")
+        raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; correct the row")
     return breast_id_of(exam_id, SIDES[side])

@@ -1,7 +1,7 @@
-"""Which images are asked for, and whose they are: the filter and the placement that all datasets share.
+"""Decide which images a configuration includes, and which side and view each image shows.
 
-Works on header records; reads nothing. What is not asked for is a failure with the stage `filter`: recorded, counted,
-and taken up again when the configuration lets it in.
+An image that is not included becomes a failure with the stage `filter`: it is recorded and counted, and read later if
+the configuration changes to include it.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ WHAT = {
 
 
 UNREADABLE = (ImageKind.TOMOSYNTHESIS, ImageKind.NOT_AN_IMAGE, ImageKind.TEXT_PAGE, ImageKind.CONSTANT)
-"""Kinds of which no setting makes a bag."""
+"""Kinds that no setting can include."""
 
 SPECIAL_VIEWS = (
     *("spot", "magnification", "tangential", "inframammary_fold", "anterior_compression", "implant_displaced"),
@@ -36,10 +36,10 @@ SPECIAL_VIEWS = (
 
 @dataclass(frozen=True)
 class IntakeConfig:
-    """Which images are asked for; the rest is filtered.
+    """Which images are included; all others are filtered.
 
-    kinds: values of ImageKind that can be read at all; views: View Positions in capitals, none for all; special: those
-    of SPECIAL_VIEWS that are let in.
+    kinds: values of ImageKind; views: View Positions in capitals, empty for all; special: names of SPECIAL_VIEWS that
+    are included.
     """
 
     kinds: tuple[str, ...] = (ImageKind.FFDM.value,)
@@ -57,7 +57,7 @@ class IntakeConfig:
 
 @dataclass(frozen=True)
 class Placement:
-    """Whose image it is, and what said so."""
+    """Side and view of an image, and the tag or table that gave each."""
 
     laterality: Laterality
     view: str
@@ -65,29 +65,29 @@ class Placement:
     view_from: str
 
 
-def assert_asked_for(kind: ImageKind, *, view: str, special: Sequence[str], intake: IntakeConfig) -> None:
-    """Raise ImageError (stage `filter`) for an image that the configuration does not let in.
+def assert_included(kind: ImageKind, *, view: str, special: Sequence[str], intake: IntakeConfig) -> None:
+    """Raise ImageError (stage `filter`) for an image that the configuration does not include.
 
-    The error class is what has to be let in: a kind, a special view, or `view-` and a View Position. A view that is not
-    known yet (empty) is not filtered here.
+    The error class names what would have to be included: a kind, a special view, or `view-` and a View Position. A view
+    that is not known yet (empty) is not filtered here.
     """
     if kind.value not in intake.kinds:
-        reason = WHAT[kind] if kind in UNREADABLE else f"{WHAT[kind]}; let it in with dataset.intake.kinds"
+        reason = WHAT[kind] if kind in UNREADABLE else f"{WHAT[kind]}; include it with dataset.intake.kinds"
         raise ImageError("filter", reason, kind.value)
     kept_out = [name for name in special if name not in intake.special]
     if kept_out:
-        reason = f"a special view ({', '.join(kept_out)}); let it in with dataset.intake.special"
+        reason = f"a special view ({', '.join(kept_out)}); include it with dataset.intake.special"
         raise ImageError("filter", reason, kept_out[0])
     if view and intake.views and view not in intake.views:
-        reason = f"view {view} is not among {', '.join(intake.views)}; let it in with dataset.intake.views"
+        reason = f"view {view} is not among {', '.join(intake.views)}; include it with dataset.intake.views"
         raise ImageError("filter", reason, f"view-{view}")
 
 
 def place_image(header: ImageHeader, *, laterality: str = "", view: str = "") -> Placement:
-    """Side and view of an image, by its header and by a table (empty where there is none).
+    """Side and view of an image, from its header and from a table (empty where there is none).
 
     Raises ImageError (stage `identify`): SelfContradiction, SideConflict, ViewConflict, SideMissing or ViewMissing;
-    nothing is ever guessed.
+    nothing is guessed.
     """
     if header.conflict:
         raise ImageError("identify", f"the header contradicts itself: {header.conflict}", "SelfContradiction")
@@ -97,7 +97,7 @@ def place_image(header: ImageHeader, *, laterality: str = "", view: str = "") ->
 
 
 def place_by_table(laterality: str, view: str) -> Placement:
-    """Side and view that an owner's table gives an image; the header is held against them when the image is read.
+    """Side and view of an image from its owner's table; the header is checked against them when the image is read.
 
     Raises ImageError (stage `identify`): SideMissing or ViewMissing.
     """
@@ -108,7 +108,7 @@ def place_by_table(laterality: str, view: str) -> Placement:
 
 def _agreed(what: str, said: str, said_by: str, table: str) -> tuple[str, str]:
     if said and table and said != table:
-        reason = f"{said_by} says {what} {said}, the table says {table}: mend one of them"
+        reason = f"{said_by} says {what} {said}, the table says {table}: correct one of them"
         raise ImageError("identify", reason, f"{what.capitalize()}Conflict")
     if not said and not table:
         reason = f"neither the header nor a table names the {what}"
@@ -116,18 +116,18 @@ def _agreed(what: str, said: str, said_by: str, table: str) -> tuple[str, str]:
     return (said, said_by) if said else (table, "table")
 
 
-def is_asked_for(kind: str, view: str, special: str, *, intake: IntakeConfig) -> bool:
-    """Whether a stored image is asked for; `special` as stored, names separated by commas."""
+def is_included(kind: str, view: str, special: str, *, intake: IntakeConfig) -> bool:
+    """Whether a stored image is included; `special` as stored, names separated by commas."""
     names = [name.strip() for name in special.split(",") if name.strip()]
     try:
-        assert_asked_for(ImageKind(kind), view=view, special=names, intake=intake)
+        assert_included(ImageKind(kind), view=view, special=names, intake=intake)
     except ImageError:
         return False
     return True
 
 
-def lets_in(error_class: str, intake: IntakeConfig) -> bool:
-    """Whether an image that was filtered with this error class would be taken now."""
+def would_include(error_class: str, intake: IntakeConfig) -> bool:
+    """Whether an image that was filtered with this error class would be included now."""
     if error_class.startswith("view-"):
         return not intake.views or error_class.removeprefix("view-") in intake.views
     return error_class in intake.kinds or error_class in intake.special

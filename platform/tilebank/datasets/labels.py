@@ -1,10 +1,9 @@
-"""From an owner's facts to labels: one rule a task, kept beside every label it makes. Works on text records.
+"""Turn facts about breasts into labels: one task, one rule, kept with every label it makes.
 
-A breast is labelled, never an image. Adapters bring an owner's rows to one fact a breast before they reach here: the
-worst assessment, the number of distinct findings over all images of the breast, cancer when any finding of it is one,
-the density of the breast or else of its exam. An image without a finding says nothing by itself: it is the breast's
-fact that decides. A fact that is missing (no row, an empty cell) is no label, never a negative one; a fact that cannot
-be read raises.
+Labels belong to breasts, not to images. The adapter has already reduced an owner's rows to one fact per breast: the
+worst assessment, the number of distinct findings over all of its images, cancer if any finding is one, the density of
+the breast or else of its exam. A missing fact (no row, an empty cell) gives no label, never a negative one; a fact that
+cannot be read raises.
 """
 
 import re
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from tilebank.datasets.study import Truth
+from tilebank.datasets.contract import Truth
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.terms import LabelRow
 
@@ -20,7 +19,7 @@ T = TypeVar("T")
 
 
 class Breast(Protocol):
-    """Whatever names a breast: a row of a manifest, or a stored one."""
+    """Anything with a breast's ids: a row of a manifest, or a stored breast."""
 
     @property
     def patient_id(self) -> str: ...
@@ -32,10 +31,11 @@ class Breast(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A question about a breast: the fact it is answered from, what that may look like, and the rule.
+    """A question about a breast, answered from one fact by one rule.
 
-    `rule` says it in words; `answers` names the classes 0, 1, ...; `decide` is given text that is not empty, returns
-    None for what the rule leaves out, and raises ValueError for what it cannot read.
+    expects: what the fact's text may be, for messages; rule: the rule in words; decide: the rule itself, from text that
+    is not empty to a class, None for what the rule leaves out; it raises ValueError for text it cannot read. answers:
+    names of the classes 0, 1, ...; boxes: the category of annotated boxes that show the answer, empty for all boxes.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Task:
     rule: str
     decide: Callable[[str], int | None]
     answers: tuple[str, ...] = ("negative", "positive")
+    boxes: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ class Task:
 
 @dataclass(frozen=True)
 class JointTask:
-    """Several yes-no questions about a breast, asked at once and each answered by itself (multi-label).
+    """Several yes-no questions about a breast, answered independently (multi-label).
 
     A breast has a label where all parts have one. It is one number, whose bit p is the answer to part p: of two parts,
     0 is neither, 1 the first, 2 the second, 3 both. So breasts are dealt to splits by what they have together.
@@ -65,6 +66,7 @@ class JointTask:
 
     name: str
     parts: tuple[Task, ...]
+    boxes: str = ""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -127,24 +129,26 @@ def _yes_no(text: str) -> int:
 COUNT = "a whole number"
 CATEGORY = "a BI-RADS category, 0 to 6 or 4A to 4C"
 LETTER = "a density, A to D or 1 to 4"
+FLAG = "0 or 1"
 MALIGNANCY_RULE = "BI-RADS 1 -> 0; 4, 5, 6 -> 1; 0, 2, 3 and none left out"
+MASS_RULE = "no annotated mass -> 0; one or more -> 1"
+CALCIFICATION_RULE = "no annotated calcification -> 0; one or more -> 1"
 DENSITY_RULE = "breast density A (1) -> 0; B (2) -> 1; C (3) -> 2; D (4) -> 3"
-MASS = Task("mass", "masses", COUNT, "no annotated mass -> 0; one or more -> 1", _present)
-CALCIFICATION = Task(
-    "calcification", "calcifications", COUNT, "no annotated calcification -> 0; one or more -> 1", _present
-)
+MASS = Task("mass", "masses", COUNT, MASS_RULE, _present, boxes="mass")
+CALCIFICATION = Task("calcification", "calcifications", COUNT, CALCIFICATION_RULE, _present, boxes="calcification")
 TASKS: Mapping[str, Task | JointTask] = {
     task.name: task
     for task in (
         Task("malignancy", "birads", CATEGORY, MALIGNANCY_RULE, _malignancy),
-        Task("cancer", "cancer", "0 or 1", "as the owner's 0 or 1 for the breast", _yes_no),
+        Task("cancer", "cancer", FLAG, "as the owner's 0 or 1 for the breast", _yes_no),
         MASS,
         CALCIFICATION,
-        Task("label", "label", "0 or 1", "as the table's 0 or 1 in its column label", _yes_no),
+        Task("label", "label", FLAG, "as the table's 0 or 1 in its column label", _yes_no),
         Task("density", "density", LETTER, DENSITY_RULE, _density, answers=tuple("ABCD")),
         JointTask("findings", (MASS, CALCIFICATION)),
     )
 }
+"""Every task: one row each. Flags, help texts, `validate` and the pseudonymised facts all follow this table."""
 
 
 def task_named(name: str) -> Task | JointTask:
@@ -152,6 +156,11 @@ def task_named(name: str) -> Task | JointTask:
     if name not in TASKS:
         raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def box_category(task_name: str) -> str:
+    """The category of annotated boxes that show the task's answer; empty, for all boxes, also for an unknown task."""
+    return TASKS[task_name].boxes if task_name in TASKS else ""
 
 
 def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, dataset: str) -> list[LabelRow]:
@@ -181,7 +190,10 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
             )
     if not rows:
         columns = " and ".join(map(repr, task.facts))
-        raise DatasetError(f"no breast has a label for {task.name!r}: the tables give no usable {columns} column")
+        raise DatasetError(
+            f"no breast has a label for {task.name!r}: the tables give no usable {columns} column; add"
+            " one to the labels, or choose another --task"
+        )
     return rows
 
 
@@ -198,4 +210,4 @@ def _read(facts: Mapping[str, str], fact: str, decide: Callable[[str], T], *, ex
     try:
         return decide(text) if text else None
     except ValueError as error:
-        raise DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; mend the table") from error
+        raise DatasetError(f"breast {breast_id}: {fact} is {text!r}, not {expects}; correct the table") from error

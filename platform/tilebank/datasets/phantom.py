@@ -1,9 +1,9 @@
-"""The phantom study as its writer left it: its own tables of images and truths. Knows nothing of how it is made."""
+"""Read the phantom study: images, facts about breasts and lesions from its own CSV tables."""
 
 from collections.abc import Sequence
 
-from tilebank.datasets.layout import asked_for, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.listing import included_or_failure, uri_exists
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
@@ -23,10 +23,10 @@ class Phantom:
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
         """The images that images.csv names."""
         root = self.config.root
-        if not stands(join_uri(root, "phantom.json")):
+        if not uri_exists(join_uri(root, "phantom.json")):
             raise DatasetError(f"no phantom study at {root}; write one with: tilebank phantom")
         table = read_table(join_uri(root, "images.csv"), required=IMAGE_COLUMNS)
-        rows = [asked_for(self._image(row), self.config.intake) for row in table]
+        rows = [included_or_failure(self._image(row), self.config.intake) for row in table]
         return Manifest(
             images=tuple(row for row in rows if isinstance(row, ManifestRow)),
             failures=tuple(row for row in rows if isinstance(row, FailureRow)),
@@ -62,5 +62,7 @@ def _finding(row: dict[str, str], *, uri: str) -> Finding:
     try:
         x, y, width, height = (int(row[name]) for name in BOX_COLUMNS)
     except ValueError as error:
-        raise DatasetError(f"{uri}: the box of a finding is not whole numbers ({error}); write it anew") from error
+        raise DatasetError(
+            f"{uri}: the box of a finding is not whole numbers ({error}); write the study again"
+        ) from error
     return Finding(row["image_id"], (row["kind"],), TileBox(x, y, width, height))

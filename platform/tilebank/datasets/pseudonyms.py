@@ -1,9 +1,9 @@
-"""Ids replaced by a keyed hash: the same study, linkable by nobody who lacks the key. Knows no owner's files.
+"""Replace patient, exam and image ids by a keyed hash, which only the holder of the key can link.
 
 A patient's, exam's or image's id becomes the first 16 hexadecimal digits of HMAC-SHA256 (RFC 2104) of its kind and the
 id, so the same key gives the same ids in every run and dataset, and two kinds never share one. DICOM UIDs are ids too:
-an archive resolves them. Of the facts about a breast only those in `FACTS` pass. What stays, in memory alone and needed
-there, is where a file lies (`uri`) and which UID it must hold (`sop_instance_uid`).
+an archive resolves them. Of the facts about a breast only those in `FACTS` pass. The file's
+place (`uri`) and its expected UID (`sop_instance_uid`) stay as they are, but only in memory.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tilebank.datasets.study import Dataset, Manifest, Scan, Truth
+from tilebank.datasets.contract import Dataset, Manifest, Scan, Truth
+from tilebank.datasets.labels import TASKS
 from tilebank.errors import ConfigError
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
 
@@ -22,14 +23,15 @@ DIGITS = 16
 
 FACTS = frozenset(
     {
-        # labels and what they are made of
-        *("birads", "density", "cancer", "label", "pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
-        *("masses", "calcifications", "asymmetries", "distortions", "difficult_negative", "implied_normal"),
-        # how they may be used: the owner's split, and what confounds
+        *(fact for task in TASKS.values() for fact in task.facts),
+        # what labels are made of, and what stands beside them
+        *("pathology", "subtype", "biopsy", "invasive", "years_to_cancer"),
+        *("asymmetries", "distortions", "difficult_negative", "implied_normal"),
+        # how they may be used: the owner's split, and possible confounders
         *("split", "years_to_last_followup", "exam_kind", "normal_male", "implant", "age", "site_id", "machine_id"),
     }
 )
-"""The facts that pass: classes, counts, whole years. No ids, no dates, no free text."""
+"""The facts that pass: those of every task, and other classes, counts and whole years. No ids, dates or free text."""
 
 
 def read_key(environ: Mapping[str, str]) -> bytes:
@@ -46,7 +48,7 @@ def read_key(environ: Mapping[str, str]) -> bytes:
 
 
 def key_check(key: bytes) -> str:
-    """Eight hexadecimal digits that tell one key from another, and say nothing of it."""
+    """Eight hexadecimal digits that differ between keys and reveal nothing about the key."""
     return hmac.new(key, b"tilebank key check", hashlib.sha256).hexdigest()[:8]
 
 
@@ -69,7 +71,7 @@ class Pseudonymised:
         )
 
     def read_truth(self) -> Truth:
-        """The dataset's facts under hashed breast ids, those of `FACTS` alone."""
+        """The dataset's facts under hashed breast ids, only those in `FACTS`."""
         return {
             self._breast(breast_id): {name: text for name, text in facts.items() if name in FACTS}
             for breast_id, facts in self._dataset.read_truth().items()
@@ -97,7 +99,7 @@ class Pseudonymised:
 
     def _breast(self, breast_id: str) -> str:
         exam_id, _, side = breast_id.rpartition("_")
-        if side not in tuple(Laterality):  # no breast of a manifest: it stays so, and says nothing
+        if side not in tuple(Laterality):  # not a breast of a manifest: hashed all the same
             return self._hash("exam", breast_id)
         return breast_id_of(self._hash("exam", exam_id), Laterality(side))
 

@@ -1,16 +1,16 @@
-"""Adapters by name."""
+"""Open a dataset by the name of its adapter."""
 
 import os
 
 from tilebank.datasets.cbis.adapter import Cbis
 from tilebank.datasets.cmmd import Cmmd
+from tilebank.datasets.contract import MADE_ELSEWHERE, Dataset, DatasetConfig
 from tilebank.datasets.embed.adapter import Embed
 from tilebank.datasets.features import Features
 from tilebank.datasets.folder import Folder
 from tilebank.datasets.phantom import Phantom
 from tilebank.datasets.pseudonyms import Pseudonymised, key_check, read_key
 from tilebank.datasets.rsna import Rsna
-from tilebank.datasets.study import MADE_ELSEWHERE, Dataset, DatasetConfig
 from tilebank.datasets.vindr.adapter import Vindr
 from tilebank.errors import ConfigError
 
@@ -38,6 +38,6 @@ def open_dataset(config: DatasetConfig) -> Dataset:
 
 
 def identity_of_ids(config: DatasetConfig) -> dict[str, str]:
-    """How rows are named, for the fingerprint: rows of two namings never stand in one bag. Raises ConfigError."""
+    """How ids are made, for the fingerprint: rows with ids of two kinds never share a bag. Raises ConfigError."""
     check = key_check(read_key(os.environ)) if config.ids == "keyed-hash" else ""
     return {"ids": config.ids, "key_check": check, "exam_key": config.exam_key}

@@ -1,17 +1,17 @@
-"""RSNA Screening Mammography 2022: `train.csv` names the images and says what is true of their breasts.
+"""Read RSNA Screening Mammography 2022: `train.csv` lists the images and the facts about their breasts.
 
 The tables know a patient but no study: every patient has one screening exam, so `exam_id` is the patient's. An
 `image_id` is the owner's number and not the DICOM's own UID. `test.csv` and `test_images`, where they lie there, add
 images without labels. The owner's test set has no public labels, so the owner states no split; there are no boxes.
-Knows nothing of headers: the table tells the views, CC, MLO and others; the kind is seen when a file is read.
+The table gives the views, CC, MLO and others; the image kind is known only when a file is read.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.layout import asked_for, stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.tables import exact_id, given, read_table
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.listing import included_or_failure, uri_exists
+from tilebank.datasets.tables import exact_id, null_to_empty, read_table
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, Laterality, ManifestRow, breast_id_of
@@ -60,7 +60,7 @@ class Rsna:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """The images of train.csv and, where they stand, of test.csv."""
+        """The images of train.csv and, if it is there, of test.csv."""
         images: dict[str, ManifestRow] = {}
         for part in self._parts():
             folder = join_uri(self.config.root, f"{part}_images")
@@ -68,9 +68,9 @@ class Rsna:
             for row in read_table(uri, required=IMAGE_COLUMNS):
                 image = self._image(_with_exact_ids(row, uri=uri), folder=folder)
                 if image.image_id in images:
-                    raise DatasetError(f"{uri} names the image {image.image_id} twice; fetch the table again")
+                    raise DatasetError(f"{uri} names the image {image.image_id} twice; download the table again")
                 images[image.image_id] = image
-        asked = [asked_for(image, self.config.intake) for image in images.values()]
+        asked = [included_or_failure(image, self.config.intake) for image in images.values()]
         failures = [row for row in asked if isinstance(row, FailureRow)]
         return Manifest(tuple(row for row in asked if isinstance(row, ManifestRow)), tuple(failures))
 
@@ -88,7 +88,7 @@ class Rsna:
             row = _with_exact_ids(raw, uri=uri)
             facts = said[_breast_of(row)]
             for fact, column in columns.items():
-                facts[fact].add(_reading(fact, given(row[column]), column=column, row=row))
+                facts[fact].add(_reading(fact, null_to_empty(row[column]), column=column, row=row))
         return {
             breast_id: {fact: _agreed(fact, values - {""}, breast_id=breast_id) for fact, values in facts.items()}
             for breast_id, facts in said.items()
@@ -101,9 +101,9 @@ class Rsna:
     def _parts(self) -> list[str]:
         """`train`, and `test` where both its table and its images stand."""
         root = self.config.root
-        if not stands(join_uri(root, "train_images")):
+        if not uri_exists(join_uri(root, "train_images")):
             raise DatasetError(f"no folder train_images in {root}; unpack it there, beside train.csv, or check --root")
-        has_test = stands(join_uri(root, "test.csv")) and stands(join_uri(root, "test_images"))
+        has_test = uri_exists(join_uri(root, "test.csv")) and uri_exists(join_uri(root, "test_images"))
         return ["train", "test"] if has_test else ["train"]
 
     def _image(self, row: Mapping[str, str], *, folder: str) -> ManifestRow:
@@ -124,13 +124,15 @@ def _with_exact_ids(row: Mapping[str, str], *, uri: str) -> dict[str, str]:
     ids = {name: exact_id(row[name], column=name, uri=uri) for name in ("patient_id", "image_id")}
     for name, text in ids.items():
         if not text.isdecimal():
-            raise DatasetError(f"{uri}: {name} is {text!r}, not a whole number; fetch the table again")
+            raise DatasetError(f"{uri}: {name} is {text!r}, not a whole number; download the table again")
     return {**row, **ids}
 
 
 def _breast_of(row: Mapping[str, str]) -> str:
     if row["laterality"] not in ("L", "R"):
-        raise DatasetError(f"image {row['image_id']}: laterality is {row['laterality']!r}, not L or R; mend the table")
+        raise DatasetError(
+            f"image {row['image_id']}: laterality is {row['laterality']!r}, not L or R; correct the table"
+        )
     return breast_id_of(row["patient_id"], Laterality(row["laterality"]))
 
 
@@ -139,12 +141,14 @@ def _reading(fact: str, cell: str, *, column: str, row: Mapping[str, str]) -> st
     if known is None:
         return cell
     if cell.lower() not in known:
-        raise DatasetError(f"image {row['image_id']}: {column} is {cell!r}, which it never is; fetch the table again")
+        raise DatasetError(
+            f"image {row['image_id']}: {column} is {cell!r}, which the owner's table never holds; download it again"
+        )
     return known[cell.lower()]
 
 
 def _agreed(fact: str, values: set[str], *, breast_id: str) -> str:
     if len(values) > 1 and fact in LABELS:
         both = " and ".join(sorted(values))
-        raise DatasetError(f"breast {breast_id}: {LABELS[fact]} is {both} in two rows of train.csv; mend the table")
+        raise DatasetError(f"breast {breast_id}: {LABELS[fact]} is {both} in two rows of train.csv; correct the table")
     return values.pop() if len(values) == 1 else ""

@@ -1,8 +1,8 @@
-"""Train, validation and test by patient, stratified. Works on label rows; a leak raises.
+"""Split patients into train, validation and test, stratified, and raise on a leak.
 
-`plan_splits` gives every labelled patient a split; that is what is kept, and handed in again as `held`, so that nobody
-ever moves when patients are added: shares and memory together can not be had from a hash alone. `keep_fraction` reduces
-the training patients of such a plan afterwards, so what is kept is always the whole.
+`plan_splits` gives every labelled patient a split. The plan is stored, and passed in again as `held`, so that no
+patient moves when others are added; a hash by itself could keep either the shares or the patients' places, not both.
+`keep_fraction` reduces the training patients afterwards, so the stored plan is always complete.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import Breast
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError, LeakageError
 from tilebank.terms import LabelRow, Split
 
@@ -89,7 +89,7 @@ def official_splits(breasts: Iterable[Breast], truth: Truth) -> dict[str, Split]
     for breast in breasts:
         text = truth.get(breast.breast_id, {}).get("split", "").strip()
         if text not in ("", Split.TRAIN.value, Split.TEST.value):
-            raise DatasetError(f"breast {breast.breast_id}: split is {text!r}, not train or test; mend the table")
+            raise DatasetError(f"breast {breast.breast_id}: split is {text!r}, not train or test; correct the table")
         if text:
             said[breast.patient_id].add(Split(text))
     if not said:
@@ -121,7 +121,7 @@ def keep_fraction(splits: Mapping[str, Split], labels: Sequence[LabelRow], confi
 
 
 def assert_no_leak(parts: Mapping[Split, Sequence[str]]) -> None:
-    """Raise LeakageError, with the patients, when one stands in two splits. `parts` gives patient ids by split."""
+    """Raise LeakageError, naming patients, if one is in two splits. `parts` gives patient ids by split."""
     seen: dict[str, Split] = {}
     leaked = set()
     for split, patients in parts.items():
@@ -188,7 +188,7 @@ def _assert_not_moved(held: Mapping[str, Split], said: Mapping[str, Split]) -> N
     if moved:
         raise DatasetError(
             f"the owner's split has changed: {len(moved)} patients were moved into or out of the test, {moved[:5]};"
-            " set another splits.seed to split anew"
+            " set another splits.seed for a new split"
         )
 
 

@@ -1,4 +1,4 @@
-"""CSV tables as text: every cell a string, so that no identifier is ever read through a float."""
+"""Read CSV tables as text: every cell stays a string, so that no identifier passes through a float."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tilebank.errors import DatasetError
 from tilebank.files import open_file
+from tilebank.storage_errors import storage_reason
 
 NULLS = frozenset(
     {"", "nan", "none", "null", "nat", "<na>"}
@@ -15,7 +16,7 @@ NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def read_table(uri: str, *, required: Sequence[str], columns: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """The rows of a CSV with a header line: all columns, or those of `required` and `columns` alone.
+    """The rows of a CSV with a header line: all columns, or only those of `required` and `columns`.
 
     A column of `columns` that the table lacks is empty text. Raises DatasetError when the table is missing, is not a
     table, or lacks a required column.
@@ -24,31 +25,31 @@ def read_table(uri: str, *, required: Sequence[str], columns: Sequence[str] | No
 
 
 def read_rows(uri: str, *, required: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[dict[str, str]]:
-    """The rows of `read_table` one by one, for tables that are too large to hold; it raises as they are read."""
+    """The rows of `read_table` one by one, for tables too large for memory; errors are raised during reading."""
     try:
         with open_file(uri) as stream:
             reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
             yield from _rows(reader, uri=uri, required=required, columns=columns)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"cannot read the table {uri}: {error}") from error
+        raise DatasetError(f"cannot read the table {uri}: {storage_reason(error, uri)}") from error
 
 
-def given(text: str) -> str:
+def null_to_empty(text: str) -> str:
     """`text`, or the empty text where it is one of the ways to write an empty cell (`NaN`, `None`, ...)."""
     return "" if text.casefold() in NULLS else text
 
 
 def exact_id(text: str, *, column: str, uri: str) -> str:
-    """An identifier as the owner wrote it; `123.0`, which a detour through floats makes of 123, is mended.
+    """An identifier as the owner wrote it; `123.0`, to which a float turns 123, becomes 123 again.
 
-    Raises DatasetError for what has lost digits on that detour, or may have: scientific notation, fractions, and
+    Raises DatasetError for ids that lost digits as floats, or may have: scientific notation, fractions, and
     more than 15 digits with a decimal point (a float holds 15 decimal digits for certain).
     """
     if text.isdecimal() or not NUMBER.fullmatch(text):
         return text
-    mended = text.removesuffix(".0")
-    if mended.isdecimal() and len(mended) <= 15:
-        return mended
+    repaired = text.removesuffix(".0")
+    if repaired.isdecimal() and len(repaired) <= 15:
+        return repaired
     raise DatasetError(
         f"{uri}: {column} {text!r} was written from a floating-point number and may have lost digits; take the owner's"
         " own table, or write it again with all columns read as text"
@@ -72,4 +73,4 @@ def _rows(
         if len(cells) == len(header):
             yield {name: cells[place].strip() for name, place in places} | absent
         elif cells:  # a blank line is none
-            raise DatasetError(f"{uri} line {number} has another number of cells than the header; repair the line")
+            raise DatasetError(f"{uri} line {number} has a different number of cells than the header; repair the line")

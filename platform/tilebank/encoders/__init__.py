@@ -1,1 +1,1 @@
-"""Frozen encoders: image -> vector. One settings record, one loader a library; needs torch, transformers, numpy."""
+"""Frozen encoders: image -> vector, on torch and transformers."""

@@ -1,41 +1,48 @@
-"""Encoders by name of their loader, and what identifies one. Knows who loads what; torch only on loading."""
+"""Load an encoder by the name of its loader, count its operations, and identify it for the fingerprint.
 
-from collections.abc import Callable
+Torch is imported when an encoder is loaded, not before.
+"""
+
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from tilebank.encoders.contract import Encoder, EncoderConfig, assert_config
 from tilebank.encoders.huggingface.checkpoints import weights_identity
-from tilebank.encoders.spec import Encoder, EncoderConfig, assert_config
 from tilebank.errors import EncoderError
 
 if TYPE_CHECKING:
     import torch
 
 
+class LoaderModule(Protocol):
+    """The two functions that the module of a loader offers."""
+
+    def load(self, config: EncoderConfig, *, device: "torch.device") -> Encoder:
+        """The encoder on `device`. Raises EncoderError."""
+        ...
+
+    def count_flops(self, config: EncoderConfig) -> int:
+        """Floating point operations of one tile, counted without weights. Raises EncoderError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Loader:
-    """One way to an encoder. `version` rises when the loader's arithmetic changes: it is part of every fingerprint."""
+    """One library that encoders come from.
 
-    load: Callable[[EncoderConfig, "torch.device"], Encoder]
+    module: a LoaderModule by its import path, imported on first use; version: raise it when the module's arithmetic
+    changes, because it is part of every fingerprint; has_weights: whether the encoder has a checkpoint to identify.
+    """
+
+    module: str
     version: int
     has_weights: bool
 
 
-def _load_texture(config: EncoderConfig, device: "torch.device") -> Encoder:
-    from tilebank.encoders.texture.encoder import TextureEncoder
-
-    return TextureEncoder(config, device=device)
-
-
-def _load_huggingface(config: EncoderConfig, device: "torch.device") -> Encoder:
-    from tilebank.encoders.huggingface.encoder import HuggingFaceEncoder
-
-    return HuggingFaceEncoder(config, device=device)
-
-
 LOADERS = {
-    "texture": Loader(_load_texture, version=1, has_weights=False),
-    "huggingface": Loader(_load_huggingface, version=2, has_weights=True),
+    "texture": Loader("tilebank.encoders.texture.encoder", version=1, has_weights=False),
+    "huggingface": Loader("tilebank.encoders.huggingface.encoder", version=2, has_weights=True),
 }
 
 
@@ -50,14 +57,27 @@ def load_encoder(config: EncoderConfig, *, device: str = "auto") -> Encoder:
     has_gpu = torch.cuda.is_available()
     if device.startswith("cuda") and not has_gpu:
         raise EncoderError(f"encoder {config.name}: device {device} is not on this machine; use auto or cpu")
-    return loader.load(config, torch.device(device if device != "auto" else "cuda" if has_gpu else "cpu"))
+    chosen = torch.device(device if device != "auto" else "cuda" if has_gpu else "cpu")
+    return _module_of(loader).load(config, device=chosen)
+
+
+def flops_per_tile(config: EncoderConfig) -> int:
+    """Floating point operations of one tile, counted on the encoder's architecture without weights.
+
+    A multiplication and an addition are two operations. Matrix products, convolutions, attention and FFTs are counted;
+    norms and activations are not, which here are below one in a hundred. Raises EncoderError where the settings hold
+    no architecture to count on.
+    """
+    if config.loader not in LOADERS:
+        raise EncoderError(_unknown_loader(config))
+    return _module_of(LOADERS[config.loader]).count_flops(config)
 
 
 def identity_of(config: EncoderConfig) -> dict[str, Any]:
-    """All of an encoder that shapes a vector, for the fingerprint; holds no path, loads no weights.
+    """Everything about an encoder that shapes a vector, for the fingerprint: no paths, and no weights are loaded.
 
-    Weights are named by hub id and commit, those in a folder by their hash. Raises EncoderError as `load_encoder` does
-    for settings, and for weights that are not pinned.
+    Weights on the hub are identified by model id and commit, those in a folder by their hash. Raises EncoderError as
+    `load_encoder` does for settings, and for weights that are not pinned.
     """
     loader = _loader_of(config)
     return {
@@ -77,5 +97,13 @@ def identity_of(config: EncoderConfig) -> dict[str, Any]:
 def _loader_of(config: EncoderConfig) -> Loader:
     assert_config(config)
     if config.loader not in LOADERS:
-        raise EncoderError(f"encoder {config.name}: loader {config.loader!r} is unknown; use one of {sorted(LOADERS)}")
+        raise EncoderError(_unknown_loader(config))
     return LOADERS[config.loader]
+
+
+def _module_of(loader: Loader) -> LoaderModule:
+    return cast(LoaderModule, import_module(loader.module))
+
+
+def _unknown_loader(config: EncoderConfig) -> str:
+    return f"encoder {config.name}: loader {config.loader!r} is unknown; use one of {sorted(LOADERS)}"

@@ -1,4 +1,4 @@
-"""How fast a device is: at matrix products, which bound what any network can do there, and at an encoder's tiles.
+"""Measure how fast a device is: at matrix products, and at an encoder's tiles.
 
 Letters: N tiles, S pixels a side.
 """
@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tilebank.encoders.spec import Encoder
+from tilebank.encoders.contract import Encoder
 
 MATRIX = {"cuda": 8192, "cpu": 2048}  # large enough that a product is bound by arithmetic, not by memory
 WARM_UP = 3
 
 
 def device_for(asked: str) -> str:
-    """`cuda` or `cpu`: what is there of what is asked for; `auto` is a GPU where there is one."""
+    """`cuda` or `cpu`: the device asked for if this machine has it; `auto` is a GPU if there is one."""
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -63,7 +63,7 @@ def tiles_per_s(encoder: Encoder, pixels: NDArray[np.uint16], *, step: int, repe
 
 
 def calls_per_s(work: Callable[[], object], *, device: str, least_s: float) -> float:
-    """How often `work` is done in a second; on a GPU the queue is waited for at both ends."""
+    """Calls of `work` per second; on a GPU the queue is synchronised at both ends."""
     wait = torch.cuda.synchronize if device == "cuda" else _nothing
     for _ in range(WARM_UP):
         work()

@@ -1,4 +1,4 @@
-"""Do scores mean what they say: Brier score, reliability curve and its summary. Knows arrays alone.
+"""Measure calibration: Brier score, reliability curve and expected calibration error.
 
 A head trained with a class-weighted loss shifts its scores on purpose; these figures then measure that shift too.
 """

@@ -1,6 +1,6 @@
-"""Whether a map drives the score: areas between curves of deletion and insertion and those of tiles taken by chance.
+"""Measure whether a map drives the score: areas between its deletion and insertion curves and those of random tiles.
 
-Knows curves, not how they were made. B breast, F share of the tiles, from 0 to 1.
+Shapes: B breasts, F shares of the tiles, from 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of
 from tilebank.evaluation.intervals.resampling import sum_replicates
-from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_pair
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, open_figure_pair
+from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ class Faithfulness:
         )
 
     def as_text(self) -> str:
-        """One line for people."""
+        """One line of text."""
         return (
             f"{self.group} ({self.breasts} breasts): deletion {self.deletion_gap.as_text()}, insertion"
             f" {self.insertion_gap.as_text()}"
@@ -77,7 +77,7 @@ def measure_faithfulness(group: str, curves: CurveSet, *, replicates: int, seed:
     gaps = gaps_of(curves)  # (B, 2)
     people = len(set(curves.patients))
     if people < 2:
-        raise DatasetError(f"the {group} breasts are of {people} patient: an interval needs two or more")
+        raise DatasetError(f"the {group} breasts belong to {people} patient; an interval needs two or more")
     sums = sum_replicates(np.c_[gaps, np.ones(len(gaps))], curves.patients, replicates=replicates, seed=seed)
     deletion, insertion = (
         Estimate(float(gaps[:, at].mean()), interval_of(sums[:, at] / sums[:, 2], patients=people, level=level))
@@ -95,7 +95,7 @@ def measure_faithfulness(group: str, curves: CurveSet, *, replicates: int, seed:
 
 def faithfulness_figure(found: Faithfulness, *, ordered_by: str, title: str = "") -> "Figure":
     """Mean scores as tiles go (left) and come (right), by the map and by chance."""
-    figure, left, right = open_pair(3.6)
+    figure, left, right = open_figure_pair(3.6)
     shares = np.linspace(0, 1, len(found.means.deletion))
     for axes, name, what in ((left, "deletion", "taken away"), (right, "insertion", "put in")):
         gap = getattr(found, f"{name}_gap")

@@ -1,7 +1,7 @@
-"""Figures of merit of scores against labels, on the exact ROC. Knows arrays; nothing of patients, splits or heads.
+"""Compute classification metrics of scores against labels, on the exact ROC.
 
-A breast is called positive where score >= threshold. Names that start with `published_` follow the looser rules of the
-method's published code; they serve comparison with its tables and nothing else.
+A breast is predicted positive where score >= threshold. Names that start with `published_` follow the looser rules of
+the method's published code; use them only to compare with its tables.
 
 Shapes: T trials, B breasts, K distinct scores.
 """
@@ -31,7 +31,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class RocCurve:
-    """Counts of breasts called positive at each distinct score, highest first; the point (0, 0) is left out."""
+    """Counts of breasts predicted positive at each distinct score, highest first; the point (0, 0) is left out."""
 
     thresholds: NDArray[np.floating[Any]]  # (K,) descending
     true_positives: NDArray[np.int64]  # (K,)
@@ -63,7 +63,7 @@ def assert_probabilities(scores: Scores) -> None:
     """Raises DatasetError unless every score is a number from 0 to 1."""
     outside = int(np.count_nonzero(~((scores >= 0) & (scores <= 1))))
     if outside:
-        raise DatasetError(f"{outside} of {scores.size} scores are no probabilities; pass the sigmoid of the logits")
+        raise DatasetError(f"{outside} of {scores.size} scores are not probabilities; pass the sigmoid of the logits")
 
 
 @overload
@@ -75,7 +75,7 @@ def roc_auc(scores: Scores, labels: Labels) -> float | NDArray[np.float64]:
 
     The share of (positive, negative) pairs in the right order, ties a half: the Mann-Whitney form of Hanley & McNeil,
     Radiology 143:29 (1982). A trial that holds a NaN gets NaN, so that it loses every comparison and does not stop its
-    pack; in scores (B,) a NaN raises DatasetError, as one class alone does in either shape.
+    pack; in scores (B,) a NaN raises DatasetError, as a single class does in either shape.
     """
     if scores.ndim == 1:
         return float(_pair_shares(scores[None, :], positives_of(scores, labels))[0])
@@ -115,9 +115,9 @@ def operating_point(scores: Scores, labels: Labels, *, threshold: float) -> Oper
     positive = positives_of(scores, labels)
     if np.isnan(threshold):
         raise DatasetError("the threshold is not a number; choose it on validation scores that are finite")
-    called = scores >= threshold
-    sensitivity = float(called[positive].mean())
-    specificity = float((~called[~positive]).mean())
+    predicted = scores >= threshold
+    sensitivity = float(predicted[positive].mean())
+    specificity = float((~predicted[~positive]).mean())
     return OperatingPoint(threshold, sensitivity, specificity, (sensitivity + specificity) / 2)
 
 
@@ -128,7 +128,7 @@ def specificity_at_sensitivity(scores: Scores, labels: Labels, *, sensitivity: f
     Letters 27:861, 2006).
     """
     if not 0 < sensitivity <= 1:
-        raise DatasetError(f"a sensitivity of {sensitivity} can not be asked for; pass a value above 0 and up to 1")
+        raise DatasetError(f"a sensitivity of {sensitivity} is not possible; pass a value above 0 and up to 1")
     curve = roc_curve(scores, labels)
     reaching = np.flatnonzero(curve.true_positives / curve.positives >= sensitivity)
     fewest = curve.false_positives[reaching[0]]
@@ -169,7 +169,7 @@ def published_bacc(scores: Scores, labels: Labels, *, sensitivity_weight: float 
 
 def _mask(labels: Labels, breasts: int) -> NDArray[np.bool_]:
     if labels.shape != (breasts,):
-        raise DatasetError(f"labels {labels.shape} do not fit scores of {breasts} breasts; pass one label a breast")
+        raise DatasetError(f"labels {labels.shape} do not fit scores of {breasts} breasts; pass one label per breast")
     positive = labels == 1
     strange = labels[~positive & (labels != 0)]
     if strange.size:
@@ -198,5 +198,5 @@ def _pair_shares(scores: Scores, positive: NDArray[np.bool_]) -> NDArray[np.floa
 def _published_rates(scores: Scores, labels: Labels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     positive = positives_of(scores, labels)
     assert_probabilities(scores)
-    called = scores[:, None] > np.linspace(0, 1, _PUBLISHED_GRID)  # (B, grid)
-    return called[positive].mean(axis=0), (~called[~positive]).mean(axis=0)
+    predicted = scores[:, None] > np.linspace(0, 1, _PUBLISHED_GRID)  # (B, grid)
+    return predicted[positive].mean(axis=0), (~predicted[~positive]).mean(axis=0)

@@ -1,6 +1,6 @@
-"""Figures of tasks with more than two answers (density): scores of each class against a class number. Knows arrays.
+"""Evaluate tasks with more than two classes, such as density.
 
-The class that is called is the one of the highest score: no threshold is chosen, on any split.
+The predicted class is the one with the highest score; no threshold is chosen.
 
 Shapes: B breasts, C classes, R replicates.
 """
@@ -12,12 +12,12 @@ from functools import partial
 import numpy as np
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.confusion import accuracies, balanced_accuracies, confusion_rows, kappas
+from tilebank.evaluation.class_scores import ClassCounts, ScoredClasses, class_counts_of
+from tilebank.evaluation.confusion_matrix import accuracies, balanced_accuracies, confusion_rows, kappas
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import Floats, auc_replicates, sum_replicates
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scored import Estimate, assert_apart
-from tilebank.evaluation.scored_classes import ClassCounts, ScoredClasses, class_counts_of
+from tilebank.evaluation.scores import Estimate, assert_no_shared_patients
 
 _FIGURES: dict[str, Callable[[Floats], Floats]] = {
     "accuracy": accuracies,
@@ -32,7 +32,7 @@ class ClassEvaluation:
     """Figures of scores of C classes, with patient-level intervals.
 
     val_auc and auc: the mean over the classes of the AUC of each against all others; class_aucs: each. confusion: test
-    breasts by true (row) and called (column) class. Both kappas take the classes as ordered.
+    breasts by true (row) and predicted (column) class. Both kappas take the classes as ordered.
     """
 
     seed: int
@@ -50,7 +50,7 @@ class ClassEvaluation:
 
     @property
     def commonest(self) -> tuple[str, float]:
-        """The class with most test breasts, and the accuracy of calling every breast so."""
+        """The class with most test breasts, and the accuracy of predicting every breast so."""
         place = int(np.argmax(self.test_counts.by_class))
         return self.classes[place], self.test_counts.by_class[place] / self.test_counts.breasts
 
@@ -73,7 +73,7 @@ class ClassEvaluation:
         return figures
 
     def as_card(self) -> dict[str, str]:
-        """What travels with the head: what its scores stand for, in their order."""
+        """Entries for the head's card: the meaning of its scores, in order."""
         return {"answers": ",".join(self.classes)}
 
     def as_columns(self) -> dict[str, Estimate]:
@@ -81,7 +81,7 @@ class ClassEvaluation:
         return {"test macro AUC": self.auc, "quadratic kappa": self.quadratic_kappa}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line, and the confusion table."""
+        """A small aligned table, one figure per line, and the confusion matrix."""
         interval, counts = self.auc.interval, self.test_counts
         commonest, share = self.commonest
         lines = [
@@ -94,11 +94,11 @@ class ClassEvaluation:
         aucs = zip(self.classes, self.class_aucs, notes, strict=True)
         lines += [estimate.as_line(f"AUC of {name}", note) for name, estimate, note in aucs]
         lines += [
-            self.accuracy.as_line("accuracy", f"calling every breast {commonest} gets {share:.3f}"),
+            self.accuracy.as_line("accuracy", f"predicting every breast {commonest} gets {share:.3f}"),
             self.balanced_accuracy.as_line("balanced accuracy", f"by chance {1 / len(self.classes):.3f}"),
             self.quadratic_kappa.as_line("quadratic kappa", "classes taken as ordered; by chance 0"),
             self.linear_kappa.as_line("linear kappa", "classes taken as ordered; by chance 0"),
-            "breasts by true class (rows) and called class (columns):",
+            "breasts by true class (rows) and predicted class (columns):",
             f"  {'':<6}" + "".join(f"{name:>6}" for name in self.classes),
         ]
         rows = zip(self.classes, self.confusion, strict=True)
@@ -120,11 +120,11 @@ def evaluate_classes(
     intervals, and counted. A figure at the end of its scale (an accuracy of 1) comes back with an interval without
     width. Raises LeakageError where a patient stands in both splits, DatasetError where `classes` do not fit.
     """
-    assert_apart(val.patients, test.patients)
+    assert_no_shared_patients(val.patients, test.patients)
     if not val.scores.shape[1] == test.scores.shape[1] == len(classes):
-        raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one a class")
+        raise DatasetError(f"scores of {test.scores.shape[1]} classes, and {len(classes)} names; pass one per class")
     auc, class_aucs = _against_the_others(test, replicates=replicates, seed=seed, level=level)
-    table, figures = _by_called_class(test, replicates=replicates, seed=seed, level=level)
+    table, figures = _by_predicted_class(test, replicates=replicates, seed=seed, level=level)
     return ClassEvaluation(
         seed=seed,
         classes=tuple(classes),
@@ -160,12 +160,12 @@ def _against_the_others(
     return Estimate(macro_auc(test), macro), tuple(aucs)
 
 
-def _by_called_class(
+def _by_predicted_class(
     test: ScoredClasses, *, replicates: int, seed: int, level: float
 ) -> tuple[Floats, dict[str, Estimate]]:
     """The confusion table (C, C), and what follows from it by name."""
     classes = test.scores.shape[1]
-    rows = confusion_rows(test.labels, test.called, classes=classes)  # (B, C * C)
+    rows = confusion_rows(test.labels, test.predicted, classes=classes)  # (B, C * C)
     table = rows.sum(axis=0).reshape(1, classes, classes)
     cells = sum_replicates(rows, test.patients, replicates=replicates, seed=seed).reshape(-1, classes, classes)
     figures = {}

@@ -1,4 +1,4 @@
-"""Figures of tasks of several labels at once: each label's own evaluation, and their mean AUC. Knows scores and labels.
+"""Evaluate tasks of several labels at once: each label by itself, and the mean of their AUCs.
 
 Every label is a yes-no question with thresholds of its own, frozen on validation; nothing is pooled over labels but
 the AUC that heads are chosen by.
@@ -13,7 +13,7 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import interval_of, patients_of_rarer
 from tilebank.evaluation.intervals.resampling import auc_replicates
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, ScoredBreasts
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LabelEvaluation:
         return figures
 
     def as_card(self) -> dict[str, str]:
-        """What travels with the head: what its scores stand for, in their order, and their thresholds."""
+        """Entries for the head's card: the meaning of its scores, in order, and their thresholds."""
         thresholds = (found.as_card()["threshold"] for found in self.labels.values())
         return {"answers": ",".join(self.labels), "thresholds": ",".join(thresholds)}
 
@@ -48,7 +48,12 @@ class LabelEvaluation:
 
 
 def evaluate_labels(
-    val: Mapping[str, Scored], test: Mapping[str, Scored], *, replicates: int = 2000, seed: int, level: float = 0.95
+    val: Mapping[str, ScoredBreasts],
+    test: Mapping[str, ScoredBreasts],
+    *,
+    replicates: int = 2000,
+    seed: int,
+    level: float = 0.95,
 ) -> LabelEvaluation:
     """All figures of the test scores of every label, thresholds chosen on the validation scores of the same label.
 

@@ -1,4 +1,4 @@
-"""All figures of one set of scores, thresholds frozen on validation. Knows scores and labels, not who made them."""
+"""Evaluate one head on the test split, with thresholds chosen on validation."""
 
 from dataclasses import asdict, dataclass
 
@@ -11,7 +11,7 @@ from tilebank.evaluation.intervals.bootstrap import (
     rate_intervals,
 )
 from tilebank.evaluation.metrics import OperatingPoint
-from tilebank.evaluation.scored import Counts, Estimate, Scored, assert_apart, counts_of
+from tilebank.evaluation.scores import Counts, Estimate, ScoredBreasts, assert_no_shared_patients, counts_of
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Evaluation:
         return {"test AUC": self.auc, f"Spec@Sens={self.sensitivity_wanted:g}": self.specificity}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line."""
+        """A small aligned table, one figure per line."""
         interval, wanted, counts = self.auc.interval, self.sensitivity_wanted, self.test_counts
         at_sensitivity = f"threshold {self.at_sensitivity.threshold:.4f}, chosen on val for sensitivity {wanted:g}"
         at_youden = f"threshold {self.at_youden.threshold:.4f}, chosen on val (Youden)"
@@ -117,13 +117,19 @@ class Evaluation:
 
 
 def evaluate(
-    val: Scored, test: Scored, *, replicates: int = 2000, seed: int, sensitivity: float = 0.9, level: float = 0.95
+    val: ScoredBreasts,
+    test: ScoredBreasts,
+    *,
+    replicates: int = 2000,
+    seed: int,
+    sensitivity: float = 0.9,
+    level: float = 0.95,
 ) -> Evaluation:
     """All figures of the test scores, with thresholds chosen on the validation scores of the same head.
 
     Raises LeakageError where a patient stands in both, DatasetError where an interval can not be made.
     """
-    assert_apart(val.patients, test.patients)
+    assert_no_shared_patients(val.patients, test.patients)
     scores, labels, patients = test.scores, test.labels, test.patients
     at_sensitivity = _apply(metrics.threshold_at_sensitivity(val.scores, val.labels, sensitivity=sensitivity), test)
     at_youden = _apply(metrics.youden_threshold(val.scores, val.labels), test)
@@ -162,11 +168,11 @@ def evaluate(
     )
 
 
-def _apply(threshold: float, scored: Scored) -> OperatingPoint:
+def _apply(threshold: float, scored: ScoredBreasts) -> OperatingPoint:
     return metrics.operating_point(scored.scores, scored.labels, threshold=threshold)
 
 
-def _auc(scored: Scored) -> float:
+def _auc(scored: ScoredBreasts) -> float:
     return float(metrics.roc_auc(scored.scores, scored.labels))
 
 

@@ -1,4 +1,4 @@
-"""One head in parts of the test split: by density, vendor, age band, views. Knows columns of names, not their source.
+"""Evaluate one head on parts of the test split: by density, vendor, age band or views.
 
 Every part is held against the threshold of the whole, as it would be in use. A part whose patients are too few gets its
 counts and no figures: an interval of a handful of patients says less than it seems to. The parts are looked at side by
@@ -14,7 +14,7 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import auc_interval, rate_intervals
 from tilebank.evaluation.metrics import Labels, Scores, operating_point, roc_auc
-from tilebank.evaluation.scored import Counts, Estimate
+from tilebank.evaluation.scores import Counts, Estimate
 
 UNKNOWN = "unknown"
 
@@ -50,7 +50,7 @@ def evaluate_subgroups(
     A part needs `minimum` patients with a positive breast, and as many with a negative one. Raises DatasetError.
     """
     if len(groups) != scores.size or len(patients) != scores.size:
-        raise DatasetError(f"{len(groups)} values of {column!r} for {scores.size} scores; pass one a breast")
+        raise DatasetError(f"{len(groups)} values of {column!r} for {scores.size} scores; pass one per breast")
     values, who = np.asarray(groups, dtype=np.str_), np.asarray(patients, dtype=np.str_)
     found = []
     for value in sorted(set(values.tolist()), key=lambda name: (not name, name)):

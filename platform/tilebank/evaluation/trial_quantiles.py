@@ -1,4 +1,4 @@
-"""How far the trials of one search lie apart, on validation alone. Knows nothing of the test split."""
+"""Summarise the validation AUCs of a search's trials."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from tilebank.errors import DatasetError
 
 
 @dataclass(frozen=True)
-class TrialSpread:
+class TrialSummary:
     """The validation AUCs of a search: count, moments and quantiles; `diverged` trials have none and are not in them.
 
     The highest of many is chosen, so it is optimistic; median and quartiles say what a single trial would have given.
@@ -33,7 +33,7 @@ class TrialSpread:
         return counts | {f"trials_val_auc_{name}": value for name, value in figures.items()}
 
 
-def spread_of(val_aucs: NDArray[np.floating[Any]]) -> TrialSpread:
+def summarise_trials(val_aucs: NDArray[np.floating[Any]]) -> TrialSummary:
     """The spread of validation AUCs (T,), NaN for a trial that diverged.
 
     Standard deviation with T - 1; quantiles interpolate linearly between trials (Hyndman & Fan, American Statistician
@@ -44,4 +44,4 @@ def spread_of(val_aucs: NDArray[np.floating[Any]]) -> TrialSpread:
         raise DatasetError(f"all {val_aucs.size} trials diverged; lower the learning rate")
     quantiles = [float(value) for value in np.quantile(known, [0, 0.25, 0.5, 0.75, 1])]
     deviation = float(known.std(ddof=1)) if known.size > 1 else 0.0
-    return TrialSpread(val_aucs.size, val_aucs.size - known.size, float(known.mean()), deviation, *quantiles)
+    return TrialSummary(val_aucs.size, val_aucs.size - known.size, float(known.mean()), deviation, *quantiles)

@@ -1,1 +1,1 @@
-"""Pure pixels: a DICOM file becomes a Mammogram, a mask, a tile plan and tiles. Knows nothing of Ray or Lance."""
+"""From an image file to pixels, a breast mask and tiles, and from tile values back to a map."""

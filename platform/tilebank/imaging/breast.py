@@ -1,4 +1,4 @@
-"""Where the breast is: a mask without markers, labels and padding. Works on arrays; knows nothing of DICOM or tiles."""
+"""Segment the breast: a mask without view markers, labels and padding."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ MASK_VERSION = 1  # raise it when the same settings would give another mask: it 
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """How the breast is told from background.
+    """How the breast is separated from the background.
 
     working_px: length of the image's longer side while masking; the mask is decided on block means of that size.
     opening_px: bridges thinner than this (working pixels) between breast and a marker are cut.
-    min_breast_fraction: a largest piece below this share of the image is no breast.
-    blank_outside: what is not breast becomes black, so that no encoder sees a view marker or a label.
+    min_breast_fraction: a largest piece below this share of the image is not taken for a breast.
+    blank_outside: set everything outside the breast to black, so that no encoder sees a view marker or a label.
     """
 
     working_px: int = 512
@@ -52,7 +52,7 @@ def breast_mask(pixels: NDArray[np.uint16], config: MaskConfig) -> NDArray[np.bo
 
 
 def keep_breast(pixels: NDArray[np.uint16], mask: NDArray[np.bool_], config: MaskConfig) -> NDArray[np.uint16]:
-    """`pixels` as an encoder may see them: black outside the mask, unless the config leaves the outside alone."""
+    """`pixels` as an encoder may see them: black outside the mask, unless the config keeps it."""
     return np.where(mask, pixels, np.uint16(0)) if config.blank_outside else pixels
 
 

@@ -1,10 +1,10 @@
-"""What an encoder sees of an image: the whole view and its tiles, cut at its size. Composes what tiling offers."""
+"""Cut the instances of an image for an encoder: the whole view and its tiles."""
 
 from collections.abc import Callable
 
 from tilebank.imaging.breast import MaskConfig, chest_wall_on_right, keep_breast
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig
-from tilebank.imaging.published import cut_published
+from tilebank.imaging.published_preprocessing import cut_published
 from tilebank.imaging.reader import Mammogram
 from tilebank.imaging.tiling import ImageInstances, TilingConfig, cut_tiles, plan_tiles, plan_view
 
@@ -14,7 +14,7 @@ def cut_instances(
 ) -> ImageInstances:
     """Plan and cut one image the way that `reader` asks for. Raises ImageError (stage `tile`).
 
-    The published way has a mask, an overlap and a flip of its own: `mask` and `tiling` mean nothing to it.
+    The published way has its own mask, overlap and flip, and ignores `mask` and `tiling`.
     """
     return WAYS.get(reader.intensity, _cut_breast)(mammogram, mask, tiling, size_px)
 

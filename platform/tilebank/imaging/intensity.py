@@ -1,7 +1,4 @@
-"""What a file says about its intensities, and the contract by which stored values become presentation values.
-
-Owns the records between the DICOM reader and the pixels, and the settings; knows no files, and no arithmetic but that
-of a table's descriptor (`presentation` computes).
+"""Define how stored values become presentation values: the settings, the records, and the contract below.
 
 The contract, in the standard's order (PS3.4 N.2), in float64, as one table over the stored values:
 
@@ -64,7 +61,7 @@ class LookUpTable:
 
 @dataclass(frozen=True)
 class IntensityRules:
-    """What a file says about its intensities, as it says it.
+    """The intensity rules of a file, unchanged.
 
     windows: (center, width) pairs in the file's order; function: VOI LUT Function in upper case; inverted: MONOCHROME1.
     """

@@ -1,7 +1,7 @@
-"""Stored values become presentation values by the contract of `intensity`. Works on arrays; knows no files, no masks.
+"""Turn stored values into presentation values, by the contract in `intensity`.
 
-A presentation value depends on nothing but the stored value, so a chain is computed once for each value of the domain
-and applied as one table look-up.
+A presentation value depends only on the stored value, so the chain is computed once for each stored value and applied
+as a table look-up.
 """
 
 import math
@@ -39,7 +39,7 @@ class Presentation:
 
 
 def why_unusable(rules: IntensityRules) -> str:
-    """Why what the file says of its intensities cannot be followed, for a person; empty where it can."""
+    """Why the file's intensity rules cannot be followed, in words; empty where they can."""
     if modality := _why_no_modality(rules):
         return modality
     if rules.voi_lut is not None:

@@ -1,6 +1,6 @@
-"""A DICOM file becomes a Mammogram: decoded, brought to presentation values, with its breast. Composes; decides little.
+"""Read an image file into a Mammogram: decoded, brought to presentation values, with its breast mask.
 
-Knows the order of the steps and the fall-backs between them; `intensity` says by what contract.
+The order of the steps and the fall-backs between them; `intensity` defines the contract that they follow.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tilebank.errors import ImageError
 from tilebank.imaging.breast import MaskConfig, breast_mask
-from tilebank.imaging.content import assert_shows_something
-from tilebank.imaging.dicom.reader import read_stored
+from tilebank.imaging.formats import read_stored
 from tilebank.imaging.intensity import IntensityMode, ReaderConfig, StoredImage
+from tilebank.imaging.pixel_checks import assert_not_blank_or_text
 from tilebank.imaging.presentation import (
     Presentation,
     present_as_stated,
@@ -21,7 +21,7 @@ from tilebank.imaging.presentation import (
     present_raw,
     why_unusable,
 )
-from tilebank.imaging.published import present_published
+from tilebank.imaging.published_preprocessing import present_published
 from tilebank.terms import ImageHeader
 
 FLAT_SHARE = 0.99  # of the breast's pixels at one presentation value: the window shows nothing of it
@@ -46,7 +46,7 @@ class Mammogram:
 
 
 def read_mammogram(content: bytes, *, reader: ReaderConfig, mask: MaskConfig) -> Mammogram:
-    """Decode one DICOM image and bring it to presentation values.
+    """Decode one image file and bring it to presentation values.
 
     Raises ImageError: `read`, `decode`, `filter` (the pixels are constant, or a page of text) or `mask`.
     """
@@ -57,7 +57,7 @@ def present_mammogram(image: StoredImage, *, reader: ReaderConfig, mask: MaskCon
     """What `read_mammogram` does after decoding. Raises ImageError (`decode`, `filter`, `mask`)."""
     if not 1 <= image.rules.bits_stored <= 16:
         raise ImageError("decode", f"{image.rules.bits_stored} bits stored: only 1 to 16 are known", "BitsStored")
-    assert_shows_something(image)
+    assert_not_blank_or_text(image)
     shown, breast, warnings = MODES[reader.intensity](image, mask)
     return Mammogram(
         header=image.header,
@@ -115,7 +115,7 @@ def _breast(image: StoredImage, shown: Presentation, mask: MaskConfig) -> NDArra
 
 def _hides_breast(image: StoredImage, shown: Presentation, mask: MaskConfig) -> bool:
     """Whether (nearly) one presentation value is left of a breast that holds more; where that is, the range of all
-    pixels says, on a coarse grid, for what `shown` shows may be a marker alone.
+    pixels says, on a coarse grid, because `shown` may show nothing but a marker.
     """
     step = max(1, max(image.stored.shape) // SAMPLED_PX)
     padding = None if image.padding is None else image.padding[::step, ::step]

@@ -1,4 +1,4 @@
-"""Plan and cut tiles; bring the whole view to the encoder's input. Works on arrays; knows nothing of DICOM or Ray."""
+"""Plan and cut tiles on a breast mask, and resize the whole view to the encoder's input."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class TilingConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1 or not 0 <= self.min_tissue_fraction < 1:
-            raise ValueError("overlap and min_tissue_fraction lie in [0, 1)")
+            raise ValueError("overlap and min_tissue_fraction must be at least 0 and below 1")
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""A study that is made, not found: synthetic mammograms with a known truth, as real DICOM files. Reads nothing back."""
+"""Write a synthetic study: mammograms with known lesions, as DICOM files and truth tables."""

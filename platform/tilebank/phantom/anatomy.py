@@ -1,4 +1,4 @@
-"""The form of a phantom breast in millimetres: outline, skin depth, chest muscle. Knows no grey values and no files.
+"""Model the shape of a phantom breast in millimetres: outline, skin depth, chest muscle.
 
 The frame of both views: the chest wall is the line x = 0, x grows towards the nipple, y downwards from the upper edge
 of the detector. A right breast is the mirror image and is turned by whoever stores it.

@@ -24,8 +24,9 @@ class PhantomConfig:
     def __post_init__(self) -> None:
         if self.patients < 1 or self.max_exams < 1 or self.seed < 0:
             raise ConfigError(
-                f"phantom of {self.patients} patients, {self.max_exams} exams, seed {self.seed}: use >= 1, 0"
+                f"phantom of {self.patients} patients, {self.max_exams} exams, seed {self.seed}: use"
+                " at least 1 patient and 1 exam, and a seed of 0 or more"
             )
         if self.rows < 256 or not 0.7 <= self.columns / self.rows <= 1.5:
             size = f"{self.rows} rows x {self.columns} columns"
-            raise ConfigError(f"no phantom image of {size}; use 256 rows or more and 0.7 to 1.5 columns a row")
+            raise ConfigError(f"no phantom image of {size}; use 256 rows or more and 0.7 to 1.5 columns per row")

@@ -1,4 +1,4 @@
-"""Masses and calcifications, drawn onto a noise-free view. Knows their form, not where in a study they occur.
+"""Draw masses and calcifications onto a noise-free view.
 
 Forms and sizes follow the lexicon of BI-RADS (ACR, 5th edition, 2013): round or oval and circumscribed against
 irregular or spiculated masses; fine pleomorphic clusters against coarse round calcifications.

@@ -1,7 +1,6 @@
-"""The DICOM object of a phantom view: Digital Mammography X-Ray Image Storage - For Presentation (PS3.3 A.27, C.8.11).
+"""Build the DICOM object of a phantom view: Digital Mammography X-Ray For Presentation (PS3.3 A.27, C.8.11).
 
-Knows attributes and encodings; knows no files and not how a pixel is made. Nothing is taken from a clock, and no name
-or birth date is made up.
+Nothing is taken from the clock, and no name or birth date is invented.
 """
 
 import numpy as np

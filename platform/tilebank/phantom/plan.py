@@ -1,8 +1,7 @@
-"""Who is in the phantom study and what they have: every random choice, before a pixel is made.
+"""Plan the phantom study: draw patients, exams, breasts and findings before any pixel is made.
 
-Knows patients, exams, breasts and findings; knows nothing of rendering or files. Each choice draws from its own stream,
-named by study seed, purpose, patient and exam, so that an exam does not depend on the others, and vendor, density,
-form and number of exams do not depend on the findings.
+Each choice draws from its own random stream, keyed by study seed, purpose, patient and exam. So an exam does not depend
+on the others, and vendor, density, form and number of exams do not depend on the findings.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from tilebank.phantom.anatomy import VIEWS, BreastShape
 from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.findings import Finding, Form
-from tilebank.phantom.places import Room, placed
+from tilebank.phantom.placement import FreeSpace, place_finding
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import Laterality
 
@@ -139,12 +138,12 @@ def birads_of(findings: Sequence[Finding]) -> int:
 
 def _draw_findings(config: PhantomConfig, rng: np.random.Generator, *, shape: BreastShape) -> tuple[Finding, ...]:
     forms = _draw_forms(config, rng)
-    room = {view: Room(shape, view) for view in VIEWS} if forms else {}
+    room = {view: FreeSpace(shape, view) for view in VIEWS} if forms else {}
     findings: list[Finding] = []
     for form in forms:
         within = findings[-1] if form == "cluster" and findings else None  # calcifications of a mass lie in it
         if within is None:
-            finding = placed(_draw_finding(config, rng, form), rng, shape=shape, room=room)
+            finding = place_finding(_draw_finding(config, rng, form), rng, shape=shape, room=room)
         else:
             finding = replace(
                 _draw_finding(config, rng, form, most_mm=min(0.8 * within.diameter_mm, 12.0)),

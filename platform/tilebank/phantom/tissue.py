@@ -1,7 +1,6 @@
-"""Grey values of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
+"""Render the tissue of a phantom breast without findings: fat, gland, strands, muscle, skin, quantum noise.
 
-Arrays in, arrays out, on one scale: 0 is the unexposed background, 1 is white on the display. Knows nothing of
-findings, files or vendors.
+All arrays are on one scale: 0 is the unexposed background, 1 is white on the display.
 
 Breast tissue in mammograms has a power spectrum that falls as 1/f^beta with beta close to 3 (Burgess, Jacobson, Judy,
 Med Phys 28:419, 2001; Burgess and Judy, J Opt Soc Am A 24:B52, 2007). Anatomy is made on pixels of about 0.23 mm and
@@ -42,6 +41,14 @@ class Tissue:
     skin_depth: Image  # mm
 
 
+@dataclass(frozen=True)
+class _Ducts:
+    """Polar coordinates of each pixel, (H, W) both, about a point before the nipple, where ducts run together."""
+
+    radius_mm: Image
+    angle: Image  # radians
+
+
 def render_tissue(
     shape: BreastShape, view: View, grid: Grid, *, patient: np.random.Generator, breast: np.random.Generator
 ) -> Tissue:
@@ -50,9 +57,10 @@ def render_tissue(
     coarse = grid.coarsened(factor)
     depth = skin_depth_mm(shape, view, coarse)
     muscle = _soft_step(muscle_depth_mm(shape, view, coarse), 0.7)
+    ducts = _ducts(shape, view, grid=coarse)
     texture = power_law_field(breast, coarse, beta=BETA, longest_mm=40.0)
-    gland = _gland_map(shape, view, coarse, depth=depth, patient=patient, breast=breast) * (1 - muscle)
-    strands = _strands(shape, view, coarse, rng=breast)
+    gland = _gland_map(shape, view, coarse, depth=depth, ducts=ducts, patient=patient, breast=breast) * (1 - muscle)
+    strands = _strands(coarse, ducts=ducts, rng=breast)
     texture_gain = 0.030 + 0.050 * gland + 0.012 * muscle
     strand_gain = (0.13 - 0.03 * gland) * (1 - 0.6 * muscle)
     signal = _FAT + _GLAND * gland + texture_gain * texture + strand_gain * strands + _MUSCLE * muscle
@@ -95,6 +103,7 @@ def _gland_map(
     grid: Grid,
     *,
     depth: Image,
+    ducts: _Ducts,
     patient: np.random.Generator,
     breast: np.random.Generator,
 ) -> Image:
@@ -102,7 +111,7 @@ def _gland_map(
     x, y = pixel_centres_mm(grid)
     x_nipple, y_nipple = nipple_mm(shape, view)
     rough = power_law_field(patient, grid, beta=3.6, longest_mm=60.0)
-    fan = _along_ducts(power_law_field(breast, grid, beta=3.4, longest_mm=45.0), shape, view, grid=grid, stretch=0.55)
+    fan = _along_ducts(power_law_field(breast, grid, beta=3.4, longest_mm=45.0), ducts, grid=grid, stretch=0.55)
     rough = 0.7 * rough + 0.7 * fan
     lean = 0.0 if view == "CC" else 0.35  # in the oblique view gland reaches up towards the armpit
     across = (y - y_nipple + lean * (x_nipple - x)) / (0.62 * shape.half_height_mm)
@@ -115,25 +124,31 @@ def _gland_map(
     return _soft_step(np.asarray(potential - cut, np.float32), 0.45)
 
 
-def _strands(shape: BreastShape, view: View, grid: Grid, *, rng: np.random.Generator) -> Image:
+def _strands(grid: Grid, *, ducts: _Ducts, rng: np.random.Generator) -> Image:
     """Ligaments and vessels, 0..1: the level lines of smooth fields, drawn out along the rays from the nipple."""
     total = np.zeros((grid.rows, grid.columns), np.float32)
     for longest_mm, width, stretch, gain in ((22.0, 0.16, 0.5, 1.0), (12.0, 0.28, 0.6, 0.7), (6.0, 0.35, 0.8, 0.45)):
         field = power_law_field(rng, grid, beta=4.6, longest_mm=longest_mm)
         share = np.roll(field, (grid.rows // 3, grid.columns // 3), axis=(0, 1))  # as good as another draw
-        turned = _along_ducts(field, shape, view, grid=grid, stretch=stretch)
+        turned = _along_ducts(field, ducts, grid=grid, stretch=stretch)
         total += gain * np.exp(-((turned / width) ** 2)) * np.clip(0.4 + 0.5 * share, 0.0, 1.2)
     return total
 
 
-def _along_ducts(field: Image, shape: BreastShape, view: View, *, grid: Grid, stretch: float) -> Image:
-    """A periodic field laid out in polar coordinates about a point before the nipple; `stretch` < 1 lengthens its
-    forms along the rays.
-    """
+def _ducts(shape: BreastShape, view: View, *, grid: Grid) -> _Ducts:
+    """Where each pixel lies as seen from a point before the nipple."""
     x, y = pixel_centres_mm(grid)
     x_nipple, y_nipple = nipple_mm(shape, view)
-    radius = np.hypot(x - x_nipple - 12.0, y - y_nipple).astype(np.float32) * np.float32(stretch / grid.spacing_mm)
-    angle = np.arctan2(y - y_nipple, x_nipple + 12.0 - x).astype(np.float32) * np.float32(55.0 / grid.spacing_mm)
+    return _Ducts(
+        radius_mm=np.hypot(x - x_nipple - 12.0, y - y_nipple).astype(np.float32),
+        angle=np.arctan2(y - y_nipple, x_nipple + 12.0 - x).astype(np.float32),
+    )
+
+
+def _along_ducts(field: Image, ducts: _Ducts, *, grid: Grid, stretch: float) -> Image:
+    """A periodic field laid out in polar coordinates; `stretch` < 1 lengthens its forms along the rays."""
+    radius = ducts.radius_mm * np.float32(stretch / grid.spacing_mm)
+    angle = ducts.angle * np.float32(55.0 / grid.spacing_mm)
     return np.asarray(cv2.remap(field, radius, angle, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The truth tables of a phantom study: their records and their CSV. Knows plans; knows no pixels and no DICOM."""
+"""Write the truth tables of a phantom study: their records and their CSV."""
 
 import csv
 from collections.abc import Sequence

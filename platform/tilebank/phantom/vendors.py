@@ -1,4 +1,4 @@
-"""What a mammography machine makes of a finished view: marker, window, polarity, 12 bit values. Knows no anatomy.
+"""Imitate a vendor's machine: view marker, window, polarity and 12-bit values of a finished view.
 
 The vendors are invented. Each maps the display scale (0 black, 1 white) to its own stored values and states the window
 that maps them back, so that one breast looks the same from all of them (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3).

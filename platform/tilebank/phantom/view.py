@@ -1,4 +1,4 @@
-"""From a planned breast to the stored pixels of one view. Joins anatomy, findings and vendor; knows no files."""
+"""Render one view of a planned breast to stored pixels."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,6 @@
-"""The phantom study on disk: DICOM files and truth tables, written by as many processes as one likes.
+"""Write the phantom study to disk, DICOM files and truth tables, in any number of processes.
 
-Owns the layout of the study and the order of its writing; knows nothing of how a pixel is made. The bytes are a
-function of the config alone, on one kind of machine.
+The bytes depend only on the config, on one kind of machine.
 
     <root>/<patient_id>/<exam_id>/<exam_id>_<L|R>_<CC|MLO>.dcm
     <root>/images.csv breasts.csv findings.csv
@@ -27,6 +26,7 @@ from tilebank.phantom.header import describe_image
 from tilebank.phantom.plan import PhantomBreast, PhantomExam, plan_exams
 from tilebank.phantom.truth import FindingTruth, ImageTruth, WrittenImage, truth_tables
 from tilebank.phantom.view import PhantomView, render_view
+from tilebank.storage_errors import storage_reason
 from tilebank.terms import breast_id_of
 
 __all__ = ["PhantomConfig", "PhantomExam", "PhantomSummary", "plan_exams", "write_exam", "write_phantoms"]
@@ -37,7 +37,7 @@ _MARKER = "phantom.json"
 
 @dataclass(frozen=True)
 class PhantomSummary:
-    """What stands at `root`, and whether this call wrote it."""
+    """The study at `root`, and whether this call wrote it."""
 
     root: str
     patients: int
@@ -50,8 +50,8 @@ class PhantomSummary:
         return asdict(self)
 
     def as_text(self) -> str:
-        """One line for people."""
-        state = "written to" if self.written else "already stand at"
+        """One line of text."""
+        state = "written to" if self.written else "are already at"
         return f"{self.images} images of {self.exams} exams and {self.patients} patients {state} {self.root}"
 
 
@@ -62,7 +62,7 @@ def write_phantoms(
     processes: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> PhantomSummary:
-    """Write the whole study, or nothing if it stands at `root` already; `progress` hears how many images came last.
+    """Write the whole study, or nothing if `root` holds it already; `progress` is called with numbers of new images.
 
     `processes` None is one a core, 1 is the calling one. Raises DatasetError if `root` holds a study of another config,
     or cannot be written.
@@ -70,7 +70,9 @@ def write_phantoms(
     try:
         return _write_study(root, config, processes=processes, progress=progress)
     except OSError as error:
-        raise DatasetError(f"cannot write phantoms to {root}: {error}; choose another place with --root") from error
+        raise DatasetError(
+            f"cannot write phantoms to {root}: {storage_reason(error, root)}; choose another place with --root"
+        ) from error
 
 
 def _write_study(
@@ -115,7 +117,7 @@ def _written(
     if processes == 1:
         yield from (write_exam(root, exam, config) for exam in exams)
         return
-    # Spawned, not forked: a caller with threads (Ray, pyarrow) can not be forked safely.
+    # Spawned, not forked: a caller with threads (Ray, pyarrow) cannot be forked safely.
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
     ) as pool:

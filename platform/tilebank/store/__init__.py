@@ -1,1 +1,1 @@
-"""The vectors and what is known of them, in LanceDB tables. The only home of Lance; knows nothing of pixels or Ray."""
+"""Store vectors, labels, splits and predictions in LanceDB tables."""

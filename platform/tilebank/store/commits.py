@@ -1,8 +1,8 @@
-"""Changes that happen exactly once, over a network that breaks. Knows Lance and its versions, not what is stored.
+"""Commit changes to Lance tables exactly once, over a network that may fail.
 
-A request may be taken though its answer is lost, and may even arrive after its sender gave up. So an append carries the
-id of its chunk in its transaction, each attempt is made once, and before another the newest versions are searched for
-the id. Requests that may be repeated without harm (an index, a deletion) are simply repeated.
+A request may succeed although its answer is lost, and may even arrive after its sender gave up. So an append carries
+the id of its chunk in its transaction, each attempt is made once, and before the next attempt the newest versions are
+searched for the id. Requests that may run twice without harm (an index, a deletion) are simply retried.
 """
 
 import logging
@@ -18,6 +18,7 @@ from lance.fragment import write_fragments
 
 from tilebank.errors import StoreError
 from tilebank.files import is_local
+from tilebank.storage_errors import is_failed_request, is_final, storage_reason
 
 T = TypeVar("T")
 Guard = Callable[[], None]
@@ -34,28 +35,33 @@ logger = logging.getLogger(__name__)
 
 
 def unguarded() -> None:
-    """Nothing stands between a writer and its table."""
+    """The guard of a writer without a lease: it never raises."""
 
 
-def options_of(uri: str) -> dict[str, str] | None:
-    """What Lance is told of a store besides the environment: how patient it is. Never a credential."""
+def storage_options_of(uri: str) -> dict[str, str] | None:
+    """Lance's storage options for a store: how often to retry. Credentials come from the environment."""
     return dict(REMOTE_OPTIONS) if uri.startswith("s3://") else None
 
 
 def open_table(uri: str, *, version: int | None = None) -> lance.LanceDataset:
-    """The table at `uri`. Raises OSError or ValueError."""
-    return lance.dataset(uri, version=version, storage_options=options_of(uri))
+    """The table at `uri`. Raises ValueError where there is none, OSError where it cannot be reached."""
+    try:
+        return lance.dataset(uri, version=version, storage_options=storage_options_of(uri))
+    except ValueError as error:  # Lance's name for a failed request too
+        if is_failed_request(error, uri):
+            raise OSError(str(error)) from error
+        raise
 
 
 def append_once(
     table: lance.LanceDataset, rows: pa.Table, *, chunk: str, guard: Guard = unguarded
 ) -> lance.LanceDataset:
-    """The table with `rows` added, in one transaction, exactly once whatever the network does.
+    """Append `rows` in one transaction, exactly once whatever the network does; returns the new table.
 
-    guard: asked before each attempt; raises where this process may no longer write. Raises StoreError.
+    guard: called before each attempt; raises if this process may no longer write. Raises StoreError.
     """
     uri = str(table.uri)
-    fragments = repeat(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
+    fragments = retry(lambda: write_fragments(rows, table, mode="append"), uri, what="write rows", guard=guard)
     base = newest = table
     for attempt in range(ATTEMPTS):
         guard()
@@ -67,16 +73,16 @@ def append_once(
             return _without_second(written, chunk, base=base) if attempt else written
         except OSError as error:
             _wait(attempt, error, uri=uri, what="commit")
-        newest = repeat(lambda: open_table(uri), uri, what="look for a commit", guard=guard)
+        newest = retry(lambda: open_table(uri), uri, what="look for a commit", guard=guard)
         if _versions_with(chunk, newest, base=base):
             return _without_second(newest, chunk, base=base)
     raise AssertionError("the last attempt returns or raises")
 
 
-def repeat(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
-    """`work()`, tried again after an error that may pass, with growing pauses. Raises StoreError.
+def retry(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarded) -> T:
+    """Call `work()`, and retry after errors that may be temporary, with growing pauses. Raises StoreError.
 
-    For what may be done twice: an index, a deletion, a read.
+    Only for work that may run twice: an index, a deletion, a read.
     """
     for attempt in range(ATTEMPTS):
         guard()
@@ -89,33 +95,37 @@ def repeat(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguard
 
 def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
     if attempt == ATTEMPTS - 1 or not _may_pass(error, uri):
-        raise StoreError(f"cannot {what} in {uri}: {error}; run the same command again to go on") from error
+        reason = storage_reason(error, uri)
+        raise StoreError(f"cannot {what} in {uri}: {reason}; run the same command again to go on") from error
     pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2**attempt)
     logger.info("attempt %d to %s failed (%s), the next in %.1f s", attempt + 1, what, type(error).__name__, pause_s)
     time.sleep(pause_s)
 
 
 def _may_pass(error: OSError, uri: str) -> bool:
-    """A rival's commit passes; so does what a network does, but not what a disk says."""
+    """Whether a retry may help: after another writer's commit or a network error, but not after a disk error."""
     if isinstance(error, CommitConflictError):
         return bool(error.retryable)
-    return not is_local(uri) and not isinstance(error, FileNotFoundError | PermissionError)
+    if is_local(uri) or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    return not is_final(error, uri)
 
 
 def _versions_with(chunk: str, newest: lance.LanceDataset, *, base: lance.LanceDataset) -> list[int]:
     """The versions after `base` whose transaction carries this chunk's id."""
     held = []
     for version in range(int(base.version) + 1, int(newest.version) + 1):
-        transaction = repeat(partial(newest.read_transaction, version), str(newest.uri), what=f"read version {version}")
+        transaction = retry(partial(newest.read_transaction, version), str(newest.uri), what=f"read version {version}")
         if transaction is not None and transaction.transaction_properties.get(CHUNK) == chunk:
             held.append(version)
     return held
 
 
 def _without_second(newest: lance.LanceDataset, chunk: str, *, base: lance.LanceDataset) -> lance.LanceDataset:
-    """Take a chunk's second copy away again.
+    """Remove the second copy of a chunk.
 
-    An attempt that arrives between the search for it and the next attempt is rebased under that one, and both stand.
+    An attempt that arrives between the search for it and the next attempt is rebased before that one, and both are
+    kept.
     """
     uri = str(newest.uri)
     versions = _versions_with(chunk, newest, base=base)
@@ -124,9 +134,9 @@ def _without_second(newest: lance.LanceDataset, chunk: str, *, base: lance.Lance
         undo = lance.LanceOperation.Delete([], sorted(after - before), "a second copy of a chunk")
         logger.warning("chunk %s arrived twice; its second copy is taken away", chunk)
         undone = partial(lance.LanceDataset.commit, newest, undo, read_version=newest.version)
-        newest = repeat(undone, uri, what="take a second copy away")  # fragments that are gone can go once more
+        newest = retry(undone, uri, what="take a second copy away")  # fragments that are gone can go once more
     return newest
 
 
 def _at(uri: str, version: int) -> lance.LanceDataset:
-    return repeat(lambda: open_table(uri, version=version), uri, what=f"read version {version}")
+    return retry(lambda: open_table(uri, version=version), uri, what=f"read version {version}")

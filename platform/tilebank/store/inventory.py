@@ -1,4 +1,4 @@
-"""What a store holds, table by table. Reads only."""
+"""List what a store holds, table by table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
-from tilebank.files import exists, join_uri
-from tilebank.store.commits import open_table, options_of
+from tilebank.files import exists, is_local, join_uri
+from tilebank.storage_errors import storage_reason
+from tilebank.store.commits import open_table, storage_options_of
 from tilebank.store.lease.lease import find_holder
 from tilebank.store.schema import read_tags
 
@@ -19,7 +20,7 @@ INSTANCES = "instances--"
 
 @dataclass(frozen=True)
 class Extracted:
-    """What stands under one fingerprint."""
+    """How much is stored under one fingerprint."""
 
     fingerprint: str
     images: int
@@ -45,13 +46,13 @@ class StoredTable:
 def list_tables(store_uri: str) -> list[StoredTable]:
     """Every table of the store, by name; none where there is no store. Raises StoreError when one cannot be read."""
     try:
-        if not exists(store_uri):
+        if is_local(store_uri) and not exists(store_uri):  # a bucket that is not there is an error
             return []
-        database = lancedb.connect(store_uri, storage_options=options_of(store_uri))
+        database = lancedb.connect(store_uri, storage_options=storage_options_of(store_uri))
         names = sorted(database.list_tables(limit=100_000).tables)
         return [_described(store_uri, name) for name in names]
     except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"the tables of {store_uri} cannot be listed: {error}") from error
+        raise StoreError(f"cannot list the tables of {store_uri}: {storage_reason(error, store_uri)}") from error
 
 
 def extracted_in(table: lance.LanceDataset) -> list[Extracted]:

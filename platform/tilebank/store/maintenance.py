@@ -1,7 +1,7 @@
-"""What keeps a large table quick and small: compact, index, drop a fingerprint, clean. Each under the table's lease.
+"""Maintain large tables: compact, index, drop a fingerprint, clean up. Each under the table's lease.
 
-Every action can be planned: the same figures, nothing done, no lease taken. The instances and the failures of one
-dataset and encoder are kept together; the lease is that of the instances.
+Every action can be planned: it returns the same figures, does nothing and takes no lease. The instances and the
+failures of one dataset and encoder are maintained together; the lease is that of the instances.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,11 +16,12 @@ from lance.optimize import Compaction
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
-from tilebank.store.commits import Guard, open_table, repeat, unguarded
+from tilebank.storage_errors import is_failed_request, storage_reason
+from tilebank.store.commits import Guard, open_table, retry, unguarded
 from tilebank.store.indices import build_indices, rows_without_index
 from tilebank.store.inventory import extracted_in
 from tilebank.store.lease.lease import hold_lease
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 
 TARGET_ROWS = 1 << 18  # of a compacted fragment
 KEPT_FOR = timedelta(days=14)  # an old version, so that what was searched last week can still be read as it was
@@ -31,7 +32,7 @@ Figures = dict[str, int | str]
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What was done to one table, or would be: figures by name."""
+    """What was done to one table, or would be done: figures by name."""
 
     table: str
     done: bool
@@ -54,20 +55,20 @@ def compact_tables(target: Target, *, target_rows: int = TARGET_ROWS) -> list[Up
 
 
 def index_tables(target: Target) -> list[Upkeep]:
-    """Make the scalar indices of the instances anew. Raises StoreError."""
+    """Rebuild the scalar indices of the instances. Raises StoreError."""
     return _each(target, _index)[:1]
 
 
 def drop_fingerprint(target: Target, fingerprint: str) -> list[Upkeep]:
-    """Delete the instances and the failures under one fingerprint. Raises StoreError where none stands under it."""
+    """Delete the instances and the failures under one fingerprint. Raises StoreError if there are none."""
     return _each(target, partial(_drop, fingerprint=fingerprint))
 
 
 def clean_tables(target: Target, *, older_than: timedelta = KEPT_FOR) -> list[Upkeep]:
     """Remove versions older than this, and files that no version names. Raises StoreError.
 
-    A file that no version names may belong to a write that is under way in some client that knows no lease: where one
-    is younger than `older_than`, none is touched.
+    A file that no version names may belong to an unfinished write of a client that takes no lease: if one is younger
+    than `older_than`, none of them is removed.
     """
     return _each(target, partial(_clean, older_than=older_than))
 
@@ -90,7 +91,9 @@ def _open(store_uri: str, name: str) -> lance.LanceDataset:
     try:
         return open_table(join_uri(store_uri, f"{name}.lance"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"{store_uri} has no table {name}; `tilebank store list` says which there are") from error
+        if is_failed_request(error, store_uri):
+            raise StoreError(f"cannot open table {name} in {store_uri}: {storage_reason(error, store_uri)}") from error
+        raise StoreError(f"{store_uri} has no table {name}; list them with: tilebank store list") from error
 
 
 def _compact(table: lance.LanceDataset, *, target_rows: int, plan: bool, guard: Guard) -> Figures:
@@ -100,7 +103,7 @@ def _compact(table: lance.LanceDataset, *, target_rows: int, plan: bool, guard: 
         return {"rows": table.count_rows(), "fragments": before, "groups to be put together": tasks}
     # Lance reads a group of fragments at a time; small batches keep a table of wide vectors within memory.
     work = partial(table.optimize.compact_files, target_rows_per_fragment=target_rows, batch_size=4096, num_threads=2)
-    repeat(work, str(table.uri), what="compact", guard=guard)
+    retry(work, str(table.uri), what="compact", guard=guard)
     return {"rows": table.count_rows(), "fragments before": before, "fragments": len(table.get_fragments())}
 
 
@@ -114,7 +117,7 @@ def _index(table: lance.LanceDataset, *, plan: bool, guard: Guard) -> Figures:
 
 
 def _drop(table: lance.LanceDataset, *, fingerprint: str, plan: bool, guard: Guard) -> Figures:
-    clause = f"fingerprint = {quoted(fingerprint)}"
+    clause = f"fingerprint = {sql_literal(fingerprint)}"
     extracted = extracted_in(table)
     going = [one for one in extracted if one.fingerprint == fingerprint]
     if "kind" in table.schema.names and not going:
@@ -124,7 +127,7 @@ def _drop(table: lance.LanceDataset, *, fingerprint: str, plan: bool, guard: Gua
     if going:
         figures |= {"images that go": going[0].images, "tiles that go": going[0].tiles}
     if not plan:
-        repeat(partial(table.delete, clause), str(table.uri), what="drop rows", guard=guard)
+        retry(partial(table.delete, clause), str(table.uri), what="drop rows", guard=guard)
     return figures
 
 
@@ -142,7 +145,7 @@ def _clean(table: lance.LanceDataset, *, older_than: timedelta, plan: bool, guar
     else:
         guard()
         clean = partial(table.cleanup_old_versions, **options, delete_unverified=settled)
-        stats = repeat(clean, str(table.uri), what="clean", guard=guard)
+        stats = retry(clean, str(table.uri), what="clean", guard=guard)
     figures: Figures = {"old versions": stats.old_versions, "bytes": stats.bytes_removed}
     figures["files of unfinished writes"] = len(orphans)
     if orphans and not settled:

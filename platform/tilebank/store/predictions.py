@@ -1,4 +1,4 @@
-"""Predictions, one run at a time: how an answer stands in its row, and reading back. Knows no heads and no figures."""
+"""Write and read the predictions of one run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri
+from tilebank.storage_errors import storage_reason
 from tilebank.store.commits import open_table
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 
 COLUMNS = ("breast_id", "patient_id", "split", "label", "score")
 
@@ -27,7 +28,7 @@ class Predicted:
 
 
 def answer_columns(scores: Sequence[float]) -> dict[str, object]:
-    """The columns of a breast's answer: `score` holds a single one, `scores` those of classes or labels."""
+    """The columns of a breast's scores: `score` holds a single one, `scores` those of classes or labels."""
     if len(scores) == 1:
         return {"score": scores[0], "scores": None}
     return {"score": None, "scores": list(scores)}
@@ -43,9 +44,9 @@ def read_predictions(store_uri: str, *, dataset: str, encoder: str, run_id: str)
     try:
         if not exists(place):
             return {}
-        rows = open_table(place).to_table(columns=list(COLUMNS), filter=f"run_id = {quoted(run_id)}")
+        rows = open_table(place).to_table(columns=list(COLUMNS), filter=f"run_id = {sql_literal(run_id)}")
     except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read table {name} in {store_uri}: {error}") from error
+        raise StoreError(f"cannot read table {name} in {store_uri}: {storage_reason(error, store_uri)}") from error
     rows = rows.sort_by("breast_id")
     split = rows["split"].to_numpy()
     return {part: _predicted(rows.filter(pa.array(split == part))) for part in sorted(set(split.tolist()))}

@@ -1,4 +1,4 @@
-"""Read vectors back: a pinned version of a table becomes ragged arrays by breast. Knows nothing of heads or splits."""
+"""Read vectors from a pinned version of a table into ragged arrays by breast."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.storage_errors import is_failed_request, storage_reason
 from tilebank.store.commits import open_table
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 from tilebank.terms import InstanceKind
 
 LOOKED_UP = 1000  # breasts that a filter names one by one
@@ -36,9 +37,9 @@ class BagArrays:
 
 @dataclass(frozen=True)
 class TilePlaces:
-    """Where the tiles of some breasts lie: image, view and box (x, y, width, height) in source pixels (Nt, 4) int32.
+    """The places of tiles: image, view and box (x, y, width, height) in source pixels (Nt, 4) int32.
 
-    A box of width 0 is not known: so it may be for vectors that were made elsewhere.
+    A box of width 0 is not known, which may be so for imported vectors.
     Tiles stand in the order of `BagArrays.tile_features`, and offsets are the same.
     """
 
@@ -60,7 +61,7 @@ class StoredBreast:
 
 @dataclass(frozen=True)
 class StoredView:
-    """What the reader saw of one stored image: its view position, vendor, kind, and where its intensity came from."""
+    """What the reader recorded of one stored image: view position, manufacturer, kind, and its intensity rule."""
 
     breast_id: str
     view: str
@@ -70,10 +71,10 @@ class StoredView:
 
 
 class Reader:
-    """One table at one version and under one fingerprint: what a search reads never changes under it.
+    """One table at one version and under one fingerprint, so that what a search reads cannot change.
 
-    asked_for: whether rows of an image kind, view and special views (as stored, separated by commas) are read; all are
-    without it. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
+    include: whether rows of an image kind, view and special views (as stored, separated by commas) are read; without
+    it all are. Raises StoreError when there is no such table, or no vector under the fingerprint (the known ones are
     named).
     """
 
@@ -85,39 +86,44 @@ class Reader:
         encoder: str,
         fingerprint: str,
         version: int | None = None,
-        asked_for: Callable[[str, str, str], bool] | None = None,
+        include: Callable[[str, str, str], bool] | None = None,
     ) -> None:
         name = table_name("instances", dataset, encoder)
         try:
             self._table = open_table(join_uri(store_uri, f"{name}.lance"), version=version)
         except (OSError, ValueError) as error:
+            if is_failed_request(error, store_uri):
+                reason = storage_reason(error, store_uri)
+                raise StoreError(f"cannot open table {name} in {store_uri}: {reason}") from error
             raise StoreError(
                 f"{store_uri} has no table {name}; fill it with:"
                 f" tilebank extract --dataset {dataset} --encoder {encoder}"
             ) from error
+        self.name, self.uri = name, str(self._table.uri)
         self.version = int(self._table.version)
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)
-        self._clause = f"fingerprint = {quoted(fingerprint)}"
+        self._clause = f"fingerprint = {sql_literal(fingerprint)}"
         if self._table.count_rows(self._clause) == 0:
             held = sorted(set(self._table.to_table(columns=["fingerprint"])["fingerprint"].to_pylist()))
             raise StoreError(
                 f"table {name} (version {self.version}) holds no vector under the fingerprint {fingerprint}"
                 f" (it holds {', '.join(held) or 'nothing'}): the settings of mask, tiling or encoder differ from those"
-                " of the extraction; extract with these settings, or search with those"
+                " of the extraction; extract with these settings, or use those of the extraction"
             )
 
-        if asked_for is not None:
-            self._clause += self._only(asked_for)
+        if include is not None:
+            self._clause += self._only(include)
 
-    def _only(self, asked_for: Callable[[str, str, str], bool]) -> str:
-        """A clause that leaves out the images that are not asked for; empty where all are."""
+    def _only(self, include: Callable[[str, str, str], bool]) -> str:
+        """A clause that leaves out the images that are not included; empty if all are."""
         names = ["image_kind", "view", "special"]
         rows = self._table.to_table(columns=names, filter=f"{self._clause} AND kind = 'view'")
         stored = {tuple(row[name] for name in names) for row in rows.to_pylist()}
-        out = sorted(one for one in stored if not asked_for(*one))
+        out = sorted(one for one in stored if not include(*one))
         same = [
-            " AND ".join(f"{name} = {quoted(value)}" for name, value in zip(names, one, strict=True)) for one in out
+            " AND ".join(f"{name} = {sql_literal(value)}" for name, value in zip(names, one, strict=True))
+            for one in out
         ]
         return "".join(f" AND NOT ({clause})" for clause in same)
 
@@ -146,7 +152,7 @@ class Reader:
         """A clause that names the breasts; empty where they are so many that reading all is quicker than looking up."""
         if len(breast_ids) > LOOKED_UP:
             return ""
-        return f" AND breast_id IN ({', '.join(quoted(breast_id) for breast_id in breast_ids)})"
+        return f" AND breast_id IN ({', '.join(sql_literal(breast_id) for breast_id in breast_ids)})"
 
     def read_bags(self, breast_ids: Sequence[str]) -> BagArrays:
         """The vectors of these breasts, read once, in the order given. Raises StoreError when one has none."""
@@ -190,7 +196,7 @@ class Reader:
     def _rows(self, clause: str, breast_ids: Sequence[str], *, also: Sequence[str] = ()) -> "_BagRows":
         """The rows of these breasts without their vectors, and the order of views and tiles among them."""
         if len(set(breast_ids)) != len(breast_ids):
-            raise StoreError("a breast was asked for twice")
+            raise StoreError("a breast is named twice; name each breast once")
         wanted = pa.array(breast_ids, pa.string())
         rows = self._table.to_table(columns=["breast_id", *PLACED_BY, *also], filter=clause)
         bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Names and Arrow schemas of the store's tables."""
+"""Define the names and Arrow schemas of the store's tables."""
 
 import pyarrow as pa
 
@@ -77,7 +77,7 @@ def read_tags(schema: pa.Schema) -> dict[str, str]:
     return {key.decode().removeprefix(TAG): value.decode() for key, value in (schema.metadata or {}).items()}
 
 
-def quoted(text: str) -> str:
+def sql_literal(text: str) -> str:
     """`text` as a literal of a filter."""
     return "'" + text.replace("'", "''") + "'"
 

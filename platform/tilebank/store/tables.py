@@ -1,4 +1,4 @@
-"""Write the store's tables: commits, failures, labels, indices. One writer a table, the holder of its lease.
+"""Write the store's tables: instances, failures, labels, splits, predictions. Each has one writer, its lease's holder.
 
 A stored view row is an image's completion marker, so all rows of an image go into one commit (one Lance transaction,
 which either becomes the next version whole or leaves nothing).
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import exists, join_uri, write_bytes
-from tilebank.store.commits import Guard, append_once, open_table, options_of, repeat, unguarded
+from tilebank.storage_errors import storage_reason
+from tilebank.store.commits import Guard, append_once, open_table, retry, storage_options_of, unguarded
 from tilebank.store.indices import build_indices
 from tilebank.store.schema import (
     FAILURES,
@@ -26,8 +27,8 @@ from tilebank.store.schema import (
     SPLITS,
     TAG,
     instances_schema,
-    quoted,
     read_tags,
+    sql_literal,
     table_name,
 )
 from tilebank.terms import FailureRow
@@ -47,7 +48,7 @@ class Store:
             write_bytes(join_uri(self.uri, ".tilebank"), b"The root of a Tilebank store.\n")
         except OSError as error:
             raise StoreError(
-                f"cannot write to the store {self.uri}: {error}; choose another with --store URI"
+                f"cannot write to the store {self.uri}: {storage_reason(error, self.uri)}; --store chooses another"
             ) from error
 
     def open_instances(
@@ -55,24 +56,25 @@ class Store:
     ) -> "Instances":
         """The instances of one dataset and encoder, with their failures; both tables made when they are missing.
 
-        guard: asked before each attempt at a commit (`Lease.assert_held`); raises where another may write by now.
+        guard: called before each attempt at a commit (`Lease.assert_held`); raises if another process may write by now.
         Raises StoreError when the table holds vectors of another dimension.
         """
         instances = self._table(table_name("instances", dataset, encoder), instances_schema(dim), licence)
         held = instances.schema.field("vector").type.list_size
         if held != dim:
             raise StoreError(
-                f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim}"
+                f"table {instances.uri} holds vectors of {held} values, the encoder {encoder!r} gives {dim};"
+                " use another store, or another name for the encoder"
             )
         return Instances(instances, self._table(table_name("failures", dataset, encoder), FAILURES, licence), guard)
 
     def find_instances(self, dataset: str, encoder: str) -> "Instances | None":
-        """The same where they are already there; writes nothing."""
+        """The instances if both tables exist, else None; writes nothing."""
         instances, failures = (self._standing(table_name(one, dataset, encoder)) for one in ("instances", "failures"))
         return None if instances is None or failures is None else Instances(instances, failures)
 
     def read_licence(self, dataset: str, encoder: str) -> dict[str, str]:
-        """The tag that the instances of one dataset and encoder inherited; nothing where there are none."""
+        """The licence tag of the instances of one dataset and encoder; empty if there are none."""
         table = self._standing(table_name("instances", dataset, encoder))
         return {} if table is None else read_tags(table.schema)
 
@@ -91,21 +93,24 @@ class Store:
         if table is None:
             return {}
         if "scheme" not in table.schema.names:
-            raise StoreError(f"{table.uri} comes from an earlier version; delete it, and splits are planned anew")
-        clause = f"task = {quoted(task)} AND scheme = {quoted(scheme)}"
+            raise StoreError(f"{table.uri} comes from an earlier version; delete it, and splits are planned again")
+        clause = f"task = {sql_literal(task)} AND scheme = {sql_literal(scheme)}"
         try:
             rows = table.to_table(columns=["patient_id", "split"], filter=clause).to_pylist()
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot read table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
         splits = {row["patient_id"]: row["split"] for row in rows}
         if len(splits) < len(rows):
-            raise StoreError(f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); drop it")
+            raise StoreError(
+                f"table {name} in {self.uri} gives a patient two splits of {task} ({scheme}); delete it, and splits are"
+                " planned again"
+            )
         return splits
 
     def write_imports(
         self, dataset: str, encoder: str, rows: Sequence[Mapping[str, object]], *, licence: Mapping[str, str]
     ) -> None:
-        """Keep what is declared of vectors made elsewhere; what was declared under another fingerprint stays."""
+        """Store the declared provenance of imported vectors; that of other fingerprints stays."""
         self._replace(table_name("imports", dataset, encoder), IMPORTS, rows, keys=("fingerprint",), licence=licence)
 
     def read_imports(self, dataset: str, encoder: str) -> list[dict[str, str]]:
@@ -115,7 +120,7 @@ class Store:
             table = self._standing(name)
             rows: list[dict[str, str]] = [] if table is None else table.to_table().to_pylist()
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot read table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot read table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
         return sorted(rows, key=lambda row: row["fingerprint"])
 
     def write_predictions(
@@ -144,38 +149,38 @@ class Store:
         kept = [row for row in old if tuple(row[key] for key in keys) not in replaced]
         whole = pa.concat_tables([pa.Table.from_pylist(kept, schema=schema), fresh])
         whole = whole.replace_schema_metadata(_metadata(licence))
-        options = options_of(self.uri)
-        repeat(
+        options = storage_options_of(self.uri)
+        retry(
             lambda: lance.write_dataset(whole, table.uri, mode="overwrite", storage_options=options),
             table.uri,
             what="replace rows",
         )
 
     def _standing(self, name: str) -> lance.LanceDataset | None:
-        """The table where it is already there."""
+        """The table, or None if it does not exist."""
         place = join_uri(self.uri, f"{name}.lance")
         try:
             return open_table(place) if exists(place) else None
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot open table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
 
     def _table(self, name: str, schema: pa.Schema, licence: Mapping[str, str]) -> lance.LanceDataset:
         """The table; a missing one is made through LanceDB, so that any LanceDB client finds it."""
         place = join_uri(self.uri, f"{name}.lance")
 
         def create() -> None:
-            database = lancedb.connect(self.uri, storage_options=options_of(self.uri))
+            database = lancedb.connect(self.uri, storage_options=storage_options_of(self.uri))
             try:
                 database.create_table(name, schema=schema.with_metadata(_metadata(licence)), exist_ok=True)
-            except RuntimeError as error:  # LanceDB's name for what a network does
+            except (RuntimeError, ValueError) as error:  # LanceDB's names for a failed request
                 raise OSError(str(error)) from error
 
         try:
             if not exists(place):
-                repeat(create, self.uri, what=f"create table {name}")
+                retry(create, self.uri, what=f"create table {name}")
             return open_table(place)
         except (OSError, ValueError) as error:
-            raise StoreError(f"cannot open table {name} in {self.uri}: {error}") from error
+            raise StoreError(f"cannot open table {name} in {self.uri}: {storage_reason(error, self.uri)}") from error
 
 
 class Instances:
@@ -193,36 +198,36 @@ class Instances:
         return int(self._instances.version)
 
     def done_images(self, fingerprint: str) -> set[str]:
-        """Ids of the images whose view row stands under this fingerprint: those that are stored whole."""
-        clause = f"fingerprint = {quoted(fingerprint)} AND kind = 'view'"
+        """Ids of the images with a view row under this fingerprint, which are stored completely."""
+        clause = f"fingerprint = {sql_literal(fingerprint)} AND kind = 'view'"
         return {row["image_id"] for row in self._read(self._instances, ["image_id"], clause)}
 
     def stored_images(self, fingerprint: str) -> set[str]:
         """Ids of all images with a row under this fingerprint: with or without a view, they are stored whole."""
-        scanner = self._instances.scanner(columns=["image_id"], filter=f"fingerprint = {quoted(fingerprint)}")
+        scanner = self._instances.scanner(columns=["image_id"], filter=f"fingerprint = {sql_literal(fingerprint)}")
 
         def read() -> set[str]:
             return {one for batch in scanner.to_batches() for one in pc.unique(batch["image_id"]).to_pylist()}
 
-        return repeat(read, self.uri, what="read rows")
+        return retry(read, self.uri, what="read rows")
 
     def failed_images(self, fingerprint: str) -> dict[str, str]:
         """image_id -> `stage/error_class` of the images that failed under this fingerprint."""
-        clause = f"fingerprint = {quoted(fingerprint)}"
+        clause = f"fingerprint = {sql_literal(fingerprint)}"
         rows = self._read(self._failures, ["image_id", "stage", "error_class"], clause)
         return {row["image_id"]: f"{row['stage']}/{row['error_class']}" for row in rows}
 
     def read_failures(self, fingerprint: str) -> list[FailureRow]:
         """Every failure under this fingerprint, by image id."""
         names = [field.name for field in fields(FailureRow)]
-        rows = self._read(self._failures, names, f"fingerprint = {quoted(fingerprint)}")
+        rows = self._read(self._failures, names, f"fingerprint = {sql_literal(fingerprint)}")
         return sorted((FailureRow(**row) for row in rows), key=lambda row: row.image_id)
 
     def count_instances(self, fingerprint: str) -> dict[str, int]:
         """Rows by kind under this fingerprint."""
-        clause = f"fingerprint = {quoted(fingerprint)} AND kind = "
-        counts = {kind: partial(self._instances.count_rows, clause + quoted(kind)) for kind in ("view", "tile")}
-        return {kind: int(repeat(count, self.uri, what="count rows")) for kind, count in counts.items()}
+        clause = f"fingerprint = {sql_literal(fingerprint)} AND kind = "
+        counts = {kind: partial(self._instances.count_rows, clause + sql_literal(kind)) for kind in ("view", "tile")}
+        return {kind: int(retry(count, self.uri, what="count rows")) for kind, count in counts.items()}
 
     def commit(self, rows: pa.Table, *, chunk: str | None = None) -> None:
         """Add all rows of some images exactly once, in one transaction under an id of its own. Raises StoreError."""
@@ -233,7 +238,7 @@ class Instances:
         self._instances = append_once(self._instances, rows, chunk=chunk or uuid.uuid4().hex, guard=self._guard)
 
     def commit_failures(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Record failures; one that stands as it is stays, one of the same image and fingerprint is replaced."""
+        """Record failures; an equal one is kept, another one of the same image and fingerprint is replaced."""
         fresh = {(row["image_id"], row["fingerprint"]): dict(row) for row in rows}
         replaced: dict[str, list[str]] = {}
         for standing in self._standing_failures(fresh):
@@ -251,8 +256,8 @@ class Instances:
     def forget_failures(self, image_ids: Collection[str], *, fingerprint: str) -> None:
         """Drop the failures of images that are stored by now, or are to be tried again."""
         for among in _in_filters(image_ids):
-            clause = f"fingerprint = {quoted(fingerprint)} AND image_id IN ({among})"
-            repeat(partial(self._failures.delete, clause), self._failures.uri, what="drop failures", guard=self._guard)
+            clause = f"fingerprint = {sql_literal(fingerprint)} AND image_id IN ({among})"
+            retry(partial(self._failures.delete, clause), self._failures.uri, what="drop failures", guard=self._guard)
 
     def index(self) -> None:
         """Bring the scalar indices on breast, exam and image up to date."""
@@ -265,13 +270,13 @@ class Instances:
 
     def _read(self, table: lance.LanceDataset, columns: list[str] | None, clause: str) -> list[dict[str, str]]:
         read = partial(table.to_table, columns=columns, filter=clause)
-        rows: list[dict[str, str]] = repeat(read, str(table.uri), what="read rows").to_pylist()
+        rows: list[dict[str, str]] = retry(read, str(table.uri), what="read rows").to_pylist()
         return rows
 
 
 def _in_filters(ids: Collection[str]) -> Iterator[str]:
     """The ids as the insides of IN (...), so many at once that a filter stays quick."""
-    literals = [quoted(one) for one in sorted(ids)]
+    literals = [sql_literal(one) for one in sorted(ids)]
     return (", ".join(literals[start : start + AT_ONCE]) for start in range(0, len(literals), AT_ONCE))
 
 

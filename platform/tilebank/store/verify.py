@@ -1,4 +1,4 @@
-"""Whether a table of instances is whole: read once in batches, counted by image. Writes nothing, mends nothing.
+"""Check that a table of instances is complete: read it once in batches and count by image.
 
 An image is stored whole when it has one view row, `<image_id>#0`, and its instances are numbered without gap or
 repetition, as many as its rows say that it has; a slide that was encoded elsewhere has no view, and is numbered
@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
+from tilebank.storage_errors import storage_reason
 from tilebank.store.commits import open_table
-from tilebank.store.schema import quoted, table_name
+from tilebank.store.schema import sql_literal, table_name
 from tilebank.store.verify_counts import IMAGE, OWNERS, count_rows, expected_mix, fold
 
 BATCH_ROWS = 8192
@@ -51,7 +52,7 @@ class Verified:
 def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: bool, views: bool = True) -> Verified:
     """Read everything and count. Raises StoreError when unreadable.
 
-    unit_norm: the encoder's vectors have length 1. views: each image has one; slides made elsewhere are tiles alone.
+    unit_norm: the encoder's vectors have length 1. views: each image has one; imported slides have only tiles.
     """
     names = [table_name(table, dataset, encoder) for table in ("instances", "failures")]
     try:
@@ -65,7 +66,8 @@ def verify_instances(store_uri: str, dataset: str, *, encoder: str, unit_norm: b
             _failed_too(images, failed),
         ]
     except (OSError, ValueError) as error:
-        raise StoreError(f"table {names[0]} in {store_uri} cannot be read whole: {error}") from error
+        reason = storage_reason(error, store_uri)
+        raise StoreError(f"cannot read the whole of table {names[0]} in {store_uri}: {reason}") from error
     return Verified(
         table=names[0],
         version=int(instances.version),
@@ -96,7 +98,7 @@ def _image_problems(table: lance.LanceDataset, images: pa.Table, *, expected_vie
     views, first = images["views"].to_numpy(), images["first_views"].to_numpy()
     wrong = {
         "no view row": (views == 0) & expected_views,
-        "a view where tiles alone are stored": (views > 0) & (not expected_views),
+        "a view where only tiles are stored": (views > 0) & (not expected_views),
         "several view rows": views > 1,
         "the view is not instance #0": (views == 1) & (first == 0),
         "rows that are neither view nor tile": views + images["tiles"].to_numpy() != rows,
@@ -115,7 +117,7 @@ def _numbering(table: lance.LanceDataset, images: pa.Table) -> Iterator[Problem]
     """Instances missing or doubled; those of the first images are looked up by number."""
     details = []
     for image in images.slice(0, NAMED).to_pylist():
-        clause = " AND ".join(f"{name} = {quoted(image[name])}" for name in IMAGE)
+        clause = " AND ".join(f"{name} = {sql_literal(image[name])}" for name in IMAGE)
         found = table.to_table(columns=["instance_id", "instances"], filter=clause)
         gaps = _gaps(found["instance_id"].to_pylist(), claimed=pc.max(found["instances"]).as_py() or 0)
         details.append(f"{image['image_id']} ({gaps})")

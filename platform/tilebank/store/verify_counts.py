@@ -1,4 +1,4 @@
-"""What is counted of a batch of instance rows. Arrow and numpy alone; knows no store.
+"""Count, per image, what `verify` checks in a batch of instance rows.
 
 `rows`, `views`, `first_views` (numbered 0), `tiles`, `misnamed`, `not_finite`, `not_unit`: how many. `last`: the
 highest number. `claimed`: a sum of what the rows say that their image has. `mix`: a sum of scrambled numbers, that of

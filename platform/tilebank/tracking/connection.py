@@ -1,4 +1,4 @@
-"""How a record is reached: MLflow's client, quiet, and whether a database is there at all. Knows no runs."""
+"""Connect to MLflow: a quiet client, and errors in plain words."""
 
 import logging
 import os
@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from tilebank.errors import TrackingError
+from tilebank.storage_errors import storage_reason
 
 _SQLITE = "sqlite:///"
+LONGEST = 200  # characters of an answer that is not recognised
+HTTP_REASONS = {  # how MLflow's client words what a server does
+    "Connection refused": "the server refused the connection; is it running?",
+    "Failed to resolve": "the name of its host is not known",
+    "Name or service not known": "the name of its host is not known",
+    "timed out": "the server did not answer in time",
+    "error code 401": "the server wants a user and a password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)",
+    "error code 403": "the server denied access",
+}
+
+logger = logging.getLogger(__name__)
 
 
 def open_client(uri: str) -> Any:
-    """MLflow's client of the record at `uri`, a database's folder made if it is missing. Raises as MLflow does."""
+    """MLflow's client for `uri`; creates the folder of a database if it is missing. Raises as MLflow does."""
     _quieten()
     import mlflow
 
@@ -24,7 +36,7 @@ def open_client(uri: str) -> Any:
 
 
 def has_record(uri: str) -> bool:
-    """False for a database that nobody has made yet. Those who only read ask first, as MLflow would make it."""
+    """False for a database that does not exist yet. Readers check this first, because MLflow would create it."""
     return not uri.startswith(_SQLITE) or _database(uri).is_file()
 
 
@@ -44,8 +56,11 @@ def assert_reachable(uri: str) -> str:
 
 
 @contextmanager
-def errors_told(what: str, *, advice: str) -> Iterator[None]:
-    """What MLflow, its database or a disk raises in the block, as a TrackingError: `what`, why, and `advice`."""
+def as_tracking_error(what: str, *, advice: str, artifacts: str = "") -> Iterator[None]:
+    """Turn errors of MLflow, its database, a disk or a bucket into a TrackingError: `what`, why, and `advice`.
+
+    artifacts: the URI of files that the block writes.
+    """
     _quieten()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError  # MLflow lets pass what its database says of a file that is none
@@ -53,8 +68,20 @@ def errors_told(what: str, *, advice: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        why = str(error).partition("\n[SQL")[0]  # without the statement
-        raise TrackingError(f"{what}: {why}; {advice}") from error
+        raise TrackingError(f"{what}: {_reason(error, artifacts)}; {advice}") from error
+
+
+def _reason(error: Exception, artifacts: str) -> str:
+    if isinstance(error, OSError):
+        return storage_reason(error, artifacts)
+    text = str(error).partition("\n[SQL")[0]  # without the statement
+    if not text.startswith("API request to"):
+        return text
+    logger.debug("%s", text)
+    for wording, reason in HTTP_REASONS.items():
+        if wording in text:
+            return reason
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _database(uri: str) -> Path:
@@ -62,7 +89,7 @@ def _database(uri: str) -> Path:
 
 
 def _quieten() -> None:
-    """Before MLflow's import: it tells of migrations and of its UI on the console, and a job has its own summary."""
+    """Silence MLflow before its import: it prints migrations and hints to the console; a job prints its own summary."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tilebank.tracking.connection import errors_told, open_client
+from tilebank.tracking.connection import as_tracking_error, open_client
 
 REPORT = "report.html"
 LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers unless told otherwise
@@ -51,7 +51,7 @@ class RunPlace:
 
 def find_place(uri: str, run_id: str) -> RunPlace:
     """Where the run `run_id` of the record at `uri` is looked at. Raises TrackingError."""
-    with errors_told(f"cannot read run {run_id} of the run record {uri}", advice="is --tracking right?"):
+    with as_tracking_error(f"cannot read run {run_id} of the run record {uri}", advice="is --tracking right?"):
         info = open_client(uri).get_run(run_id).info
     return RunPlace(uri, info.experiment_id, run_id, _on_disk(info.artifact_uri))
 

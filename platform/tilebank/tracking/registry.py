@@ -1,4 +1,4 @@
-"""Heads as they are registered: versions of a name, one of them the champion. Knows no runs but by id."""
+"""Register heads in MLflow: versions of a name, one of which is the champion."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Registration:
-    """Where a head stands in the registry. standing_auc: validation AUC of the champion that it met, None for none."""
+    """A head's place in the registry. standing_auc: validation AUC of the champion before it, None without one."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ class Registration:
     standing_auc: float | None
 
     def as_text(self) -> str:
-        """One line for people."""
+        """One line of text."""
         if self.champion:
             return f"{self.name}, version {self.version}, alias {CHAMPION}"
         if self.val_auc is None:
@@ -121,7 +121,7 @@ def _standing(client: Any, name: str) -> tuple[str, float | None]:
 
 @contextmanager
 def _active_run(run_id: str) -> Iterator[None]:
-    """MLflow logs models into its one active run; this one must stay running when the block ends."""
+    """Make this MLflow's active run, into which it logs models, and keep it running when the block ends."""
     import mlflow
 
     with mlflow.start_run(run_id=run_id):

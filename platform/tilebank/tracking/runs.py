@@ -1,4 +1,4 @@
-"""Runs as they are written: a search with its trials, their curves, and what they found. Registers no head."""
+"""Record a search in MLflow: its run, its trials with their curves, and its results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilebank.files import join_uri, write_bytes
-from tilebank.tracking.connection import errors_told, open_client
+from tilebank.tracking.connection import as_tracking_error, open_client
+from tilebank.tracking.inputs import DatasetUsed, RunSource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ def experiment_name(dataset: str, *, task: str) -> str:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as it is recorded: its settings, its last word on each figure, and curves by epoch (from 1)."""
+    """One trial as it is recorded: its settings, its final value of each metric, and curves by epoch (from 1)."""
 
     name: str
     params: Mapping[str, object]
@@ -39,11 +40,16 @@ class TrialRecord:
 class Tracker:
     """Runs of one experiment on one tracking server or database."""
 
-    def __init__(self, uri: str, *, experiment: str, artifacts: str) -> None:
-        """Open the record, making database and experiment when they are missing. Raises TrackingError."""
-        with errors_told(
-            f"cannot reach the run record {uri}, or write its artifacts to {artifacts}",
+    def __init__(self, uri: str, *, experiment: str, artifacts: str, source: RunSource | None = None) -> None:
+        """Connect to MLflow, creating database and experiment if they are missing. Raises TrackingError.
+
+        source: the program behind all of its runs.
+        """
+        self._source = source.as_tags() if source else {}
+        with as_tracking_error(
+            f"cannot reach MLflow at {uri}, or write its artifacts to {artifacts}",
             advice="choose others with --tracking URI and --set artifacts=URI",
+            artifacts=artifacts,
         ):
             self._client = open_client(uri)
             found = self._client.get_experiment_by_name(experiment)
@@ -72,10 +78,21 @@ class Tracker:
             raise
         self._client.set_terminated(run_id)
 
-    def log_trials(self, parent: str, trials: Sequence[TrialRecord], *, tags: Mapping[str, str]) -> list[str]:
-        """Child runs of `parent` with their curves; their ids, in the order given.
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUsed]) -> None:
+        """Record the tables that the run read; logged again, they stand once."""
+        self._client.log_inputs(run_id, datasets=[each.as_input() for each in datasets])
 
-        Those that an earlier attempt has finished stay as they are; what it began is logged anew.
+    def log_trials(
+        self,
+        parent: str,
+        trials: Sequence[TrialRecord],
+        *,
+        tags: Mapping[str, str],
+        datasets: Sequence[DatasetUsed] = (),
+    ) -> list[str]:
+        """Child runs of `parent` with their curves and `datasets`; their ids, in the order given.
+
+        Those that an earlier attempt finished stay as they are; unfinished ones are logged again.
         """
         done: dict[str, str] = {}
         for child in self._find(f"tags.`mlflow.parentRunId` = '{parent}'"):
@@ -83,7 +100,9 @@ class Tracker:
                 done[child.info.run_name] = child.info.run_id
             else:
                 self._client.delete_run(child.info.run_id)
-        return [done.get(trial.name) or self._log_trial(parent, trial, tags=tags) for trial in trials]
+        return [
+            done.get(trial.name) or self._log_trial(parent, trial, tags=tags, datasets=datasets) for trial in trials
+        ]
 
     def log_results(
         self,
@@ -93,7 +112,7 @@ class Tracker:
         figures: Mapping[str, "Figure"],
         documents: Mapping[str, str],
     ) -> None:
-        """What a finished run found: numbers, plots (`figures/NAME.png`), documents by file name."""
+        """Log the results of a run: metrics, plots (`figures/NAME.png`), documents by file name."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         for name, figure in figures.items():
@@ -102,7 +121,7 @@ class Tracker:
             self._client.log_text(run_id, document, name)
 
     def log_summary(self, run_id: str, text: str, *, seconds: Mapping[str, float] | None = None) -> None:
-        """What a person reads first, as the run's description, and where the time went, as metrics `NAME_s`."""
+        """Set the run's description to the summary `text`, and log seconds by phase as metrics `NAME_s`."""
         for name, value in (seconds or {}).items():
             self._client.log_metric(run_id, f"{name}_s", value)
         self._client.set_tag(run_id, "mlflow.note.content", f"```\n{text}\n```")
@@ -114,7 +133,7 @@ class Tracker:
             return ""
         run_id: str = found[0].info.run_id
         self._client.update_run(run_id, status="RUNNING")
-        for key, value in tags.items():
+        for key, value in (self._source | dict(tags)).items():
             self._client.set_tag(run_id, key, value)
         return run_id
 
@@ -126,13 +145,17 @@ class Tracker:
     def _create(
         self, name: str, *, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None = None
     ) -> str:
-        all_tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        all_tags = self._source | dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
         run_id: str = self._client.create_run(self._experiment, run_name=name, tags=all_tags).info.run_id
         self._client.log_batch(run_id, params=[_param(key, value) for key, value in params.items()])
         return run_id
 
-    def _log_trial(self, parent: str, trial: TrialRecord, *, tags: Mapping[str, str]) -> str:
+    def _log_trial(
+        self, parent: str, trial: TrialRecord, *, tags: Mapping[str, str], datasets: Sequence[DatasetUsed]
+    ) -> str:
         run_id = self._create(trial.name, params=trial.params, tags=tags, parent=parent)
+        if datasets:
+            self.log_datasets(run_id, datasets)
         now = _now_ms()
         points = [
             _metric(key, float(value), now, epoch)

@@ -1,9 +1,9 @@
-"""Runs of searches, ended or not: what the record knows of each attempt, and ending one that nobody will take up."""
+"""Find the runs of searches, finished or not, and end one that will not be continued."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tilebank.tracking.connection import errors_told, has_record, open_client
+from tilebank.tracking.connection import as_tracking_error, has_record, open_client
 from tilebank.tracking.runs import MOST_RUNS, SEARCH
 
 
@@ -24,7 +24,7 @@ def find_searches(uri: str, dataset: str, *, encoder: str) -> list[RecordedSearc
     if not has_record(uri):
         return []
     clause = f"tags.{SEARCH} != '' AND tags.dataset = '{dataset}' AND tags.encoder = '{encoder}'"
-    with errors_told(f"cannot read the run record {uri}", advice="choose another with --tracking URI"):
+    with as_tracking_error(f"cannot read the MLflow runs in {uri}", advice="choose another with --tracking URI"):
         client = open_client(uri)
         experiments = client.search_experiments(filter_string=f"name LIKE '{dataset}--%'")
         ids = [experiment.experiment_id for experiment in experiments]
@@ -44,6 +44,6 @@ def find_searches(uri: str, dataset: str, *, encoder: str) -> list[RecordedSearc
 
 
 def end_search(uri: str, run_id: str) -> None:
-    """The run says from now on that it was killed. Raises TrackingError."""
-    with errors_told(f"cannot write the run record {uri}", advice="choose another with --tracking URI"):
+    """Mark the run as killed. Raises TrackingError."""
+    with as_tracking_error(f"cannot write the MLflow runs in {uri}", advice="choose another with --tracking URI"):
         open_client(uri).set_terminated(run_id, status="KILLED")

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tilebank.datasets.cbis.adapter import Cbis
+from tilebank.datasets.contract import DatasetConfig, ScannedImage
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import DatasetConfig, ScannedImage
 
 TABLES = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "tables"
 NAMES = [f"{sort}_case_description_{part}_set.csv" for sort in ("mass", "calc") for part in ("train", "test")]

@@ -8,8 +8,8 @@ import pytest
 from tests.datasets.cbis.owner_tables import MAMMOGRAMS, cbis_at, scan_nothing, tcia_file, touch, touch_all_as_tcia, uid
 from tests.headers import HEADER
 
+from tilebank.datasets.contract import Manifest, ScannedImage
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import Manifest, ScannedImage
 from tilebank.terms import FailureRow, ImageHeader, ImageKind, Laterality
 
 

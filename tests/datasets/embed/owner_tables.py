@@ -3,10 +3,10 @@
 import csv
 from pathlib import Path
 
+from tilebank.datasets.contract import DatasetConfig, Truth
 from tilebank.datasets.embed.adapter import Embed
 from tilebank.datasets.embed.clinical import COLUMNS
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import DatasetConfig, Truth
 
 MOUNT = "/mnt/NAS2/mammo/anon_dicom/cohort_1"
 BUCKET = "s3://embed-dataset-open/images/cohort_2"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tilebank.datasets.contract import DatasetConfig
 from tilebank.datasets.intake import IntakeConfig
-from tilebank.datasets.study import DatasetConfig
 from tilebank.datasets.vindr.adapter import RULES, Vindr
 from tilebank.errors import DatasetError
 from tilebank.terms import Finding, TileBox

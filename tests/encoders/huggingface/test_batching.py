@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from tests.encoders.rows import read_row
 from torch import Tensor, nn
 
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.encoders.huggingface.batching import CPU_SIZE, LARGEST_SIZE, Batcher, fitting_size, pad_rows
-from tilebank.encoders.huggingface.transfer import Lane
+from tilebank.encoders.huggingface.device_transfer import DeviceTransfer
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
 
 CPU = torch.device("cpu")
@@ -128,14 +128,14 @@ def test_pieces_are_padded_to_one_shape() -> None:
 
 def test_on_a_cpu_nothing_is_copied_on_its_way() -> None:
     array = np.arange(6, dtype=np.int16)
-    sent = Lane(CPU).send(array)
+    sent = DeviceTransfer(CPU).send(array)
     array[0] = 7
     assert sent.tolist() == [7, 1, 2, 3, 4, 5]
 
 
 @needs_gpu
 def test_what_arrives_on_a_gpu_is_what_was_sent() -> None:
-    lane = Lane(torch.device("cuda"))
+    lane = DeviceTransfer(torch.device("cuda"))
     arrays = [np.random.default_rng(seed).integers(-(2**15), 2**15, (4, 512, 512), dtype=np.int16) for seed in range(8)]
     sums = [lane.send(array).to(torch.int64).sum() for array in arrays]  # nobody waits in between
     assert [int(total) for total in sums] == [int(array.astype(np.int64).sum()) for array in arrays]

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from tests.encoders.rows import ROWS, small_row
 
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.registry import identity_of, load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 COMMIT = "ed25f3a31f01632728cabb09d1542f84ab7b0056"
@@ -91,7 +91,9 @@ def test_bfloat16_is_used_where_declared(configs: dict[str, EncoderConfig], pixe
     encoder = load_encoder(config)
     weights = dict(encoder._tower.named_parameters())  # type: ignore[attr-defined]
     exact_ones = {name for name, weight in weights.items() if weight.dtype != torch.bfloat16}
-    assert {name.rpartition(".")[0] for name in exact_ones} == {"embeddings.patch_embeddings.projection"}  # gray.py
+    assert {name.rpartition(".")[0] for name in exact_ones} == {
+        "embeddings.patch_embeddings.projection"
+    }  # gray_input.py
     exact = load_encoder(configs["tiny-dinov2"]).encode(pixels, max_value=255.0)
     rounded = encoder.encode(pixels, max_value=255.0)
     assert 0 < np.abs(rounded.astype(np.float32) - exact).max() < 0.03
@@ -212,7 +214,7 @@ def test_a_width_other_than_declared_is_refused(configs: dict[str, EncoderConfig
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_is_refused(configs: dict[str, EncoderConfig]) -> None:
-    with pytest.raises(EncoderError, match="59 is no multiple of its patch of 14 px.*use 56"):
+    with pytest.raises(EncoderError, match="59 is not a multiple of its patch of 14 px.*use 56"):
         load_encoder(replace(configs["tiny-dinov2"], input_size_px=59))
 
 
@@ -239,7 +241,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(configs: dict[str, EncoderCo
 
 def test_an_unknown_family_is_refused(configs: dict[str, EncoderConfig], tmp_path: Path) -> None:
     config = copy_of(configs["tiny-dinov2"], tmp_path, model_type="bert")
-    with pytest.raises(EncoderError, match="bert model; known are .*dinov2"):
+    with pytest.raises(EncoderError, match="bert model; use one of .*dinov2"):
         load_encoder(config)
 
 

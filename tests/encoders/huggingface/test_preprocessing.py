@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from tests.encoders.rows import ROWS, read_row
 
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.encoders.huggingface.preprocessing import normalise, sendable, to_unit
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 
 IMAGENET = PreprocessSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
 HALF = PreprocessSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), channels=3)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from tilebank.encoders.contract import Encoder, EncoderConfig
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import Encoder, EncoderConfig
 from tilebank.errors import EncoderError
 
 TILES = 240

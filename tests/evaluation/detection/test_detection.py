@@ -6,7 +6,7 @@ from tests.evaluation.detection.cases import random_images
 
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.evaluation.detection.detection import evaluate_detection, evaluate_overlaps
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.detection.matching import overlaps_of
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionEvaluation
 from tilebank.terms import Finding, ScoredBox, TileBox
@@ -134,13 +134,13 @@ def test_the_text_holds_every_figure_and_what_stands_behind_it() -> None:
 
 def test_what_has_no_figure_is_named() -> None:
     images = screened(0, 20)
-    with pytest.raises(DatasetError, match="no annotated box counts"):
-        evaluate_detection(images, CONFIG, wanted=Wanted("distortion"), replicates=5, seed=0)
+    with pytest.raises(DatasetError, match="there is no annotated box to find"):
+        evaluate_detection(images, CONFIG, wanted=BoxFilter("distortion"), replicates=5, seed=0)
     with pytest.raises(DatasetError, match="one patient"):
         evaluate_detection([replace(one, patient_id="p") for one in images], CONFIG, replicates=5, seed=0)
     for other in (overlaps_of(images, iou=0.5), overlaps_of(images, iou=0.25, hit="centre")):
-        with pytest.raises(DatasetError, match="take one for both"):
-            evaluate_overlaps(other, CONFIG, wanted=Wanted(), replicates=5, seed=0)
+        with pytest.raises(DatasetError, match="use the same for both"):
+            evaluate_overlaps(other, CONFIG, wanted=BoxFilter(), replicates=5, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.evaluation.detection.cases import random_images
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.curves import curve_replicates, curves_of
 from tilebank.evaluation.detection.froc import average_precisions, precisions_at, sensitivities_at, threshold_at
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.detection.matching import match, overlaps_of
 from tilebank.evaluation.intervals.patient_draws import draw_counts
 from tilebank.terms import Finding, ScoredBox, TileBox
@@ -34,8 +34,8 @@ WORKED = [
 ]
 
 
-def curves(images: Sequence[ImageDetections], wanted: Wanted | None = None):  # type: ignore[no-untyped-def]
-    return curves_of(match(overlaps_of(images, iou=0.25), wanted or Wanted()))
+def curves(images: Sequence[ImageDetections], wanted: BoxFilter | None = None):  # type: ignore[no-untyped-def]
+    return curves_of(match(overlaps_of(images, iou=0.25), wanted or BoxFilter()))
 
 
 def copy_of(one: ImageDetections, number: int) -> ImageDetections:
@@ -49,7 +49,7 @@ def by_thresholds(images: Sequence[ImageDetections]) -> list[tuple[float, int, i
     rows = []
     for threshold in sorted(scores, reverse=True):
         kept = [replace(o, detections=tuple(d for d in o.detections if d.score >= threshold)) for o in images]
-        matches = match(overlaps_of(kept, iou=0.25), Wanted())
+        matches = match(overlaps_of(kept, iou=0.25), BoxFilter())
         found = int((matches.box_scores > -np.inf).sum())
         rows.append((threshold, found, matches.false_scores.size, matches.box_scores.size))
     return rows
@@ -139,7 +139,7 @@ def test_replicates_are_curves_of_the_patients_drawn() -> None:
     images = random_images(3, images=24, tied=True)
     patients = sorted({one.patient_id for one in images})
     counts = np.concatenate(list(draw_counts(len(patients), 24, 40, 7)))  # (R, P)
-    drawn = list(curve_replicates(match(overlaps_of(images, iou=0.25), Wanted()), replicates=40, seed=7))
+    drawn = list(curve_replicates(match(overlaps_of(images, iou=0.25), BoxFilter()), replicates=40, seed=7))
     precisions = np.concatenate([average_precisions(some) for some in drawn])
     sensitivities = np.concatenate([sensitivities_at(some, RATES) for some in drawn])
     for row, precision, found in zip(counts, precisions, sensitivities, strict=True):
@@ -158,7 +158,7 @@ def test_without_detections_nothing_is_found_and_nothing_fails() -> None:
 
 
 def test_without_annotated_boxes_there_is_no_curve() -> None:
-    with pytest.raises(DatasetError, match="no annotated box counts"):
+    with pytest.raises(DatasetError, match="there is no annotated box to find"):
         curves([WORKED[3]])
-    with pytest.raises(DatasetError, match="no annotated box counts"):
-        curves(WORKED, Wanted("calcification"))
+    with pytest.raises(DatasetError, match="there is no annotated box to find"):
+        curves(WORKED, BoxFilter("calcification"))

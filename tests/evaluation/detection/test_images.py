@@ -1,7 +1,7 @@
 import pytest
 
 from tilebank.errors import ConfigError, DatasetError
-from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections, SizeClasses
 from tilebank.terms import Finding, ScoredBox, TileBox
 
 BOX = TileBox(10, 10, 20, 20)
@@ -16,7 +16,7 @@ def test_a_box_reaching_past_the_image_is_kept_and_one_outside_it_is_refused() -
 
 
 def test_a_box_of_another_image_and_a_score_that_is_none_are_refused() -> None:
-    with pytest.raises(DatasetError, match="image b stands on image a"):
+    with pytest.raises(DatasetError, match="image b is given to image a"):
         ImageDetections("a", "p", 100, 80, (Finding("b", (), BOX),))
     with pytest.raises(DatasetError, match="the score nan"):
         ImageDetections("a", "p", 100, 80, (), (ScoredBox(BOX, float("nan")),))
@@ -41,10 +41,10 @@ def test_without_spacing_a_size_is_unknown_in_millimetres_and_known_in_pixels() 
 def test_boxes_are_wanted_by_any_of_their_categories_and_their_size() -> None:
     both, none = Finding("a", ("mass", "calcification"), BOX), Finding("a", (), TileBox(0, 0, 60, 60))
     image = ImageDetections("a", "p", 100, 80, (both, none), spacing_mm=(0.5, 0.5))
-    assert Wanted().of(image) == (True, True)
-    assert Wanted("mass").of(image) == Wanted("calcification").of(image) == (True, False)
-    assert Wanted("unknown").of(image) == Wanted("", "large").of(image) == (False, True)
-    assert Wanted("mass", "large").of(image) == (False, False)
+    assert BoxFilter().of(image) == (True, True)
+    assert BoxFilter("mass").of(image) == BoxFilter("calcification").of(image) == (True, False)
+    assert BoxFilter("unknown").of(image) == BoxFilter("", "large").of(image) == (False, True)
+    assert BoxFilter("mass", "large").of(image) == (False, False)
 
 
 @pytest.mark.parametrize("wrong", [("mm", 20, 10), ("mm", 0, 10), ("cm", 1, 2)])

@@ -101,7 +101,7 @@ def test_a_map_that_does_not_fit_or_is_broken_is_named() -> None:
         find_boxes(np.zeros((3, 4)), WHOLE, SMALL)
     heights = hills((100, 200, 20, 0.8))
     heights[0, 0] = np.nan
-    with pytest.raises(DatasetError, match="no number in 1 pixels"):
+    with pytest.raises(DatasetError, match="not a number in 1 pixels"):
         find_peak(heights, WHOLE)
 
 

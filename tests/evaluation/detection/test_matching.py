@@ -7,11 +7,11 @@ import pytest
 from tests.evaluation.detection.cases import random_images, shared_share
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import match, overlaps_of
 from tilebank.terms import Finding, ScoredBox, TileBox
 
-ALL = Wanted()
+ALL = BoxFilter()
 
 
 def image(
@@ -22,14 +22,14 @@ def image(
 
 
 def outcome(
-    images: Sequence[ImageDetections], wanted: Wanted = ALL, iou: float = 0.25
+    images: Sequence[ImageDetections], wanted: BoxFilter = ALL, iou: float = 0.25
 ) -> tuple[list[float], list[float]]:
     """Scores by which the wanted boxes were found, and of the false positives; both sorted."""
     matches = match(overlaps_of(images, iou=iou), wanted)
     return sorted(matches.box_scores.tolist()), sorted(matches.false_scores.tolist())
 
 
-def by_hand(images: Sequence[ImageDetections], wanted: Wanted, iou: float) -> tuple[list[float], list[float]]:
+def by_hand(images: Sequence[ImageDetections], wanted: BoxFilter, iou: float) -> tuple[list[float], list[float]]:
     """The same from the rules' own words: again and again the best pair that is left, pixel by pixel."""
     boxes, false = [], []
     for one in images:
@@ -59,9 +59,11 @@ def corners(box: TileBox) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(
-    "wanted", [ALL, Wanted("mass"), Wanted("unknown"), Wanted(size="medium", sizes=SizeClasses("px", 12, 20))], ids=str
+    "wanted",
+    [ALL, BoxFilter("mass"), BoxFilter("unknown"), BoxFilter(size="medium", sizes=SizeClasses("px", 12, 20))],
+    ids=str,
 )
-def test_matching_is_that_of_its_rules_taken_literally(seed: int, tied: bool, wanted: Wanted) -> None:
+def test_matching_is_that_of_its_rules_taken_literally(seed: int, tied: bool, wanted: BoxFilter) -> None:
     images = random_images(seed, tied=tied)
     assert outcome(images, wanted) == by_hand(images, wanted, 0.25)
 
@@ -115,14 +117,14 @@ def test_a_hit_near_the_centre_reaches_half_a_diagonal_or_a_hundred_pixels() -> 
 def test_detections_on_boxes_of_another_category_or_size_are_ignored_however_many() -> None:
     box = TileBox(10, 10, 20, 20)
     one = image([box], [(box, 0.9), (box, 0.8), (TileBox(60, 60, 20, 20), 0.7)], category="calcification")
-    assert outcome([one], Wanted("mass")) == ([], [0.7])
-    assert outcome([one], Wanted(size="large", sizes=SizeClasses("px", 30, 40))) == ([], [0.7])
+    assert outcome([one], BoxFilter("mass")) == ([], [0.7])
+    assert outcome([one], BoxFilter(size="large", sizes=SizeClasses("px", 30, 40))) == ([], [0.7])
 
 
 def test_a_wanted_box_goes_before_one_to_be_ignored() -> None:
     wanted, other = Finding("a", ("mass",), TileBox(0, 0, 20, 20)), Finding("a", (), TileBox(4, 0, 20, 20))
     found = ScoredBox(TileBox(4, 0, 20, 20), 0.9)  # just the other one, but on the wanted one too
-    assert outcome([ImageDetections("a", "p", 99, 99, (wanted, other), (found,))], Wanted("mass")) == ([0.9], [])
+    assert outcome([ImageDetections("a", "p", 99, 99, (wanted, other), (found,))], BoxFilter("mass")) == ([0.9], [])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -136,7 +138,7 @@ def test_the_order_of_the_input_changes_nothing_where_scores_tie(seed: int) -> N
         )
         for one in reversed(images)
     ]
-    for wanted in (ALL, Wanted("mass")):
+    for wanted in (ALL, BoxFilter("mass")):
         assert outcome(images, wanted) == outcome(shuffled, wanted)
 
 

@@ -4,7 +4,7 @@ from tests.evaluation.detection.cases import random_images
 from tests.evaluation.plots.test_classification import drawn_text
 
 from tilebank.evaluation.detection.detection import evaluate_detection
-from tilebank.evaluation.detection.images import Wanted
+from tilebank.evaluation.detection.images import BoxFilter
 from tilebank.evaluation.detection.plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionEvaluation
 
@@ -48,7 +48,7 @@ def test_precision_and_recall_lie_under_their_envelope(found: DetectionEvaluatio
 
 
 def test_figures_of_one_type_show_that_type(found: DetectionEvaluation) -> None:
-    masses = evaluate_detection(IMAGES, DetectionConfig(), wanted=Wanted("mass"), replicates=50, seed=0)
+    masses = evaluate_detection(IMAGES, DetectionConfig(), wanted=BoxFilter("mass"), replicates=50, seed=0)
     text = drawn_text(froc_figure(IMAGES, masses))
     assert f"{masses.counts.boxes} boxes" in text
     assert "chosen on validation" not in text

@@ -8,7 +8,7 @@ from tests.evaluation.detection.cases import random_images, shared_share
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.curves import curves_of
 from tilebank.evaluation.detection.froc import average_precisions
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.detection.matching import match, overlaps_of
 from tilebank.evaluation.detection.published_ap import published_average_precision, published_image
 from tilebank.evaluation.detection.published_boxes import PublishedBoxConfig, published_find_boxes
@@ -78,7 +78,7 @@ def image(name: str, truth: Sequence[tuple[str, TileBox]], found: Sequence[tuple
 
 
 def fair(images: Sequence[ImageDetections], category: str) -> float:
-    return float(average_precisions(curves_of(match(overlaps_of(images, iou=0.25), Wanted(category))))[0])
+    return float(average_precisions(curves_of(match(overlaps_of(images, iou=0.25), BoxFilter(category))))[0])
 
 
 def test_false_positives_on_normal_images_are_never_seen() -> None:

@@ -5,7 +5,7 @@ from tests.evaluation.detection.cases import random_images
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import evaluate_detection
-from tilebank.evaluation.detection.images import SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, SizeClasses
 from tilebank.evaluation.detection.report import DetectionConfig
 from tilebank.evaluation.detection.table import DetectionRow, table_text, tabulate_detection
 
@@ -35,7 +35,7 @@ def test_sizes_add_up_to_their_type_and_boxes_of_two_types_count_in_both(rows: l
 
 def test_a_row_holds_what_is_found_for_its_boxes_alone(rows: list[DetectionRow]) -> None:
     row = next(row for row in rows if (row.category, row.size) == ("mass", "medium"))
-    wanted = Wanted("mass", "medium", SIZES)
+    wanted = BoxFilter("mass", "medium", SIZES)
     assert row.evaluation == evaluate_detection(IMAGES, CONFIG, wanted=wanted, replicates=50, seed=0)
 
 

@@ -116,7 +116,7 @@ def test_patient_intervals_cover_the_truth_and_breast_intervals_do_not() -> None
     assert covered["breast"] / 150 < 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_95_percent_interval_of_the_auc_covers_93_to_97_percent_of_600_studies() -> None:
     # 100 patients with two breasts each; 600 studies have a standard error of 0.9 %.
     truth, studies, covered = 0.5 * (1 + erf(1.19 / 2)), 600, 0
@@ -204,7 +204,7 @@ def test_roc_band_holds_the_curve_and_ends_in_the_corner() -> None:
     ("patients", "options", "message"),
     [
         (["a", "b"], {}, "2 patient ids for 4 scores"),
-        (["a"] * 4, {}, "one patient can not be resampled"),
+        (["a"] * 4, {}, "one patient cannot be resampled"),
         (["a", "a", "b", "b"], {"replicates": 0}, "0 replicates"),
         (["a", "a", "b", "b"], {"level": 95}, "a level of 95"),
     ],

@@ -8,10 +8,10 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.intervals.paired import bootstrap_p_value, compare_scores, holm_p_values
 from tilebank.evaluation.metrics import operating_point
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 
 
-def two_heads(*, patients: int = 50, gap: float = 0.0, seed: int = 0) -> tuple[Scored, Scored]:
+def two_heads(*, patients: int = 50, gap: float = 0.0, seed: int = 0) -> tuple[ScoredBreasts, ScoredBreasts]:
     rng = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), 2)
     labels = rng.integers(0, 2, patient.size)
@@ -21,7 +21,7 @@ def two_heads(*, patients: int = 50, gap: float = 0.0, seed: int = 0) -> tuple[S
     heads = []
     for strength in (1.0 + gap, 1.0):
         logits = strength * labels + shared + 0.4 * rng.normal(size=patient.size)
-        heads.append(Scored(1 / (1 + np.exp(-logits)), labels, names, breasts))
+        heads.append(ScoredBreasts(1 / (1 + np.exp(-logits)), labels, names, breasts))
     return heads[0], heads[1]
 
 
@@ -89,7 +89,7 @@ def test_the_p_value_is_small_just_where_the_interval_leaves_zero_out() -> None:
 def test_the_order_of_rows_does_not_matter() -> None:
     first, second = two_heads()
     order = np.random.default_rng(0).permutation(len(first.patients))
-    moved = Scored(
+    moved = ScoredBreasts(
         second.scores[order],
         second.labels[order],
         tuple(second.patients[place] for place in order),
@@ -100,7 +100,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def test_breasts_or_labels_that_differ_raise() -> None:
     first, second = two_heads()
-    with pytest.raises(DatasetError, match="2 breasts are scored by one of the two alone"):
+    with pytest.raises(DatasetError, match="2 breasts have scores from only one of the two"):
         compare_scores(first, replace(second, breast_ids=("other", *second.breast_ids[1:])), replicates=10, seed=0)
     with pytest.raises(DatasetError, match="different labels or patients"):
         compare_scores(first, replace(second, labels=1 - second.labels), replicates=10, seed=0)

@@ -12,25 +12,25 @@ from tilebank.evaluation.intervals.bootstrap import Interval
 from tilebank.evaluation.plots.classification import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.plots.forest import ForestLine, forest_figure, heads_figure
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, ScoredBreasts
 from tilebank.evaluation.subgroups import evaluate_subgroups
 
 
-def scored(split: str, seed: int) -> Scored:
+def scored(split: str, seed: int) -> ScoredBreasts:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 80)
     scores = 1 / (1 + np.exp(-(1.5 * labels + rng.normal(size=80))))
     ids = tuple(f"{split}{index}" for index in range(80))
-    return Scored(scores, labels, tuple(name[:2] for name in ids), ids)
+    return ScoredBreasts(scores, labels, tuple(name[:2] for name in ids), ids)
 
 
 @pytest.fixture(scope="module")
-def held_out() -> Scored:
+def held_out() -> ScoredBreasts:
     return scored("t", 1)
 
 
 @pytest.fixture(scope="module")
-def found(held_out: Scored) -> Evaluation:
+def found(held_out: ScoredBreasts) -> Evaluation:
     return evaluate(scored("v", 0), held_out, replicates=100, seed=0)
 
 
@@ -57,7 +57,7 @@ def _assert_inside(figure: Figure) -> None:
             assert box.x1 <= figure.bbox.x1, text.get_text()
 
 
-def test_roc_figure_shows_the_auc_its_interval_and_the_chosen_point(held_out: Scored, found: Evaluation) -> None:
+def test_roc_figure_shows_the_auc_its_interval_and_the_chosen_point(held_out: ScoredBreasts, found: Evaluation) -> None:
     text = drawn_text(roc_figure(held_out, found, title="Test split"))
     interval, point = found.auc.interval, found.at_sensitivity
     assert f"AUC {found.auc.value:.3f} ({interval.low:.3f} to {interval.high:.3f})" in text
@@ -65,14 +65,14 @@ def test_roc_figure_shows_the_auc_its_interval_and_the_chosen_point(held_out: Sc
     assert "Test split" in text
 
 
-def test_roc_figure_marks_the_point_on_its_own_curve(held_out: Scored, found: Evaluation) -> None:
+def test_roc_figure_marks_the_point_on_its_own_curve(held_out: ScoredBreasts, found: Evaluation) -> None:
     curve, diamond, _ = roc_figure(held_out, found).axes[0].lines
     points = {(round(x, 9), round(y, 9)) for x, y in curve.get_xydata()}
     (x, y) = diamond.get_xydata()[0]
     assert (round(x, 9), round(y, 9)) in points
 
 
-def test_calibration_figure_shows_its_error_and_counts_every_breast(held_out: Scored, found: Evaluation) -> None:
+def test_calibration_figure_shows_its_error_and_counts_every_breast(held_out: ScoredBreasts, found: Evaluation) -> None:
     figure = calibration_figure(held_out, found)
     text = drawn_text(figure)
     assert f"calibration error {found.ece:.3f}, Brier score {found.brier.value:.3f}" in text
@@ -111,7 +111,7 @@ def test_curves_figure_marks_the_best_epoch_of_the_champion() -> None:
 
 
 @pytest.mark.parametrize(
-    ("champion", "message"), [(3, "is none of 3 trials"), (-1, "is none"), (1, "no validation AUC")]
+    ("champion", "message"), [(3, "is not one of 3 trials"), (-1, "is not one"), (1, "no validation AUC")]
 )
 def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> None:
     aucs = np.array([0.5, np.nan, 0.6])
@@ -121,7 +121,7 @@ def test_a_champion_that_is_not_there_raises(champion: int, message: str) -> Non
         curves_figure([np.array([auc]) for auc in aucs], champion=champion)
 
 
-def test_forest_figure_names_every_part_and_cuts_nothing_off(held_out: Scored, found: Evaluation) -> None:
+def test_forest_figure_names_every_part_and_cuts_nothing_off(held_out: ScoredBreasts, found: Evaluation) -> None:
     groups = ["a vendor with a very long name indeed"] * 40 + ["short"] * 36 + [""] * 4
     patients = [str(index) for index in range(80)]
     parts = evaluate_subgroups(
@@ -163,10 +163,10 @@ def test_heads_figure_shows_each_auc_and_difference_beside_one_reference() -> No
 def test_figures_never_touch_pyplot_and_importing_them_does_not_import_matplotlib() -> None:
     code = """
 import io, sys, numpy
-from tilebank.evaluation import report, scored
+from tilebank.evaluation import report, scores
 from tilebank.evaluation.plots import classification
 assert "matplotlib" not in sys.modules
-half = [scored.Scored(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
+half = [scores.ScoredBreasts(numpy.linspace(0, 1, 8), numpy.arange(8) % 2, tuple(s + "aabbccdd"[i] for i in range(8)),
         tuple("abcdefgh")) for s in "vt"]
 found = report.evaluate(*half, replicates=20, seed=0)
 aucs = numpy.array([0.5, 0.6])

@@ -77,5 +77,5 @@ def test_a_card_that_says_too_little_is_refused_by_what_is_missing(settings_for:
     metadata = card_of(settings_for()).as_metadata()
     with pytest.raises(HeadError, match=r"head h does not say its encoder, fingerprint.*tilebank import-head"):
         HeadCard.of_metadata(metadata | {"encoder": "", "fingerprint": ""}, name="h")
-    with pytest.raises(HeadError, match="threshold 'high', which is no number"):
+    with pytest.raises(HeadError, match="threshold 'high', which is not a number"):
         HeadCard.of_metadata(metadata | {"threshold": "high"}, name="h")

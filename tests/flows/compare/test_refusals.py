@@ -1,5 +1,6 @@
 """What is left out of a comparison and counted, and what cannot be compared at all."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from tilebank.tracking.runs import Tracker
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("refused")
+def home(new_record: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("refused")
+    new_record(home)
+    return home
 
 
 def test_breasts_that_one_search_did_not_score_are_left_out_for_all_and_counted(home: Path) -> None:
@@ -34,7 +37,7 @@ def test_breasts_that_one_search_did_not_score_are_left_out_for_all_and_counted(
     assert "test breasts that only some of the searches scored are left out: 7" in notes
     assert "patients were split in 2 ways (val=0.1 test=0.2 seed=0; val=0.1 test=0.2 seed=5)" in notes
     assert "the searches' validation breasts are not the same" in notes
-    assert "<b>Mind:</b> test breasts that only some" in (home / "mass" / "compare.html").read_text()
+    assert "<b>Note:</b> test breasts that only some" in (home / "mass" / "compare.html").read_text()
 
 
 def test_other_labels_and_too_little_in_common_are_refused(home: Path) -> None:
@@ -58,7 +61,7 @@ def test_what_is_missing_is_named(home: Path, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="no finished search of cancer on phantom; .*tilebank tune"):
         compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "none")
     record(settings, val, test, task="cancer")
-    with pytest.raises(TrackingError, match="one search alone is there to compare: dual_stream on texture"):
+    with pytest.raises(TrackingError, match="only one search can be compared: dual_stream on texture"):
         compare_searches(settings, task="cancer", wanted=Wanted(), out=home / "none")
     assert not (home / "none").exists()
     lost = record(views, None, test, task="cancer")
@@ -82,5 +85,5 @@ def test_a_task_of_several_classes_is_refused(home: Path) -> None:
     tags = tags_of(settings, task="density", fingerprint="f" * 16, table_version=3)
     with tracker.run("search", params={}, tags=tags) as run_id:
         tracker.log_results(run_id, metrics={"val_auc": 0.9}, figures={}, documents={})
-    with pytest.raises(ConfigError, match="density is answered by several classes or labels"):
+    with pytest.raises(ConfigError, match="density has several classes or labels"):
         compare_searches(settings, task="density", wanted=Wanted(), out=home / "none")

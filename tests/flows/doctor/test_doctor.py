@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.flows.conftest import MakeSettings
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.flows.doctor.check import Check, passed, run_check, without_secrets
 from tilebank.flows.doctor.credentials import check_credentials, check_root
 from tilebank.flows.doctor.doctor import DoctorSummary

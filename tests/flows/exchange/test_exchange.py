@@ -25,7 +25,7 @@ def test_what_is_not_said_or_does_not_fit_together_is_asked_for(study: MakeStudy
         exchange(study(tmp_path, dataset="phantom", encoder="texture"), Request("import", source="clam"))
     with pytest.raises(StoreError, match=r"holds no vectors of dataset 'features' and encoder 'uni'; bring them in"):
         open_study(settings, task="label")
-    with pytest.raises(DatasetError, match="has no images, only features that were made elsewhere"):
+    with pytest.raises(DatasetError, match="has no images, only features made by another tool"):
         extract(settings)
     assert not Path(settings.store).exists()
     with pytest.raises(ConfigError, match="name the encoder that made the features with --encoder"):

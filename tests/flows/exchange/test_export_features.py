@@ -139,7 +139,7 @@ def test_a_folder_holds_one_export(study: MakeStudy, tmp_path: Path) -> None:
     handed_out(settings, "clam", tmp_path / "out")
     with pytest.raises(StoreError, match="holds an export that differs in layout; choose another with --out"):
         handed_out(settings, "trident", tmp_path / "out")
-    with pytest.raises(StoreError, match="holds files of something else"):
+    with pytest.raises(StoreError, match="holds other files"):
         handed_out(settings, "clam", tmp_path / "in")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot write to .*file/x"):

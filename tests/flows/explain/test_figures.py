@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,29 +13,33 @@ from tilebank.flows.explain.annotations import Annotations
 from tilebank.flows.explain.figures import ExplainFigures, FigureTally
 from tilebank.flows.explain.page import render_explanation
 from tilebank.flows.explain.records import ExplainedExam, ExplainedImage
-from tilebank.flows.explain.rows import LookedAt
-from tilebank.flows.explain.summary import ExplainSummary, ExplainTally, ScaleCost
+from tilebank.flows.explain.rows import BreastMaps
+from tilebank.flows.explain.summary import ExplainSummary, ScaleCost
+from tilebank.flows.explain.tally import ExplainTally
 from tilebank.flows.predict.rows import BreastScore
 from tilebank.flows.settings.explain import ExplainConfig
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.mil.explaining.faithfulness import SHARES, BreastCurves
 from tilebank.terms import Finding, ScoredBox, TileBox
 
+SCREEN = 24  # lines
 CONFIG = EvaluationConfig(replicates=50, seed=0, subgroup_patients=2)
 CHANCE = 1 - SHARES
+PNG = bytes(cv2.imencode(".png", np.full((600, 400, 3), 90, np.uint8))[1].tobytes())
 
 
-def breast(place: int, *, gain: float) -> LookedAt:
+def breast(place: int, *, gain: float) -> BreastMaps:
     score = BreastScore(f"P{place}", f"E{place}", f"E{place}_L", "L", "test", (0.9,), True, ("CC",), "")
     curves = BreastCurves(CHANCE - gain * SHARES * CHANCE, SHARES, CHANCE, SHARES)
-    return LookedAt(score, (2.0,), (1.0,), (0.5,), {}, curves)
+    return BreastMaps(score, (2.0,), (1.0,), (0.5,), {}, curves)
 
 
 def exam(place: int, *boxes: ScoredBox, failure: str = "") -> ExplainedExam:
     image = ExplainedImage(
         f"I{place}", f"E{place}_L", "CC", (1000, 800), boxes, (110, 210), (0.1, 0.1), failure=failure
     )
-    return ExplainedExam(f"E{place}", (image,), {f"figures/E{place}_L.png": b""})
+    files = {f"figures/E{place}_L.png": PNG, f"pages/E{place}.html": b"<html>"}
+    return ExplainedExam(f"E{place}", (image,), files)
 
 
 def box(score: float, *place: int) -> ScoredBox:
@@ -126,7 +131,13 @@ def test_the_report_holds_all_figures_and_names_exams_only_where_their_pictures_
         assert "centre near that of the box" in page
         assert "all were stored" in page
     assert 'href="figures/E0_L.png"' in beside
+    assert 'href="pages/E0.html"' in beside
+    assert beside.count('<img src="data:image/jpeg;base64,') == 8, "a thumbnail a breast"
+    assert "closer than half the diagonal of the annotated box, or than 100 px" in beside
+    assert "<b>0.9</b> at or above the threshold" in beside
+    assert "logit +2: views +1, tiles +0.5" in beside
     assert "E0_L" not in recorded
     text = summary.as_text()
-    assert "images without a map  2" in text.replace("   ", "  ")
+    assert len(text.splitlines()) <= SCREEN, text
+    assert "2 images, see not_mapped.csv" in text
     assert summary.as_dict()["figures"]["near_detection_ap"] == pytest.approx(1)

@@ -10,7 +10,8 @@ from tilebank.errors import ConfigError, DatasetError, TilebankError
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.init.init import InitRequest, init_dataset
 from tilebank.flows.search.tune import tune_head
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 from tilebank.flows.validate.validate import validate
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

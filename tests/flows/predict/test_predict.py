@@ -262,7 +262,7 @@ def test_vectors_that_are_not_stored_as_the_head_needs_them_are_refused_by_both_
 def test_what_cannot_be_done_is_said_before_anything_is_written(study: Study, tmp_path: Path) -> None:
     chosen = study.choose()
     (tmp_path / "file").write_text("in the way")
-    for out, said in (("s.txt", "no name of a CSV"), ("file/s.csv", "cannot write --out")):
+    for out, said in (("s.txt", "does not end in .csv"), ("file/s.csv", "cannot write --out")):
         with pytest.raises(ConfigError, match=said):
             predict(chosen, PredictRequest(tmp_path / out))
     with pytest.raises(ConfigError, match="--exam picks stored exams"):

@@ -1,6 +1,6 @@
 """What a killed search has left goes with `clean` once nobody has taken it up for long, and not before."""
 
-import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,18 +21,10 @@ from tilebank.tracking.runs import Tracker, experiment_name
 NOW, LONG = timedelta(0), timedelta(days=14)
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record without runs: making one takes seconds."""
-    home = tmp_path_factory.mktemp("record")
-    Tracker(f"sqlite:///{home}/mlflow.db", experiment="none", artifacts=f"{home}/artifacts")
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def settings(record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(new_record: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("TILEBANK_HOME", str(tmp_path))
-    shutil.copy(record, tmp_path)
+    new_record(tmp_path)
     return load_settings(Choices())
 
 
@@ -60,7 +52,7 @@ def folders(settings: Settings) -> set[str]:
 def test_a_killed_search_goes_with_its_packs_and_its_run_ends(settings: Settings) -> None:
     killed = searched(settings, "killed", status="RUNNING")
     (planned,) = clean_searches(settings, older_than=NOW, plan=True)
-    assert (planned.done, planned.figures["runs that never ended"]) == (False, 1)
+    assert (planned.done, planned.figures["unfinished runs"]) == (False, 1)
     assert (status_of(settings, killed), folders(settings)) == ("RUNNING", {"killed"})
 
     (gone,) = clean_searches(settings, older_than=NOW, plan=False)
@@ -115,4 +107,4 @@ def test_clean_tells_of_searches_beside_tables(settings: Settings) -> None:
     searched(settings, "killed", status="RUNNING")
     cleaned = maintain(settings, Request("clean", older_than=NOW))
     assert "search killed (mass, dual_stream) (clean)" in cleaned.as_text()
-    assert "runs that never ended  1" in cleaned.as_text()
+    assert "unfinished runs  1" in cleaned.as_text()

@@ -75,7 +75,7 @@ def test_a_search_that_goes_on_keeps_its_packs_on_any_number_of_gpus(folder: Sea
 
 def test_a_folder_of_other_trials_is_refused(folder: SearchFolder) -> None:
     folder.plan_round(0, CANDIDATES, pack=0, slots=1)
-    with pytest.raises(HeadError, match=r"round-000.json names other trials than this search; remove its folder"):
+    with pytest.raises(HeadError, match=r"round-000.json lists other trials than this search has; remove its folder"):
         folder.plan_round(0, CANDIDATES[1:], pack=0, slots=1)
 
 

@@ -10,9 +10,9 @@ from tilebank.evaluation.multilabel import evaluate_labels
 from tilebank.evaluation.plots.classification import calibration_figure, curves_figure, roc_figure, trials_strip_figure
 from tilebank.evaluation.plots.forest import forest_figure
 from tilebank.evaluation.report import evaluate
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.evaluation.subgroups import evaluate_subgroups
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.search.evaluate import ScoredSplit, ScoredSplits
 from tilebank.flows.search.report_figures import champion_figures
@@ -20,12 +20,12 @@ from tilebank.flows.search.report_page import RESEARCH, ChampionPage, as_documen
 from tilebank.terms import LabelRow
 
 
-def scored(split: str, seed: int) -> Scored:
+def scored(split: str, seed: int) -> ScoredBreasts:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 120)
     scores = 1 / (1 + np.exp(-(1.8 * labels + rng.normal(size=120) - 0.8)))
     patients = tuple(f"secret-{split}{index // 2}" for index in range(120))
-    return Scored(scores, labels, patients, tuple(f"{name}_{'LR'[i % 2]}" for i, name in enumerate(patients)))
+    return ScoredBreasts(scores, labels, patients, tuple(f"{name}_{'LR'[i % 2]}" for i, name in enumerate(patients)))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,13 @@ def drawn() -> tuple[ChampionPage, dict]:
         evaluation=found,
         subgroups=tuple(parts),
         subgroup_patients=10,
-        spread=spread_of(aucs),
+        spread=summarise_trials(aucs),
         provenance={"licence": "CC0-1.0 (may be shared)", "fingerprint of the vectors": "0123abcd"},
+        counts={
+            "train": {"breasts": 80, "patients": 41, "malignant": 17},
+            "val": {"breasts": 12, "patients": 6, "malignant": 3},
+        },
+        facts={"made": "2026-11-30 12:00 UTC", "command": "tilebank tune --task malignancy"},
     )
     return page, figures
 
@@ -151,7 +156,7 @@ def test_a_page_of_classes_holds_each_class_and_what_calling_the_commonest_would
     ):
         span = f"{auc.interval.low:.3f} to {auc.interval.high:.3f}"
         assert f"AUC of {name} {auc.value:.3f} {span} {breasts} breasts of {patients} patients, against all" in text
-    assert "calling every breast C gets" in text
+    assert "predicting every breast C gets" in text
     assert f"{found.auc.interval.skipped} of 100 resamplings held no breast of some class" in text
     assert found.auc.interval.skipped > 0
     assert "median macro AUC" in text

@@ -8,10 +8,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from tests.headers import HEADER
 
 from tilebank.datasets.intake import IntakeConfig
+from tilebank.datasets.labels import task_named
+from tilebank.datasets.splits import SplitConfig
+from tilebank.errors import DatasetError
 from tilebank.flows.extract.thumbnail import veil_outside
+from tilebank.flows.study.outputs import assert_every_answer
 from tilebank.flows.validate.label_counts import StudySize, count_task, size_of
 from tilebank.flows.validate.page import PageHead, PageStudy, Picture, render_page
 from tilebank.flows.validate.rows import COLUMNS, FileRow, Outcome, relative_uri, row_of_header, stopped, write_csv
@@ -23,7 +28,7 @@ HEAD = PageHead(
     dataset="folder",
     root="/data/<b>root</b>",
     licence="unknown",
-    made_at="2025-01-02 03:04",
+    facts={"made": "2025-01-02 03:04 UTC", "command": "tilebank validate"},
     pixels=False,
     tile_px=224,
     intake=IntakeConfig(),
@@ -178,7 +183,7 @@ def test_the_page_survives_an_empty_study_and_counts_tasks_by_split() -> None:
         for patient, label in (("1", 0), ("2", 1), ("3", 1))
         for side in "LR"
     ]
-    task = count_task("cancer", labels, {"1": Split.TRAIN, "2": Split.TEST})
+    task = count_task("cancer", labels, {"1": Split.TRAIN, "2": Split.TEST}, config=SplitConfig())
     assert [(line.split, line.patients, line.breasts, line.by_class) for line in task.lines] == [
         ("train", 1, 2, (2, 0)),
         ("val", 0, 0, (0, 0)),
@@ -187,6 +192,26 @@ def test_the_page_survives_an_empty_study_and_counts_tasks_by_split() -> None:
     page = page_of([], study=PageStudy(NOTHING.size, (task,)))
     assert "the rule" in page.text
     assert "class 1" in page.text
+    assert page.text.count("cannot be searched") == 2, "in the list and beside the table"
+    assert task.refusal in page.text
+
+
+def test_splits_are_refused_with_the_words_of_a_search() -> None:
+    def row(patient: str, label: int) -> LabelRow:
+        return LabelRow("d", "cancer", patient, f"e{patient}", f"e{patient}_L", label, str(label), "the rule")
+
+    labels = [row(str(number), number % 2) for number in range(12)]
+    by_split = {Split.TRAIN: labels[:6], Split.VAL: labels[6:8], Split.TEST: labels[8:9]}
+    splits = {one.patient_id: split for split, part in by_split.items() for one in part}
+    with pytest.raises(DatasetError) as refused_by_search:
+        assert_every_answer(task_named("cancer"), by_split, SplitConfig())
+    assert count_task("cancer", labels, splits, config=SplitConfig()).refusal == str(refused_by_search.value)
+    assert "no breast of the test split is" in str(refused_by_search.value)
+
+    whole = splits | {one.patient_id: Split.TEST for one in labels[8:]}
+    task = count_task("cancer", labels, whole, config=SplitConfig())
+    assert task.refusal == ""
+    assert "cannot be searched" not in page_of([], study=PageStudy(NOTHING.size, (task,))).text
 
 
 def test_a_breast_is_whole_with_both_views_and_large_counts_are_grouped() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tilebank.imaging.dicom.identity import CodedTerm
 from tilebank.imaging.dicom.kinds import KindTags, kind_of, special_of
+from tilebank.imaging.dicom.laterality_view import CodedTerm
 from tilebank.terms import ImageKind
 
 STORAGE = "1.2.840.10008.5.1.4.1.1."

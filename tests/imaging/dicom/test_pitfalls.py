@@ -21,7 +21,7 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from tests.conftest import encode_frame, make_dicom
 
-from tilebank.datasets.intake import IntakeConfig, assert_asked_for, place_image
+from tilebank.datasets.intake import IntakeConfig, assert_included, place_image
 from tilebank.errors import ImageError
 from tilebank.imaging.dicom.reader import read_header, read_stored
 
@@ -38,7 +38,7 @@ def outcome(content: bytes, intake: IntakeConfig = WANTED) -> tuple[dict[str, An
     try:
         header = read_header(BytesIO(content))
         said = {"kind": header.kind.value, "special": header.special, "warnings": len(header.warnings)}
-        assert_asked_for(header.kind, view=header.view, special=header.special, intake=intake)
+        assert_included(header.kind, view=header.view, special=header.special, intake=intake)
         place = place_image(header)
         said |= {"breast": f"{place.laterality} {place.view}", "by": f"{place.laterality_from}, {place.view_from}"}
         image = read_stored(content)

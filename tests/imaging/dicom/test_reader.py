@@ -25,7 +25,7 @@ from tests.conftest import half_disc
 from tilebank.errors import ImageError
 from tilebank.imaging.dicom import reader as dicom
 from tilebank.imaging.dicom.header import ALLOWED_TAGS, Tags
-from tilebank.imaging.dicom.makers import maker_of
+from tilebank.imaging.dicom.manufacturers import manufacturer_of
 from tilebank.imaging.dicom.reader import read_header, read_stored
 from tilebank.phantom.vendors import VENDORS
 from tilebank.terms import ImageKind
@@ -159,11 +159,11 @@ def test_what_is_no_known_word_in_a_coded_tag_or_no_known_maker_goes_no_further(
     ],
 )
 def test_a_maker_is_known_by_the_words_of_its_name(text: str, maker: str) -> None:
-    assert maker_of(text) == maker
+    assert manufacturer_of(text) == maker
 
 
 def test_the_phantoms_makers_are_known() -> None:
-    assert {maker_of(name) for name in VENDORS} == set(VENDORS)
+    assert {manufacturer_of(name) for name in VENDORS} == set(VENDORS)
 
 
 @pytest.mark.parametrize("cut", [400, 700, -9])

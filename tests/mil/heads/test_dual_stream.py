@@ -134,8 +134,9 @@ def test_bags_of_another_dimension_are_refused(make_bags):
 
 
 @pytest.mark.parametrize("path", CONF, ids=lambda path: path.stem)
-def test_every_head_of_conf_is_complete_and_scores_bags(make_bags, path):
+def test_every_head_of_conf_scores_bags_and_the_first_of_its_kind_lists_all_settings(make_bags, path):
     settings = yaml.safe_load(path.read_text())
     config = HEADS[settings["name"]].config(**settings)
-    assert set(settings) == set(config.__dataclass_fields__)
+    if path.stem == settings["name"]:
+        assert set(settings) == set(config.__dataclass_fields__)
     assert build_head(config, dim=6, seeds=[0])(make_bags(seed=0)).shape == (1, 24)

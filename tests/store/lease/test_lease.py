@@ -20,7 +20,7 @@ from tests.s3_server import S3Server
 from tests.store.conftest import DIM, LICENCE, rows_of
 
 from tilebank.errors import StoreError
-from tilebank.store.lease.lease import Holder, _place, find_holder, hold_lease
+from tilebank.store.lease.lease import Holder, _backend_for, find_holder, hold_lease
 from tilebank.store.lease.processes import Process, has_ended, this_process
 from tilebank.store.tables import Store
 
@@ -87,7 +87,7 @@ def test_a_second_writer_is_told_who_writes_and_since_when(store_uri: str, other
     first = other()
     today = datetime.now(UTC).date().isoformat()
     says = rf"{TABLE} in .* is being written by {socket.gethostname()} \(process {first.process.pid}\) since {today}T"
-    with pytest.raises(StoreError, match=says + r".*last sign of life \d+ s ago; .* frees itself in 1[12]\d s"):
+    with pytest.raises(StoreError, match=says + r".*last sign of life \d+ s ago; .* expires in 1[12]\d s"):
         hold_lease(store_uri, TABLE).__enter__()
     assert f"process {first.process.pid}" in find_holder(store_uri, TABLE)
     assert find_holder(store_uri, "instances--d--other") == ""
@@ -153,7 +153,7 @@ def test_of_many_that_want_it_at_once_one_gets_it(store_uri: str) -> None:
 def test_a_holder_elsewhere_is_waited_for_whatever_its_clock_says(store_uri: str) -> None:
     distant = replace(ended_holder(), host="elsewhere", machine="another", renewed_at="1999-12-31T00:00:00+00:00")
     leave_behind(store_uri, distant)
-    with pytest.raises(StoreError, match="is being written by elsewhere .*frees itself in"):
+    with pytest.raises(StoreError, match="is being written by elsewhere .*expires in"):
         hold_lease(store_uri, TABLE).__enter__()
     leave_behind(store_uri, replace(distant, ttl_s=1))
     time.sleep(2.5)
@@ -197,7 +197,7 @@ def test_a_place_that_cannot_hold_a_lease_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot take the lease"):
         hold_lease(str(tmp_path / "file"), TABLE).__enter__()
-    with pytest.raises(StoreError, match="no lease can be kept in gs://bucket"):
+    with pytest.raises(StoreError, match="a lease cannot be kept in gs://bucket"):
         hold_lease("gs://bucket", TABLE).__enter__()
 
 
@@ -231,6 +231,6 @@ def ended_holder() -> Holder:
 
 def leave_behind(store_uri: str, holder: Holder) -> None:
     """Write a lease over whatever stands."""
-    place = _place(store_uri, TABLE)
-    place.remove()
-    assert place.create(json.dumps(asdict(holder)).encode())
+    backend = _backend_for(store_uri, TABLE)
+    backend.remove()
+    assert backend.create(json.dumps(asdict(holder)).encode())

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tilebank.bench.measure import Bench, BenchRow, PartResult, compare_rates, run_in_processes
-from tilebank.encoders.flops import flops_per_tile
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.batching import LARGEST_SIZE
 from tilebank.encoders.huggingface.checkpoints import folder_of
 from tilebank.encoders.huggingface.random_weights import write_random_weights
-from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.registry import flops_per_tile, load_encoder
 from tilebank.encoders.throughput import device_for, name_of, peak_flops_per_s, tiles_per_s
 from tilebank.errors import EncoderError
 

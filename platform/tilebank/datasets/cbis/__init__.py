@@ -1,1 +1,1 @@
-"""CBIS-DDSM: digitised film, from the owner's tables."""
+"""CBIS-DDSM: digitised film, described by the owner's tables."""

@@ -1,4 +1,4 @@
-"""CBIS-DDSM: digitised film, one bag for each breast that has a lesion. The owner's tables name images and lesions.
+"""Read CBIS-DDSM: digitised film, one bag for each breast that has a lesion.
 
 - A full mammogram is one series of one file. The file is found below the root, in this order: by a folder that is
   named (or whose name ends) with the series UID; by the folder of the case, `Mass-Training_P_00001_LEFT_CC`, and if it
@@ -18,8 +18,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from tilebank.datasets.cbis.tables import ASSESSMENTS, PATHOLOGIES, ImagePath, LesionRow, read_lesions
-from tilebank.datasets.layout import asked_for, list_dicoms
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, ScannedImage, Truth
+from tilebank.datasets.listing import included_or_failure, list_dicoms
 from tilebank.errors import DatasetError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, ImageKind, ManifestRow, breast_id_of
@@ -45,13 +45,13 @@ class Cbis:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:
-        """The full mammograms that the tables name; one whose file is not there, or not to be told, is a failure."""
+        """The full mammograms in the tables; one whose file is missing or ambiguous is a failure."""
         lesions = read_lesions(self.config.root)
         named: dict[ImagePath, LesionRow] = {}
         for lesion in lesions:
             first = named.setdefault(lesion.image, lesion)
             if (_breast_of(first), first.view) != (_breast_of(lesion), lesion.view):
-                raise DatasetError(f"{lesion.image.case} is given to two breasts or views; fetch the tables again")
+                raise DatasetError(f"{lesion.image.case} is given to two breasts or views; download the tables again")
         found = self._find_files(lesions, named, scan=scan)
         rows = [self._place(path, lesion, uris=found[path]) for path, lesion in named.items()]
         if not any(found.values()):
@@ -77,7 +77,7 @@ class Cbis:
         }
 
     def read_findings(self) -> Sequence[Finding]:
-        """None: the tables name masks, and hold no boxes."""
+        """None: the tables refer to masks and have no boxes."""
         return ()
 
     def _find_files(
@@ -111,12 +111,12 @@ class Cbis:
             uri=uris[0],
             image_kind=ImageKind.FILM,
         )
-        return asked_for(row, self.config.intake)
+        return included_or_failure(row, self.config.intake)
 
     def _unplaced(self, path: ImagePath, uris: Sequence[str]) -> FailureRow:
         expected = join_uri(self.config.root, path.case, path.study_uid, path.series_uid, path.file)
         if not uris:
-            reason = "no file below the root lies in a folder of this mammogram's case or series: fetch it"
+            reason = "no file below the root lies in a folder of this mammogram's case or series: download it"
             return FailureRow(path.series_uid, expected, "read", "MissingFile", reason)
         reason = f"{len(uris)} files below the root may be this mammogram: keep the one of its series"
         return FailureRow(path.series_uid, expected, "identify", "AmbiguousFile", reason)
@@ -147,7 +147,7 @@ def _facts(rows: Sequence[LesionRow], *, split: str, breast_id: str) -> dict[str
     densities = {row.density for row in rows} - {""}
     if len(densities) > 1:
         both = " and ".join(sorted(densities))
-        raise DatasetError(f"breast {breast_id} has the densities {both} in the tables; mend one of them")
+        raise DatasetError(f"breast {breast_id} has the densities {both} in the tables; correct one of them")
     pathology = max((row.pathology for row in rows), key=PATHOLOGIES.index)
     return {
         "cancer": str(int(pathology == "MALIGNANT")),

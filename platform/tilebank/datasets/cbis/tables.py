@@ -1,4 +1,4 @@
-"""The four tables of CBIS-DDSM as records: one lesion in one full mammogram. Knows the owner's columns, no files.
+"""Read the four tables of CBIS-DDSM into one record per lesion and full mammogram.
 
 A row stands for one abnormality in one view, so an image with three of them has three rows. The tables of masses and
 of calcifications name the density differently, and the last path of every row ends in a line break.
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tilebank.datasets.layout import find_table
+from tilebank.datasets.listing import find_table
 from tilebank.datasets.tables import read_table
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality
@@ -74,7 +74,7 @@ def read_lesions(root: str) -> list[LesionRow]:
 def _lesion(row: Mapping[str, str], *, uri: str, sort: Sort, part: Part) -> LesionRow:
     density = next((row[name] for name in DENSITY_COLUMNS if name in row), None)
     if density is None:
-        raise DatasetError(f"{uri} has no column {' or '.join(DENSITY_COLUMNS)}; fetch the table again")
+        raise DatasetError(f"{uri} has no column {' or '.join(DENSITY_COLUMNS)}; download the table again")
     _assert_known(row["left or right breast"], SIDES, column="left or right breast", row=row, uri=uri)
     _assert_known(row["assessment"], ASSESSMENTS, column="assessment", row=row, uri=uri)
     _assert_known(row["pathology"], PATHOLOGIES, column="pathology", row=row, uri=uri)
@@ -99,7 +99,7 @@ def _path(text: str, *, row: Mapping[str, str], uri: str) -> ImagePath:
     parts = text.split("/")
     if len(parts) != 4 or not all(parts):
         problem = f"image file path is {text!r}, not <case>/<study UID>/<series UID>/<file>"
-        raise DatasetError(f"{uri}, patient {row['patient_id']}: {problem}; fetch the table again")
+        raise DatasetError(f"{uri}, patient {row['patient_id']}: {problem}; download the table again")
     return ImagePath(*parts)
 
 
@@ -108,5 +108,5 @@ def _assert_known(
 ) -> None:
     if cell not in known:
         raise DatasetError(
-            f"{uri}, patient {row['patient_id']}: {column} is {cell!r}, not one of {', '.join(known)}; mend the table"
+            f"{uri}, patient {row['patient_id']}: {column} is {cell!r}, not one of {', '.join(known)}; correct it"
         )

@@ -1,1 +1,1 @@
-"""EMBED Open Data (Emory): the adapter, and the rules from clinical rows to facts about breasts."""
+"""EMBED Open Data (Emory): the adapter, and the rules that turn clinical rows into facts about breasts."""

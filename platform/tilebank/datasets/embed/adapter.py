@@ -1,4 +1,4 @@
-"""EMBED Open Data (Emory): its image table as a manifest, its clinical table as truth. Knows nothing of headers.
+"""Read EMBED Open Data (Emory): the manifest from its image table, facts about breasts from its clinical table.
 
 The root holds what the owner ships: `tables/EMBED_OpenData_clinical.csv`, `tables/EMBED_OpenData_metadata.csv` and
 `images/cohort_<n>/<patient>/<study>/<series>/<image>.dcm`. Patient is `empi_anon`, exam is `acc_anon`, an image is
@@ -9,13 +9,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
 from tilebank.datasets.embed.clinical import COLUMNS as CLINICAL_COLUMNS
 from tilebank.datasets.embed.clinical import read_clinical
 from tilebank.datasets.embed.findings import ROI_COLUMNS, collect_findings
 from tilebank.datasets.embed.truth import facts_of
-from tilebank.datasets.intake import assert_asked_for, place_by_table
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
-from tilebank.datasets.tables import exact_id, given, read_rows
+from tilebank.datasets.intake import assert_included, place_by_table
+from tilebank.datasets.tables import exact_id, null_to_empty, read_rows
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import join_uri
 from tilebank.terms import FailureRow, Finding, ImageKind, ManifestRow, breast_id_of
@@ -48,7 +48,7 @@ class Embed:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """Every row of the image table: placed, refused, or not asked for."""
+        """Every row of the image table: an image, or a failure that is refused or not included."""
         uri = join_uri(self.config.root, METADATA)
         images: list[ManifestRow] = []
         failures: list[FailureRow] = []
@@ -67,7 +67,7 @@ class Embed:
                 failures.append(FailureRow(image_id, where, error.stage, error.error_class, error.reason))
             seen.add(image_id)
         if not seen:
-            raise DatasetError(f"{uri} names no image; take the owner's table again")
+            raise DatasetError(f"{uri} names no image; download the owner's table again")
         return Manifest(tuple(images), tuple(failures))
 
     def read_truth(self) -> Truth:
@@ -86,17 +86,17 @@ class Embed:
 
 def _place(row: Mapping[str, str], image_id: str, *, path: str, config: DatasetConfig, table: str) -> ManifestRow:
     """Raises ImageError for what is not asked for or cannot be placed, DatasetError for a spoilt id."""
-    patient_id = exact_id(given(row["empi_anon"]), column="empi_anon", uri=table)
-    exam_id = exact_id(given(row["acc_anon"]), column="acc_anon", uri=table)
+    patient_id = exact_id(null_to_empty(row["empi_anon"]), column="empi_anon", uri=table)
+    exam_id = exact_id(null_to_empty(row["acc_anon"]), column="acc_anon", uri=table)
     kind = _kind_of(row)
     if kind is None:
         raise ImageError("identify", f"FinalImageType {row['FinalImageType']!r} is not known", "KindUnknown")
-    special = SPECIAL.get(given(row["spot_mag"]))
+    special = SPECIAL.get(null_to_empty(row["spot_mag"]))
     if special is None:
         raise ImageError("identify", f"spot_mag {row['spot_mag']!r} is neither 0 nor 1", "SpecialUnknown")
-    view = given(row["ViewPosition"]).upper()
-    assert_asked_for(kind, view=view, special=special, intake=config.intake)
-    placement = place_by_table(given(row["ImageLateralityFinal"]).upper(), view)
+    view = null_to_empty(row["ViewPosition"]).upper()
+    assert_included(kind, view=view, special=special, intake=config.intake)
+    placement = place_by_table(null_to_empty(row["ImageLateralityFinal"]).upper(), view)
     for name, value, error_class in (("patient", patient_id, "MissingPatient"), ("exam", exam_id, "MissingExam")):
         if not value:
             raise ImageError("identify", f"the table names no {name}", error_class)
@@ -115,7 +115,7 @@ def _place(row: Mapping[str, str], image_id: str, *, path: str, config: DatasetC
         special=special,
         laterality_from=placement.laterality_from,
         view_from=placement.view_from,
-        manufacturer=sys.intern(given(row["Manufacturer"])),
+        manufacturer=sys.intern(null_to_empty(row["Manufacturer"])),
     )
 
 

@@ -1,4 +1,4 @@
-"""EMBED's clinical table, row by row: a finding, or one specimen of it. Owns how its cells are read, not what follows.
+"""Parse EMBED's clinical table: one row per finding, or per specimen of a finding.
 
 The owner's legend (AWS_Open_Data_Clinical_Legend.csv) names the codes; pandas' ways to write them (`1.0`, `nan`) are
 read too. What cannot be read stops the reading: a wrong truth is worse than none.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from tilebank.datasets.tables import exact_id, given
+from tilebank.datasets.tables import exact_id, null_to_empty
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality
 
@@ -33,7 +33,7 @@ HIGHEST = {"path_severity": 6, "tissueden": 5}
 
 @dataclass(frozen=True)
 class ClinicalRow:
-    """One row: whose, which breasts, what was seen, and what the specimen said.
+    """One row: patient and exam, breasts, findings, and the pathology of the specimen.
 
     day: of the exam; seen: `masses`, `calcifications`, ...; severity: of the pathology, None without a specimen;
     specimen_sides: empty where the table does not say; specimen_day: the earlier of procedure and report.
@@ -58,7 +58,7 @@ def read_clinical(rows: Iterable[Mapping[str, str]], *, uri: str) -> list[Clinic
     """The clinical table's rows. Raises DatasetError for ids, numbers, sides or dates that cannot be read."""
     found = [_row(row, number, uri=uri) for number, row in enumerate(rows, start=2)]
     if not found:
-        raise DatasetError(f"{uri} holds no row; take the owner's table again")
+        raise DatasetError(f"{uri} holds no row; download the owner's table again")
     unknown = Counter(row.assessment for row in found if row.assessment not in ASSESSMENTS)
     if unknown:
         logger.warning("%s: assessments that the owner's legend lacks, taken as none: %s", uri, dict(unknown))
@@ -66,7 +66,7 @@ def read_clinical(rows: Iterable[Mapping[str, str]], *, uri: str) -> list[Clinic
 
 
 def _row(row: Mapping[str, str], number: int, *, uri: str) -> ClinicalRow:
-    cells = {name: given(row[name]) for name in COLUMNS}
+    cells = {name: null_to_empty(row[name]) for name in COLUMNS}
     where = f"{uri} line {number}"
     severity = _code(cells, "path_severity", where=where)
     procedure = _day(cells["procdate_anon"], "procdate_anon", where=where)

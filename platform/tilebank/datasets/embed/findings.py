@@ -1,4 +1,4 @@
-"""EMBED's regions of interest: the text of its image table into boxes. Knows nothing of files or breasts.
+"""Parse EMBED's regions of interest from the text of its image table into boxes.
 
 A cell holds a Python literal, `((ymin, xmin, ymax, xmax), ...)` in source pixels, `()` for none; brackets are round or
 square, and some cells nest the regions once more, by the screen save that they come from. What does not read like that
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tilebank.datasets.tables import given
+from tilebank.datasets.tables import null_to_empty
 from tilebank.terms import Finding, TileBox
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def collect_findings(rows: Iterable[tuple[str, Mapping[str, str]]], *, uri: str)
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for image_id, row in rows:
-        text = given(row["ROI_coords"])
+        text = null_to_empty(row["ROI_coords"])
         if text:
             findings.extend(_findings_of(image_id, text, row=row, counts=counts))
     said = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if count)
@@ -58,8 +58,10 @@ def _findings_of(image_id: str, text: str, *, row: Mapping[str, str], counts: Co
     except ValueError:
         counts["cells left out (not a list of ymin, xmin, ymax, xmax)"] += 1
         return
-    counts["cells that hold another number of regions than num_roi"] += _disagrees(given(row["num_roi"]), len(regions))
-    levels = _levels(given(row["match_level"]), len(regions))
+    counts["cells that hold another number of regions than num_roi"] += _disagrees(
+        null_to_empty(row["num_roi"]), len(regions)
+    )
+    levels = _levels(null_to_empty(row["match_level"]), len(regions))
     counts["regions without a match level"] += levels.count("")
     for region, level in zip(regions, levels, strict=True):
         box = _box(region)
@@ -96,5 +98,5 @@ def _clip(box: TileBox, *, rows: int, columns: int) -> TileBox | None:
 
 
 def _size(text: str) -> int:
-    text = given(text).removesuffix(".0")
+    text = null_to_empty(text).removesuffix(".0")
     return int(text) if text.isdecimal() else 0

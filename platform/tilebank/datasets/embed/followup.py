@@ -1,4 +1,4 @@
-"""What came after an exam: whole years to the patient's cancer and last exam. Works on dates; keeps them to itself.
+"""Compute the whole years from an exam to the patient's cancer and to her last exam.
 
 The two numbers are what Mirai's tables hold (yala/Mirai, MIT): 0 years for a cancer on the exam itself, 100 for none.
 """

@@ -1,4 +1,4 @@
-"""EMBED's clinical rows into facts about breasts. Owns the rules (`RULES` says each in words); reads no file.
+"""Derive facts about breasts from EMBED's clinical rows, by the rules in `RULES`.
 
 They follow the owner's notebooks except where they say so. Dates go no further: what leaves are whole years.
 """
@@ -6,9 +6,9 @@ They follow the owner's notebooks except where they say so. Dates go no further:
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.embed.clinical import BOTH, NEGATIVE, ClinicalRow
 from tilebank.datasets.embed.followup import Cancer, FollowUp, plan_followup
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError
 from tilebank.terms import Laterality, breast_id_of
 
@@ -65,7 +65,9 @@ def facts_of(rows: Sequence[ClinicalRow]) -> Truth:
         exams[row.exam_id].append(row)
     mixed = [exam_id for exam_id, found in exams.items() if len({row.patient_id for row in found}) > 1]
     if mixed:
-        raise DatasetError(f"{len(mixed)} exams belong to two patients each: {mixed[:5]}; take the owner's table again")
+        raise DatasetError(
+            f"{len(mixed)} exams belong to two patients each: {mixed[:5]}; download the owner's table again"
+        )
     followup = plan_followup(
         ((row.patient_id, row.exam_id, row.day) for row in rows),
         [

@@ -1,4 +1,4 @@
-"""VinDr-Mammo (PhysioNet): its annotation tables as manifest, truth and findings. Knows nothing of headers.
+"""Read VinDr-Mammo (PhysioNet): manifest, facts and findings from its annotation tables.
 
 The root holds what PhysioNet ships: `breast-level_annotations.csv`, `finding_annotations.csv`, `metadata.csv` (may be
 missing) and `images/<study_id>/<image_id>.dicom`. The dataset names no patients, only studies: each study is taken for
@@ -11,9 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from tilebank.datasets.intake import assert_asked_for, place_by_table
-from tilebank.datasets.layout import stands
-from tilebank.datasets.study import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.contract import DatasetConfig, Manifest, Scan, Truth
+from tilebank.datasets.intake import assert_included, place_by_table
+from tilebank.datasets.listing import uri_exists
 from tilebank.datasets.tables import read_table
 from tilebank.datasets.vindr.findings import BOX_COLUMNS, categories_of, collect_findings
 from tilebank.errors import DatasetError, ImageError
@@ -56,7 +56,7 @@ class Vindr:
         self.config = config
 
     def read_manifest(self, scan: Scan) -> Manifest:  # noqa: ARG002 - the contract's scan is not needed: a table says it
-        """Every row of the breast-level table: placed, refused, or not asked for."""
+        """Every row of the breast-level table: an image, or a failure that is refused or not included."""
         headers = self._headers()
         images: list[ManifestRow] = []
         failures: list[FailureRow] = []
@@ -86,7 +86,7 @@ class Vindr:
             breast_id = _breast_of(row)
             facts = _facts(row, headers.get(row["image_id"]))
             if truth.setdefault(breast_id, facts) != facts:
-                raise DatasetError(f"{BREASTS} says two different things about breast {breast_id}; take it again")
+                raise DatasetError(f"{BREASTS} says two different things about breast {breast_id}; download it again")
             found[breast_id].update(counts[row["image_id"]])
         for breast_id, facts in truth.items():
             facts.update({name: str(found[breast_id][category]) for name, category in COUNTED.items()})
@@ -102,10 +102,10 @@ class Vindr:
         uri = join_uri(self.config.root, BREASTS)
         rows = read_table(uri, required=BREAST_COLUMNS, columns=())
         if not rows:
-            raise DatasetError(f"{uri} holds no row; take the owner's table again")
+            raise DatasetError(f"{uri} holds no row; download the owner's table again")
         for number, row in enumerate(rows, start=2):
             if not row["study_id"] or not row["image_id"]:
-                raise DatasetError(f"{uri} line {number} names no study or no image; take the owner's table again")
+                raise DatasetError(f"{uri} line {number} names no study or no image; download the owner's table again")
         return rows
 
     def _finding_rows(self, breast_rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -115,13 +115,13 @@ class Vindr:
         strangers = [row["image_id"] for row in rows if row["image_id"] not in known]
         if strangers:
             what = f"names {len(strangers)} images that {BREASTS} lacks, such as {strangers[0]!r}"
-            raise DatasetError(f"{uri} {what}; take both tables from one release")
+            raise DatasetError(f"{uri} {what}; download both tables of one release")
         return rows
 
     def _headers(self) -> dict[str, dict[str, str]]:
         """What metadata.csv, the owner's dump of the DICOM headers, says of each image; nothing without it."""
         uri = join_uri(self.config.root, METADATA)
-        if not stands(uri):
+        if not uri_exists(uri):
             logger.info("no %s: ages and makers stay unknown, and files are not held against their ids", uri)
             return {}
         return {row[UID]: row for row in read_table(uri, required=(UID,), columns=(AGE, MAKER))}
@@ -130,7 +130,7 @@ class Vindr:
 def _place(row: Mapping[str, str], header: Mapping[str, str] | None, *, config: DatasetConfig) -> ManifestRow:
     """Raises ImageError for an image that is not asked for or has no side or view."""
     view = row["view_position"].upper()
-    assert_asked_for(ImageKind.FFDM, view=view, special=(), intake=config.intake)
+    assert_included(ImageKind.FFDM, view=view, special=(), intake=config.intake)
     placement = place_by_table(row["laterality"].upper(), view)
     return ManifestRow(
         dataset=config.name,
@@ -164,21 +164,21 @@ def _after(word: str, what: str, *, row: Mapping[str, str], column: str) -> str:
     found = re.fullmatch(f"{word}({what})", row[column])
     if not found:
         where = f"{BREASTS}: {column} of image {row['image_id']}"
-        raise DatasetError(f"{where} is {row[column]!r}, not {word}{what}; take the owner's table again")
+        raise DatasetError(f"{where} is {row[column]!r}, not {word}{what}; download the owner's table again")
     return found.group(1)
 
 
 def _breast_of(row: Mapping[str, str]) -> str:
     side = row["laterality"].upper()
     if side not in tuple(Laterality):
-        raise DatasetError(f"{BREASTS}: image {row['image_id']} has laterality {side!r}, not L or R; take it again")
+        raise DatasetError(f"{BREASTS}: image {row['image_id']} has laterality {side!r}, not L or R; download it again")
     return breast_id_of(row["study_id"], Laterality(side))
 
 
 def _whole(row: Mapping[str, str], column: str) -> int:
     if not row[column].isdecimal():
         where = f"{BREASTS}: {column} of image {row['image_id']}"
-        raise DatasetError(f"{where} is {row[column]!r}, not a number of pixels; take the owner's table again")
+        raise DatasetError(f"{where} is {row[column]!r}, not a number of pixels; download the owner's table again")
     return int(row[column])
 
 

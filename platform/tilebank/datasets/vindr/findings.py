@@ -1,4 +1,4 @@
-"""VinDr-Mammo's finding rows into boxes within their images. Works on text rows; reads no file.
+"""Turn VinDr-Mammo's finding rows into boxes inside their images.
 
 Corners are fractions of pixels and some lie outside: in the owner's table 22 boxes begin below 0, 20 end beyond the
 width and 1 beyond the height. A box is widened to whole pixels, then clipped by width in x and by height in y.
@@ -67,8 +67,8 @@ def categories_of(row: Mapping[str, str]) -> tuple[str, ...]:
     text = row["finding_categories"]
     if not LISTED.fullmatch(text):
         raise DatasetError(
-            f"finding_categories of image {row['image_id']} is {text!r}, not a list such as ['Mass']; take the owner's"
-            " table again"
+            f"finding_categories of image {row['image_id']} is {text!r}, not a list such as ['Mass']; download the"
+            " owner's table again"
         )
     names = (quoted[1:-1] for quoted in re.findall(QUOTED, text))
     return tuple(dict.fromkeys(CATEGORIES.get(name, name) for name in names if name != NO_FINDING))
@@ -84,7 +84,7 @@ def _bounds(row: Mapping[str, str], *, uri: str) -> tuple[int, int, int, int] | 
         return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
     except (ValueError, OverflowError) as error:
         where = f"{uri}: the box of image {row['image_id']}"
-        raise DatasetError(f"{where} has the corners {', '.join(corners)}; take the owner's table again") from error
+        raise DatasetError(f"{where} has the corners {', '.join(corners)}; download the owner's table again") from error
 
 
 def _clip(bounds: tuple[int, int, int, int], *, size: tuple[int, int]) -> TileBox | None:
@@ -98,5 +98,5 @@ def _birads(row: Mapping[str, str], *, uri: str) -> str:
     found = BIRADS.fullmatch(text)
     if text and not found:
         where = f"{uri}: finding_birads of image {row['image_id']}"
-        raise DatasetError(f"{where} is {text!r}, not such as BI-RADS 4; take the owner's table again")
+        raise DatasetError(f"{where} is {text!r}, not such as BI-RADS 4; download the owner's table again")
     return found.group(1) if found else ""

@@ -1,1 +1,1 @@
-"""Vision towers of the transformers library as encoders."""
+"""Vision networks of the transformers library as encoders."""

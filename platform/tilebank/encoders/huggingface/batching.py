@@ -1,7 +1,7 @@
-"""Many images through one network in pieces that fit, out as stored vectors. Knows neither the network nor its weights.
+"""Run images through a network in batches that fit into memory, and return vectors ready to store.
 
-All pieces of a GPU have one shape, since a GPU chooses its kernels by shape and kernels round differently: a vector
-does not depend on how many images came with it. It may depend on the size of a piece, in the last bits of the
+All batches on a GPU have one shape, since a GPU chooses its kernels by shape and kernels round differently: a vector
+does not depend on how many images came with it. It may depend on the batch size, in the last bits of the
 network's own arithmetic; in float32 that is held to one step of a stored float16.
 
 Letters: N images, S pixels a side, D width of a vector.
@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tilebank.encoders.contract import EncoderConfig, assert_pixels
+from tilebank.encoders.huggingface.device_transfer import DeviceTransfer
 from tilebank.encoders.huggingface.preprocessing import full_scale, sendable, to_unit
-from tilebank.encoders.huggingface.transfer import Lane
-from tilebank.encoders.spec import EncoderConfig, assert_pixels
 from tilebank.errors import EncoderError
 
 CPU_SIZE = 8  # more saves nothing there, and costs memory
@@ -32,20 +32,20 @@ log = logging.getLogger(__name__)
 class Batcher:
     """Runs `network`, from images between 0 and 1 (n, S, S) to vectors (n, D), over any number of images.
 
-    The size of a piece is the settings' `batch_size`; 0 is found at the first images, from the free memory. Where
-    memory runs out all the same it is halved for good, and the run goes on from where it stopped.
+    The batch size is the settings' `batch_size`; 0 chooses it at the first images, from the free memory. If memory runs
+    out nevertheless, it is halved for good, and the run goes on from where it stopped.
     """
 
     def __init__(self, network: Network, *, config: EncoderConfig, device: torch.device) -> None:
         self._network = network
         self._config = config
         self._device = device
-        self._lane = Lane(device)
+        self._lane = DeviceTransfer(device)
         self._size = config.batch_size
 
     @property
     def batch_size(self) -> int:
-        """Images a piece; 0 as long as it has not been found."""
+        """Images per batch; 0 until it is chosen."""
         return self._size
 
     def encode(

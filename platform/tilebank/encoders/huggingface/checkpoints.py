@@ -1,11 +1,11 @@
-"""Where an encoder's weights lie and what names them for good: a pinned commit, or a hash. No network, no torch."""
+"""Find an encoder's weights and identify them: by a pinned commit of the hub, or by a hash of a folder's files."""
 
 import hashlib
 import re
 from functools import cache
 from pathlib import Path
 
-from tilebank.encoders.spec import EncoderConfig
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.errors import EncoderError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -23,8 +23,9 @@ def checkpoint_of(config: EncoderConfig) -> str:
         raise EncoderError(f"encoder {config.name}: there is no folder {config.checkpoint}; correct encoder.checkpoint")
     if config.revision is None or not COMMIT.fullmatch(config.revision):
         raise EncoderError(
-            f"encoder {config.name}: {config.checkpoint} is no folder here, and as a hub id it is not pinned (revision "
-            f"{config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the model's page"
+            f"encoder {config.name}: {config.checkpoint} is not a folder here, and as a hub id it is not pinned"
+            f" (revision {config.revision}); set encoder.revision to the full commit, 40 hexadecimal digits, from the"
+            " model's page"
         )
     return config.checkpoint
 
@@ -33,7 +34,9 @@ def source_of(config: EncoderConfig) -> tuple[str, str]:
     """Hub id and path in it of `source`. Raises EncoderError where it is no such thing."""
     parts = (config.source or "").split("/")
     if len(parts) < 3 or not all(parts):
-        raise EncoderError(f"encoder {config.name}: source {config.source!r} is not owner/model/path of a pickled file")
+        raise EncoderError(
+            f"encoder {config.name}: source {config.source!r} is not owner/model/path of a pickled file on the hub"
+        )
     return "/".join(parts[:2]), "/".join(parts[2:])
 
 
@@ -44,7 +47,7 @@ def folder_of(config: EncoderConfig) -> Path | None:
 
 
 def weights_identity(config: EncoderConfig) -> dict[str, str]:
-    """What names the weights wherever they lie: hub id and commit, or the SHA-256 of a folder's config and weights.
+    """Identify the weights: by hub id and commit, or by the SHA-256 of a folder's config and weights.
 
     Raises EncoderError as `checkpoint_of` does, and for a folder without safetensors.
     """

@@ -1,4 +1,4 @@
-"""Vision towers of the transformers library as encoders. Knows checkpoints; outputs and pixels have their own modules.
+"""Load vision networks of the transformers library as encoders.
 
 Letters: N images, S pixels a side, C channels.
 """
@@ -12,17 +12,42 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.batching import Batcher
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of, folder_of
-from tilebank.encoders.huggingface.gray import fold_gray, install_gray
+from tilebank.encoders.huggingface.gray_input import fold_gray, install_gray
+from tilebank.encoders.huggingface.model_families import (
+    MODEL_FAMILIES,
+    VISION_PART_OF,
+    ModelFamily,
+    assert_fits,
+    build_network,
+    first_patch_of,
+    input_size_options,
+)
 from tilebank.encoders.huggingface.outputs import OUTPUTS, Projection, States
 from tilebank.encoders.huggingface.preprocessing import normalise
-from tilebank.encoders.huggingface.towers import TOWERS, WHOLE_MODELS, Tower, assert_fits, first_patch_of
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 
 PROJECTION_FILE = "projection.safetensors"  # beside the weights in a converted folder: `weight` (E, D), `bias` (E,)
+
+
+def load(config: EncoderConfig, *, device: torch.device) -> "HuggingFaceEncoder":
+    """The encoder of the registry's loader `huggingface`. Raises EncoderError."""
+    return HuggingFaceEncoder(config, device=device)
+
+
+def count_flops(config: EncoderConfig) -> int:
+    """Operations of one tile, counted on the architecture. Raises EncoderError where the settings hold none."""
+    with torch.device("meta"):
+        network = build_network(config)
+        size = config.input_size_px
+        pixels = torch.empty(1, config.preprocess.channels, size, size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(pixel_values=pixels, **input_size_options(network.config, config))
+    return int(counter.get_total_flops())
 
 
 class HuggingFaceEncoder:
@@ -34,11 +59,9 @@ class HuggingFaceEncoder:
         self._dtype = getattr(torch, config.dtype)
         self._projection = _read_projection(config, device=device)
         assert_fits(config, settings, projection_width=len(self._projection.weight) if self._projection else 0)
-        kind = TOWERS[settings.model_type]
+        kind = MODEL_FAMILIES[settings.model_type]
         self._first_patch = first_patch_of(settings)
-        self._options = {}
-        if kind.fixed_size and settings.image_size != config.input_size_px:
-            self._options = {"interpolate_pos_encoding": True}
+        self._options = input_size_options(settings, config)
         self._takes_gray = bool(kind.patches)
         self._tower = _load_tower(config, kind)
         if self._takes_gray:
@@ -71,8 +94,8 @@ class HuggingFaceEncoder:
         return OUTPUTS[self._config.output].take(States(last, pooled, self._first_patch, self._projection))
 
 
-def _take_gray(tower: Any, kind: Tower, config: EncoderConfig) -> None:
-    """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray.py."""
+def _take_gray(tower: Any, kind: ModelFamily, config: EncoderConfig) -> None:
+    """Make the tower take gray images (N, 1, S, S) between 0 and 1 in float32: see gray_input.py."""
     dtype = getattr(torch, config.dtype)
     convolution = tower.get_submodule(kind.patches)
     install_gray(tower, kind.patches, fold_gray(convolution, config.preprocess, dtype=dtype))
@@ -89,10 +112,11 @@ def _read_settings(config: EncoderConfig) -> Any:
         settings = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False, **places)
     except (OSError, ValueError) as error:
         raise EncoderError(_cannot_load(config, error)) from error
-    family = WHOLE_MODELS.get(settings.model_type, settings.model_type)
-    if family not in TOWERS:
+    family = VISION_PART_OF.get(settings.model_type, settings.model_type)
+    if family not in MODEL_FAMILIES:
         raise EncoderError(
-            f"encoder {config.name}: {checkpoint} is a {family} model; known are {sorted({*TOWERS, *WHOLE_MODELS})}"
+            f"encoder {config.name}: {checkpoint} is a {family} model; use one of the families"
+            f" {', '.join(sorted({*MODEL_FAMILIES, *VISION_PART_OF}))}"
         )
     return getattr(settings, "vision_config", settings)
 
@@ -109,7 +133,7 @@ def _read_projection(config: EncoderConfig, *, device: torch.device) -> Projecti
         raise EncoderError(_cannot_load(config, error)) from error
 
 
-def _load_tower(config: EncoderConfig, kind: Tower) -> Any:
+def _load_tower(config: EncoderConfig, kind: ModelFamily) -> Any:
     import transformers
 
     checkpoint, places = checkpoint_of(config), _places(config)

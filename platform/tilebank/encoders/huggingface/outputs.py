@@ -1,4 +1,4 @@
-"""Which of a network's outputs is the vector. Knows tensors, no library and no checkpoint.
+"""Take the vector from a network's outputs: class token, patch mean, pooling head or projection.
 
 Letters: N images, T tokens, D width of the network, E width of the projection.
 """

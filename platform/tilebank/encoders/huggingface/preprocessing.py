@@ -1,4 +1,4 @@
-"""From stored pixels to the network's input, on the device. Knows tensors and PreprocessSpec, no network.
+"""Turn stored pixels into a network's input, on the device.
 
 Letters: N images, S pixels a side, C channels.
 """
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.errors import EncoderError
 
 

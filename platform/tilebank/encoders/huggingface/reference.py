@@ -1,6 +1,6 @@
-"""Encoders as their owners' examples run them: PIL images, the transformers processor, float32, three channels.
+"""Run encoders as their owners' examples do: PIL images, the transformers processor, float32, three channels.
 
-For comparison alone: nothing here makes a stored vector. Letters: N images, S pixels a side, D width of a vector.
+For comparison only: nothing here makes a stored vector. Letters: N images, S pixels a side, D width of a vector.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tilebank.encoders.contract import Encoder, EncoderConfig
 from tilebank.encoders.huggingface.checkpoints import checkpoint_of
+from tilebank.encoders.huggingface.model_families import (
+    MODEL_FAMILIES,
+    VISION_PART_OF,
+    first_patch_of,
+    input_size_options,
+)
 from tilebank.encoders.huggingface.outputs import OUTPUTS, States
-from tilebank.encoders.huggingface.towers import TOWERS, WHOLE_MODELS, first_patch_of
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import Encoder, EncoderConfig
 from tilebank.errors import EncoderError
 
 AT_ONCE = 8  # images a forward pass
@@ -55,10 +60,10 @@ def _network(config: EncoderConfig, device: torch.device) -> Callable[[list[Any]
     import transformers
 
     if config.output == "projected":
-        raise EncoderError(f"encoder {config.name}: its output is projected, which the reference way does not know")
+        raise EncoderError(f"encoder {config.name}: its output is projected, which the reference does not support")
     checkpoint = checkpoint_of(config)
     settings = transformers.AutoConfig.from_pretrained(checkpoint, revision=config.revision, trust_remote_code=False)
-    kind = TOWERS[WHOLE_MODELS.get(settings.model_type, settings.model_type)]
+    kind = MODEL_FAMILIES[VISION_PART_OF.get(settings.model_type, settings.model_type)]
     tower = getattr(transformers, kind.network).from_pretrained(
         checkpoint,
         revision=config.revision,
@@ -78,8 +83,7 @@ def _network(config: EncoderConfig, device: torch.device) -> Callable[[list[Any]
         image_std=list(spec.std) * (spec.channels // len(spec.std)),
     )
     first_patch = first_patch_of(tower.config)
-    resized = kind.fixed_size and tower.config.image_size != config.input_size_px
-    options = {"interpolate_pos_encoding": True} if resized else {}
+    options = input_size_options(tower.config, config)
 
     def forward(images: list[Any]) -> NDArray[np.floating]:
         values = process([image.convert("RGB") for image in images], return_tensors="pt")["pixel_values"]

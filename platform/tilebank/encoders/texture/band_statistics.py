@@ -1,7 +1,7 @@
-"""Numbers from filter responses: energy, spread, peaks, each about centred and of about unit spread. Knows no filters.
+"""Compute statistics of filter responses: energy, variation and peaks, each about zero mean and unit deviation.
 
-Peaks stand beside energies because a speck or a mass changes the extremes of a band and hardly its mean. A statistic
-of a tile with too little tissue is NaN: unknown, not zero.
+Peaks are taken besides energies because a speck or a mass changes the extremes of a band and hardly its mean. A
+statistic of a tile with too little tissue is NaN: unknown, not zero.
 
 Letters: N images, K filters of one octave, n grid points a side.
 """

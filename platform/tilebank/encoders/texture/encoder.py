@@ -1,4 +1,4 @@
-"""The encoder that needs no download: statistics of whitened bands and discs, 110 numbers a tile.
+"""The built-in encoder, which needs no download: statistics of whitened bands and discs, 110 numbers a tile.
 
 Energy statistics of an oriented bank as in Manjunath & Ma 1996, IEEE Trans. PAMI 18:837, over log-frequency bands
 (Field 1987, J. Opt. Soc. Am. A 4:2379). Band statistics are relative to the tile's own energy, so a gain changes none
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tilebank.encoders.contract import EncoderConfig, PreprocessSpec
 from tilebank.encoders.huggingface.batching import Batcher
-from tilebank.encoders.spec import EncoderConfig, PreprocessSpec
 from tilebank.encoders.texture.band_statistics import (
     CELLS,
     FLOOR,
@@ -35,6 +35,20 @@ DISC_EROSION_CELLS = 1
 ENERGY_CENTRE = (0.99, 0.06, -0.19, -0.24, -0.28, -0.35)  # of the fields that band_statistics is centred on
 LEVEL_CENTRE = -5.0
 LIMIT = 4.0  # features saturate here, so that a clip or a marker does not take over the unit vector
+
+
+def load(config: EncoderConfig, *, device: torch.device) -> "TextureEncoder":
+    """The encoder of the registry's loader `texture`. Raises EncoderError."""
+    return TextureEncoder(config, device=device)
+
+
+def count_flops(config: EncoderConfig) -> int:
+    """Operations of the FFTs, 2.5 n^2 log2 n^2 for n x n real values: Frigo & Johnson 2005, Proc. IEEE 93:216, II.A."""
+    bank = build_filter_bank(config.input_size_px, device=torch.device("cpu"))
+    grids = [config.input_size_px]
+    for filters in (*bank.bands, bank.discs):
+        grids += [filters.grid_px] * len(filters.gains)
+    return int(sum(2.5 * grid**2 * math.log2(grid**2) for grid in grids))
 
 
 class TextureEncoder:

@@ -1,4 +1,4 @@
-"""Bands and discs in the frequency domain, whitened for the mammographic background. Knows filters, not statistics.
+"""Filter images by bands and discs in the frequency domain, whitened for the mammographic background.
 
 One forward FFT is shared by all filters. A filter that holds no high frequencies gives its response on a coarser grid,
 exactly: its spectrum is cropped before the inverse FFT. Gains are such that tissue whose power falls as 1/f^3, of
@@ -33,7 +33,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class FilterBank:
-    """All filters for one image size, and what takes the wrap-around jump out of a spectrum."""
+    """All filters for one image size, and the weights that remove the wrap-around jump from a spectrum."""
 
     size_px: int
     bands: tuple[Filters, ...]  # one an octave, one filter an orientation; they sum to the band without orientation

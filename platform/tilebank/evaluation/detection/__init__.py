@@ -1,1 +1,1 @@
-"""Boxes from maps, and how well they find annotated boxes."""
+"""Boxes from attention maps, and how well they find annotated boxes."""

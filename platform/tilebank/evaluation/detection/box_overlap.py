@@ -1,4 +1,4 @@
-"""How far boxes overlap, and which of several overlapping ones stay. Works on corners; knows nothing of images or maps.
+"""Compute overlaps of boxes, and suppress boxes that overlap a better one.
 
 A box covers the pixels from its left and top up to, and without, its right and bottom: areas are width x height, with
 no pixel added. Shapes: N and M boxes; corners (N, 4) are left, top, right, bottom.

@@ -1,4 +1,4 @@
-"""Boxes found and false positives by threshold, of a split and of its replicates by patient. Knows matches, no boxes.
+"""Count boxes found and false positives at each threshold, for a split and for its bootstrap replicates by patient.
 
 A threshold takes all detections of one score or none, so that ties are not ordered.
 
@@ -21,7 +21,7 @@ from tilebank.evaluation.intervals.resampling import Floats
 class DetectionCurves:
     """Counts at score >= threshold, of one split (r = 1) or of replicates of it, at the scores where a box is found.
 
-    Between two of them come false positives alone: no better point of a curve lies there.
+    Between two of them only false positives are added: no better point of a curve lies there.
     """
 
     thresholds: Floats  # (K,) descending
@@ -38,7 +38,7 @@ def curves_of(matches: Matches) -> DetectionCurves:
 
 
 def curve_replicates(matches: Matches, *, replicates: int, seed: int) -> Iterator[DetectionCurves]:
-    """The curves of replicates by patient, r at a time, R in all; matched once, for matching knows one image alone.
+    """The curves of replicates by patient, r at a time, R in all; matched once, because matching is by image.
 
     Raises DatasetError where no annotated box counts or there is one patient.
     """
@@ -62,7 +62,7 @@ class _Counted:
     @classmethod
     def of(cls, matches: Matches, patients: Patients) -> "_Counted":
         if not matches.box_scores.size:
-            raise DatasetError("no annotated box counts, and nothing can be found; see the dataset's findings")
+            raise DatasetError("there is no annotated box to find; check the dataset's findings and the box filter")
         thresholds = -np.unique(-matches.box_scores[matches.box_scores > -np.inf])
 
         def table(scores: Floats, images: Places) -> sparse.csr_array:
@@ -80,7 +80,7 @@ class _Counted:
         )
 
     def curves(self, counts: Floats) -> DetectionCurves:
-        """Of patients who stand in each replicate so often: counts (r, P)."""
+        """The curves of replicates; counts (r, P) says how often each patient is in each."""
         true_positives, false_positives = (
             np.cumsum((table @ counts.T).T, axis=1) for table in (self.true_positives, self.false_positives)
         )

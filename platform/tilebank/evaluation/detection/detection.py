@@ -1,4 +1,4 @@
-"""How well detections find annotated boxes, with patient-level intervals: AP, FROC, the share found, the pointing game.
+"""Evaluate detections against annotated boxes, with patient-level intervals: AP, FROC, share found, pointing game.
 
 All images count, also those without a box. What counts as found, and what is ignored, is in `detection_matching`; what
 an image is, and that a lesion counts once a view, in `detection_images`. Figures for one category or size ignore the
@@ -13,20 +13,20 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.curves import curve_replicates, curves_of
 from tilebank.evaluation.detection.froc import average_precisions, sensitivities_at
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.detection.matching import Matches, Overlaps, Places, match, overlaps_of
 from tilebank.evaluation.detection.pointing import pointing_columns
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
 from tilebank.evaluation.intervals.bootstrap import interval_of, rate_interval_of
 from tilebank.evaluation.intervals.resampling import Floats, sum_replicates
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 
 def evaluate_detection(
     images: Sequence[ImageDetections],
     config: DetectionConfig,
     *,
-    wanted: Wanted | None = None,
+    wanted: BoxFilter | None = None,
     replicates: int = 2000,
     seed: int,
     level: float = 0.95,
@@ -36,16 +36,18 @@ def evaluate_detection(
     Raises DatasetError where no annotated box counts, an image stands twice, or there is one patient.
     """
     overlaps = overlaps_of(images, iou=config.iou, hit=config.hit)
-    return evaluate_overlaps(overlaps, config, wanted=wanted or Wanted(), replicates=replicates, seed=seed, level=level)
+    return evaluate_overlaps(
+        overlaps, config, wanted=wanted or BoxFilter(), replicates=replicates, seed=seed, level=level
+    )
 
 
 def evaluate_overlaps(
-    overlaps: Overlaps, config: DetectionConfig, *, wanted: Wanted, replicates: int, seed: int, level: float = 0.95
+    overlaps: Overlaps, config: DetectionConfig, *, wanted: BoxFilter, replicates: int, seed: int, level: float = 0.95
 ) -> DetectionEvaluation:
     """`evaluate_detection` on overlaps found before: one set of them serves every choice of boxes."""
     if (overlaps.hit, overlaps.iou) != (config.hit, config.iou):
         made = f"hits by {overlaps.hit}, IoU {overlaps.iou}"
-        raise DatasetError(f"{made}; figures by {config.hit}, IoU {config.iou}: take one for both")
+        raise DatasetError(f"{made}; figures by {config.hit}, IoU {config.iou}; use the same for both")
     matches = match(overlaps, wanted)
     counts = count_matches(matches)
     drawn = _Drawn(matches, counts.patients, replicates, seed, level)
@@ -66,7 +68,7 @@ def evaluate_overlaps(
 
 
 def count_matches(matches: Matches) -> DetectionCounts:
-    """How much stands behind the figures of these matches."""
+    """Sample sizes behind the figures of these matches."""
     with_boxes = np.unique(matches.box_images)
     return DetectionCounts(
         images=len(matches.patients),

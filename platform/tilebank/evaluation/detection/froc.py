@@ -1,4 +1,4 @@
-"""What follows from curves of detections: average precision, sensitivity by false positives an image, thresholds.
+"""Compute average precision, sensitivity at a rate of false positives, and thresholds from detection curves.
 
 All boxes that count are in recall's denominator, found or not; all images are in that of false positives, with and
 without boxes. FROC: Bunch et al., Proc. SPIE 127:124 (1977); Chakraborty, Medical Physics 16:561 (1989).

@@ -1,6 +1,6 @@
-"""What was annotated and what was detected on each image of a split, and which annotated boxes a figure is about.
+"""Hold the annotated and the detected boxes of each image, and choose which annotated boxes to evaluate.
 
-Knows boxes; nothing of maps or figures. The image is the unit: a lesion that was annotated in two views of a breast is
+The image is the unit: a lesion that was annotated in two views of a breast is
 two boxes, one on each image, and counts twice. So do false positives; patients are what the intervals resample.
 """
 
@@ -38,12 +38,14 @@ class ImageDetections:
             self._assert_box(finding.box, "annotated")
             if finding.image_id != self.image_id:
                 raise DatasetError(
-                    f"a box of image {finding.image_id} stands on image {self.image_id}; pass each its own"
+                    f"a box of image {finding.image_id} is given to image {self.image_id}; pass each its own"
                 )
         for detection in self.detections:
             self._assert_box(detection.box, "detected")
             if not np.isfinite(detection.score):
-                raise DatasetError(f"a box detected on image {self.image_id} has the score {detection.score}")
+                raise DatasetError(
+                    f"a box detected on image {self.image_id} has the score {detection.score}; pass finite scores"
+                )
 
     def _assert_box(self, box: TileBox, what: str) -> None:
         inside = box.x < self.columns and box.y < self.rows and box.x + box.width > 0 and box.y + box.height > 0
@@ -60,7 +62,7 @@ class SizeClasses:
 
     In millimetres the edges are those between T1b, T1c and T2 of the TNM classification, 10 and 20 mm; no stage, for a
     box is wider than its lesion, and spacing is at the detector, where a lesion is shown a little enlarged. Pixels
-    compare within one detector alone. A box on an image without spacing is of size `unknown` in millimetres.
+    can be compared only within one detector. A box on an image without spacing is of size `unknown` in millimetres.
     """
 
     unit: Literal["mm", "px"] = "mm"
@@ -85,7 +87,7 @@ class SizeClasses:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BoxFilter:
     """Which annotated boxes a figure is about; all where a field is empty. The others are ignored: see `detection`.
 
     category: one of a finding's categories, `unknown` for findings without any. size: a size class.

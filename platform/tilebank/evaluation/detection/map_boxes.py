@@ -1,4 +1,4 @@
-"""Boxes out of a map of the breast, and the place where it is highest. Knows arrays, not how the map was made.
+"""Find boxes in an attention map, and the place where it is highest.
 
 A map is a hilly land: each hill that stands by itself becomes one box. The box of a hill encloses what rises to half of
 the hill's own height (its full width at half maximum), and its score is the map at its top. So
@@ -51,7 +51,7 @@ class BoxConfig:
     def __post_init__(self) -> None:
         if not 0 < self.peak_share < 1 or not 0 < self.lowest_share < 1:
             raise ConfigError(
-                f"boxes: peak_share {self.peak_share} and lowest_share {self.lowest_share} lie between 0 and 1"
+                f"boxes: peak_share {self.peak_share} and lowest_share {self.lowest_share} must lie between 0 and 1"
             )
         if self.levels < 2 or min(self.working_px, self.min_area_px, self.max_boxes) < 1:
             raise ConfigError(
@@ -59,7 +59,7 @@ class BoxConfig:
                 f" {self.min_area_px} and max_boxes {self.max_boxes} are 1 or more"
             )
         if not 0 <= self.nms_iou <= 1:
-            raise ConfigError(f"boxes: nms_iou {self.nms_iou} is no share; pass 0 to 1")
+            raise ConfigError(f"boxes: nms_iou is {self.nms_iou}; pass 0 to 1")
 
 
 def find_boxes(heights: Map, breast: Mask, config: BoxConfig) -> list[ScoredBox]:
@@ -103,7 +103,7 @@ def _assert_map(heights: Map, breast: Mask) -> None:
         raise DatasetError(f"a map of shape {heights.shape} and a mask of {breast.shape}; pass both of one image")
     broken = int(np.count_nonzero(~np.isfinite(heights[breast])))
     if broken:
-        raise DatasetError(f"the map is no number in {broken} pixels of the breast; make it anew")
+        raise DatasetError(f"the map is not a number in {broken} pixels of the breast; compute it again")
 
 
 def _working(heights: Map, breast: Mask, *, working_px: int) -> tuple[NDArray[np.float64], Mask]:
@@ -134,7 +134,7 @@ def _hills(
         peaks = highest[1:]  # the first piece is all that lies lower
         reached = config.peak_share * peaks
         large = stats[1:, cv2.CC_STAT_AREA] * scale[0] * scale[1] >= config.min_area_px
-        taken = (level <= reached) & (reached < above) & large  # so each hill is taken at one level alone
+        taken = (level <= reached) & (reached < above) & large  # so each hill is taken at exactly one level
         found.append(_source_corners(stats[1:][taken], scale))
         tops.append(peaks[taken])
         above = level

@@ -1,4 +1,4 @@
-"""Which detection found which annotated box. Knows boxes and scores; makes no figure of them.
+"""Match detections to annotated boxes.
 
 Detections are taken by score, highest first; each finds the annotated box that it overlaps most among those that it
 hits, are wanted and not found yet (the greedy matching of COCO). What a hit is, is a choice:
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.box_overlap import centres_in, centres_near, corners_of, iou_of
-from tilebank.evaluation.detection.images import ImageDetections, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections
 from tilebank.evaluation.intervals.resampling import Floats
 from tilebank.terms import TileBox
 
@@ -60,11 +60,11 @@ class Matches:
 
 
 def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "iou") -> Overlaps:
-    """Raises DatasetError where there is no image, an image stands twice, or `iou` is no share above 0."""
+    """Find all hits. Raises DatasetError without images, for an image given twice, or an `iou` outside (0, 1]."""
     if not images or len({image.image_id for image in images}) < len(images):
         raise DatasetError(f"{len(images)} images, {len({i.image_id for i in images})} different; pass each one once")
     if not 0 < iou <= 1:
-        raise DatasetError(f"an IoU of {iou} tells no hit from a miss; pass one above 0, up to 1")
+        raise DatasetError(f"an IoU of {iou} cannot tell a hit from a miss; pass one above 0 and up to 1")
     detections = [sorted(image.detections, key=lambda found: _place(found.box)) for image in images]
     pairs, overlaps = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     first_detection = first_box = 0
@@ -93,7 +93,7 @@ def overlaps_of(images: Sequence[ImageDetections], *, iou: float, hit: Hit = "io
     )
 
 
-def match(overlaps: Overlaps, wanted: Wanted) -> Matches:
+def match(overlaps: Overlaps, wanted: BoxFilter) -> Matches:
     """Match detections to the wanted boxes of all images. Images without such a box keep their false positives."""
     targets = np.asarray([here for image in overlaps.images for here in wanted.of(image)], dtype=np.bool_)  # (L,)
     box_scores = np.full(targets.size, -np.inf)

@@ -1,6 +1,6 @@
-"""Figures of detection: the FROC curve, and precision against recall. Draw what was found, no more.
+"""Plot the FROC curve, and precision against recall.
 
-Every function returns a Figure; whoever asked saves it.
+Every function returns a Figure; the caller saves it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,10 @@ from tilebank.evaluation.detection.matching import Matches, match, overlaps_of
 from tilebank.evaluation.detection.report import DetectionEvaluation
 from tilebank.evaluation.intervals.bootstrap import tails_of
 from tilebank.evaluation.intervals.resampling import Floats
-from tilebank.evaluation.plots.style import BLUE, GREY, mark_diamond, open_sheet
+from tilebank.evaluation.plots.style import BLUE, GREY, mark_diamond, open_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _POINTS = 201
@@ -34,11 +35,9 @@ def froc_figure(images: Sequence[ImageDetections], evaluation: DetectionEvaluati
     matches = _matches(images, evaluation)
     line, band = _line_and_band(matches, evaluation, lambda curves: sensitivities_at(curves, rates.tolist()))
     interval = evaluation.average_precision.interval
-    figure, axes = open_sheet(4.6, title)
+    figure, axes = open_figure(4.6, title)
     boxes = f"{counts.boxes} boxes on {counts.images_with_boxes} of {counts.images} images"
-    axes.plot(rates, line, color=BLUE, linewidth=2, label=boxes)
-    wash = f"{interval.level:.0%} band, patients resampled"
-    axes.fill_between(rates, *band, color=BLUE, alpha=0.18, linewidth=0, label=wash)
+    _draw_band(axes, rates, line, band=band, label=boxes, level=interval.level)
     for rate, estimate in zip(config.rates, evaluation.sensitivities, strict=True):
         axes.vlines(rate, estimate.interval.low, estimate.interval.high, color=BLUE, linewidth=1.2)
         axes.plot(rate, estimate.value, "o", color=BLUE, markersize=5.5)
@@ -64,17 +63,22 @@ def precision_recall_figure(
     curves = curves_of(matches)
     found, false = curves.true_positives[0], curves.false_positives[0]
     interval = evaluation.average_precision.interval
-    figure, axes = open_sheet(4.6, title)
+    figure, axes = open_figure(4.6, title)
     area = f"envelope: AP {evaluation.average_precision.as_text()}"
-    axes.plot(recalls, line, color=BLUE, linewidth=2, label=area)
-    wash = f"{interval.level:.0%} band, patients resampled"
-    axes.fill_between(recalls, *band, color=BLUE, alpha=0.18, linewidth=0, label=wash)
+    _draw_band(axes, recalls, line, band=band, label=area, level=interval.level)
     every = f"at each score that finds a box ({evaluation.config.rule})"
     axes.plot(found / curves.boxes[0], found / (found + false), ".", color=GREY, markersize=2.5, label=every)
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015))
     axes.set(xlabel="recall (share of boxes found)", ylabel="precision (share of detections on a box)")
     axes.legend(loc="upper right", frameon=False, fontsize=9.5)
     return figure
+
+
+def _draw_band(axes: "Axes", x: Floats, line: Floats, *, band: Floats, label: str, level: float) -> None:
+    """A line (X,) over its band (2, X)."""
+    axes.plot(x, line, color=BLUE, linewidth=2, label=label)
+    wash = f"{level:.0%} band, patients resampled"
+    axes.fill_between(x, *band, color=BLUE, alpha=0.18, linewidth=0, label=wash)
 
 
 def _line_and_band(

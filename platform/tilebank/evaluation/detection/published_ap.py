@@ -1,10 +1,10 @@
-"""Average precision by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
+"""Compute average precision by the published recipe of FPN-MIL; use it only to compare with its tables.
 
 Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, on boxes of its
 grid: `published_image` brings an image there. What it calls mAP is one AP of one category. What to know of it:
 
 - only images with a box of the category and size count: false positives on all others are never seen;
-- a detection counts for its best box alone; where that one is taken it is false, also if it overlaps a second one;
+- a detection counts only for its best box; where that one is taken it is false, also if it overlaps a second one;
 - annotated boxes are filtered by size and detections are not: one that finds a lesion of another size is false.
 """
 

@@ -1,4 +1,4 @@
-"""Boxes out of attention maps by the published recipe of FPN-MIL, for comparison with its tables and nothing else.
+"""Find boxes in attention maps by the published recipe of FPN-MIL; use it only to compare with its tables.
 
 Follows MIL/roi_eval.py of marianamourao-37/Multi-scale-Attention-based-MIL (MICCAI 2025) at 38bdf24, from a map on; how
 it lays a map out of its own model's cells is not here. Its sizes are in pixels of its own grid: the breast's crop,
@@ -52,9 +52,9 @@ class PublishedBoxConfig:
 
     def __post_init__(self) -> None:
         if min(self.rows, self.columns, self.pad_px, self.min_area_px, self.max_boxes) < 1 or self.smoothing_px < 0:
-            raise ConfigError(f"published boxes: a size or count is below its least value: {self}")
+            raise ConfigError(f"published boxes: a size or count is below its minimum: {self}")
         if not (0 <= self.quantile <= 1 and 0 <= self.threshold <= 1 and 0 <= self.overlap <= 1):
-            raise ConfigError(f"published boxes: quantile, threshold and overlap are shares, 0 to 1: {self}")
+            raise ConfigError(f"published boxes: quantile, threshold and overlap must be 0 to 1: {self}")
 
 
 def published_find_boxes(

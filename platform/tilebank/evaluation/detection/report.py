@@ -1,4 +1,4 @@
-"""Figures of detections beside their intervals, and what they were measured by. Holds and prints; computes nothing."""
+"""Hold the figures of a detection evaluation with their intervals, and print them."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -6,9 +6,9 @@ from typing import get_args
 import numpy as np
 
 from tilebank.errors import ConfigError
-from tilebank.evaluation.detection.images import Wanted
+from tilebank.evaluation.detection.images import BoxFilter
 from tilebank.evaluation.detection.matching import Hit
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 
 RULES: dict[Hit, str] = {"centre": "centre in the box", "near": "centre near that of the box"}
 
@@ -33,14 +33,14 @@ class DetectionConfig:
 
     def __post_init__(self) -> None:
         if self.hit not in get_args(Hit):
-            raise ConfigError(f"detection: hit {self.hit!r} is none that is known; pass {', '.join(get_args(Hit))}")
+            raise ConfigError(f"detection: hit {self.hit!r} is unknown; pass one of {', '.join(get_args(Hit))}")
         if not 0 < self.iou <= 1 or self.tolerance_px < 0 or np.isnan(self.threshold):
             raise ConfigError(
-                f"detection: iou {self.iou} lies above 0 and up to 1, tolerance_px {self.tolerance_px} is 0 or more,"
+                f"detection: iou {self.iou} must be above 0 and up to 1, tolerance_px {self.tolerance_px} 0 or more,"
                 f" threshold {self.threshold} a number"
             )
         if not self.rates or min(self.rates) <= 0 or list(self.rates) != sorted(set(self.rates)):
-            raise ConfigError(f"detection: rates {self.rates} are numbers above 0, from the lowest to the highest")
+            raise ConfigError(f"detection: rates {self.rates} must be numbers above 0, in rising order")
 
     @property
     def rule(self) -> str:
@@ -50,7 +50,7 @@ class DetectionConfig:
 
 @dataclass(frozen=True)
 class DetectionCounts:
-    """How much stands behind some figures: boxes that count, their images and patients; detections not ignored."""
+    """Sample sizes: boxes that count, their images and patients, and detections that are not ignored."""
 
     images: int
     images_with_boxes: int
@@ -69,7 +69,7 @@ class DetectionEvaluation:
 
     seed: int
     config: DetectionConfig
-    wanted: Wanted
+    wanted: BoxFilter
     counts: DetectionCounts
     average_precision: Estimate
     sensitivities: tuple[Estimate, ...]
@@ -89,7 +89,7 @@ class DetectionEvaluation:
         return figures | {"detection_boxes": float(self.counts.boxes), "detection_images": float(self.counts.images)}
 
     def as_text(self) -> str:
-        """A small aligned table for people, one figure a line."""
+        """A small aligned table, one figure per line."""
         counts, interval, config = self.counts, self.average_precision.interval, self.config
         held = "all detections" if config.threshold == -np.inf else f"score {config.threshold:.4f} or more"
         lines = [

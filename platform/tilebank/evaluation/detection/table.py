@@ -1,4 +1,4 @@
-"""Detection by type of finding and size, one row each: what was annotated, and how well it is found.
+"""Tabulate detection by type of finding and size, one row each.
 
 Each row ignores the detections on boxes of the other rows; false positives of all images are in every row. A box of
 several categories counts in the row of each. A row whose patients are too few gets its counts and no figures, as in
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import count_matches, evaluate_overlaps
-from tilebank.evaluation.detection.images import SIZES, ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import SIZES, BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import Overlaps, match, overlaps_of
 from tilebank.evaluation.detection.report import DetectionConfig, DetectionCounts, DetectionEvaluation
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.scores import Estimate
 from tilebank.evaluation.subgroups import UNKNOWN
 
 
@@ -66,7 +66,7 @@ def tabulate_detection(
 
 
 def table_text(rows: Sequence[DetectionRow], rates: Sequence[float]) -> str:
-    """The rows as an aligned table for people, with a line for each reason why figures are withheld."""
+    """The rows as an aligned table, with a line for each reason why figures are withheld."""
     cells = [row.as_cells(rates) for row in rows]
     if not cells:
         raise DatasetError("no rows to show; the images have no annotated boxes")
@@ -77,19 +77,19 @@ def table_text(rows: Sequence[DetectionRow], rates: Sequence[float]) -> str:
     return "\n".join([*lines, *(f"-: {reason}" for reason in reasons)])
 
 
-def _choices(images: Sequence[ImageDetections], sizes: SizeClasses) -> list[Wanted]:
+def _choices(images: Sequence[ImageDetections], sizes: SizeClasses) -> list[BoxFilter]:
     findings = [(finding, image.spacing_mm) for image in images for finding in image.findings]
     named = {category for finding, _ in findings for category in finding.categories or (UNKNOWN,)}
     unmeasured = any(sizes.size_of(finding.box, spacing) == UNKNOWN for finding, spacing in findings)
     classes = ("", *SIZES, *([UNKNOWN] if unmeasured else []))
     categories = ["", *sorted(named, key=lambda name: (name == UNKNOWN, name))] if findings else []
-    return [Wanted(category, size, sizes) for category in categories for size in classes]
+    return [BoxFilter(category, size, sizes) for category in categories for size in classes]
 
 
 def _row(
     overlaps: Overlaps,
     config: DetectionConfig,
-    wanted: Wanted,
+    wanted: BoxFilter,
     *,
     minimum: int,
     replicates: int,

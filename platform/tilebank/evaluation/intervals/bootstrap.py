@@ -1,4 +1,4 @@
-"""Intervals out of patient replicates: widened percentiles, and what stands in where percentiles have no width.
+"""Compute confidence intervals from patient replicates: widened percentiles, exact where a rate is 0 or 1.
 
 Intervals are percentiles of the replicates (Efron & Tibshirani 1993, chapter 13), taken a little further out:
 replicates of n patients vary by too little, as a variance divided by n does, and a normal quantile is too short for n.
@@ -88,7 +88,7 @@ def rate_interval_of(rate: float, values: Floats, *, patients: int, level: float
 def tails_of(level: float, *, patients: int) -> tuple[float, float]:
     """The shares of replicates below the low and below the high end. One patient's end where the replicates end."""
     if not 0 < level < 1:
-        raise DatasetError(f"a level of {level} is no share of the replicates; pass 0.95 for a 95 % interval")
+        raise DatasetError(f"a level of {level} is not a share; pass 0.95 for a 95 % interval")
     if patients < 2:
         return 0.0, 1.0
     reach = np.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, (1 + level) / 2)

@@ -1,4 +1,4 @@
-"""DeLong's test of two AUCs on the same breasts, by a library. Knows nothing of patients, and says so.
+"""Run DeLong's test of two AUCs on the same breasts, through MLstatkit.
 
 DeLong, DeLong & Clarke-Pearson, Biometrics 44:837 (1988), in the fast form of Sun & Xu, IEEE Signal Processing Letters
 21:1389 (2014), as MLstatkit computes it. It takes breasts as independent. Those of one patient are not: the p-value is

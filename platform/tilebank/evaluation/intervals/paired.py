@@ -1,4 +1,4 @@
-"""Two heads, or two encoders, on the same breasts: how far apart, and could chance do it. Knows no names of either.
+"""Compare two heads or encoders on the same breasts: differences with intervals and p-values.
 
 Replicates draw the same patients for both (see `resampling`), so the difference keeps what the two share. The p-value
 inverts the interval of `bootstrap`: from the smaller share of replicates on either side of no difference, with one
@@ -28,7 +28,7 @@ from tilebank.evaluation.intervals.resampling import (
     rate_replicates,
 )
 from tilebank.evaluation.metrics import Labels, Scores, average_precision, operating_point, roc_auc
-from tilebank.evaluation.scored import Estimate, Scored
+from tilebank.evaluation.scores import Estimate, ScoredBreasts
 
 _Value: TypeAlias = Callable[[Any, Any], Any]
 _Replicated: TypeAlias = Callable[..., Floats]
@@ -55,8 +55,8 @@ class Comparison:
 
 
 def compare_scores(
-    first: Scored,
-    second: Scored,
+    first: ScoredBreasts,
+    second: ScoredBreasts,
     *,
     thresholds: tuple[float, float] | None = None,
     replicates: int = 2000,
@@ -118,7 +118,7 @@ class _Resampling:
 
 
 def _rates(
-    first: Scored, second: Scored, thresholds: tuple[float, float], resampling: _Resampling
+    first: ScoredBreasts, second: ScoredBreasts, thresholds: tuple[float, float], resampling: _Resampling
 ) -> Mapping[str, Difference]:
     points, replicated = [], []
     for scored, threshold in zip((first, second), thresholds, strict=True):
@@ -135,18 +135,20 @@ def _rates(
     return {name: resampling.difference(gap, row) for name, gap, row in zip(names, gaps, both, strict=True)}
 
 
-def _arrays(scored: Scored) -> tuple[Scores, Labels, tuple[str, ...]]:
+def _arrays(scored: ScoredBreasts) -> tuple[Scores, Labels, tuple[str, ...]]:
     return scored.scores, scored.labels, scored.patients
 
 
-def _aligned(scored: Scored, like: Scored) -> Scored:
+def _aligned(scored: ScoredBreasts, like: ScoredBreasts) -> ScoredBreasts:
     """The same scores in the order of the other's breasts."""
     if set(scored.breast_ids) != set(like.breast_ids):
         apart = sorted(set(scored.breast_ids) ^ set(like.breast_ids))
-        raise DatasetError(f"{len(apart)} breasts are scored by one of the two alone, such as {apart[:3]}; score both")
+        raise DatasetError(
+            f"{len(apart)} breasts have scores from only one of the two, such as {apart[:3]}; score both"
+        )
     row = {breast_id: place for place, breast_id in enumerate(scored.breast_ids)}
     order = np.asarray([row[breast_id] for breast_id in like.breast_ids])
     patients = tuple(scored.patients[place] for place in order)
     if patients != like.patients or not np.array_equal(scored.labels[order] == 1, like.labels == 1):
         raise DatasetError("the two were scored against different labels or patients; evaluate both on one task")
-    return Scored(scored.scores[order], scored.labels[order], patients, like.breast_ids)
+    return ScoredBreasts(scored.scores[order], scored.labels[order], patients, like.breast_ids)

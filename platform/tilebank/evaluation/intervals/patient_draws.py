@@ -1,4 +1,4 @@
-"""How often each patient stands in each bootstrap replicate. Knows patient ids; nothing of what is resampled.
+"""Draw bootstrap samples of patients: how often each patient is in each replicate.
 
 Draws follow the sorted patient ids: replicate i of one seed holds the same patients for every statistic, every head and
 every order of rows, so replicates of two heads can be subtracted.
@@ -31,7 +31,7 @@ class Patients:
             raise DatasetError(f"{len(patients)} patient ids for {breasts} scores; pass the patient of every breast")
         names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         if names.size < 2:
-            raise DatasetError("one patient can not be resampled; an interval needs two or more")
+            raise DatasetError("one patient cannot be resampled; an interval needs two or more")
         return cls(place, int(names.size))
 
 

@@ -1,7 +1,7 @@
-"""Replicates of a statistic by resampling patients, all of a patient's breasts together. Makes no interval of them.
+"""Compute bootstrap replicates of a statistic, resampling patients with all of their breasts.
 
 Breasts of one patient are not independent, so the patient is the unit that is drawn (Rutter, Academic Radiology 7:413,
-2000); see `draws`. A replicate in which a statistic is not defined (one class alone has no ROC) is a NaN.
+2000); see `patient_draws`. A replicate in which a statistic is not defined (a single class has no ROC) is a NaN.
 
 Shapes: R replicates (r of them at a time), P patients, B breasts, K distinct scores.
 """
@@ -51,10 +51,10 @@ def average_precision_replicates(
     """`average_precision` of every replicate (R,), all at once from one sort."""
     values = []
     for true_positives, false_positives in roc_replicates(scores, labels, patients, replicates=replicates, seed=seed):
-        called = np.maximum(true_positives + false_positives, 1.0)  # none called yet: no recall gained there either
+        predicted = np.maximum(true_positives + false_positives, 1.0)  # none predicted yet: no recall gained
         gained = np.diff(true_positives, axis=1, prepend=0.0)  # (r, K)
         both = (true_positives[:, -1] > 0) & (false_positives[:, -1] > 0)
-        summed = np.einsum("rk,rk->r", gained, true_positives / called)
+        summed = np.einsum("rk,rk->r", gained, true_positives / predicted)
         values.append(_ratio(summed, np.where(both, true_positives[:, -1], 0.0)))
     return np.concatenate(values)
 
@@ -72,9 +72,9 @@ def roc_replicates(
     last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), scores.size - 1)  # (K,) where equal scores end
     for weights in _weights(patients, scores.size, replicates, seed):  # (r, B)
         ordered = weights[:, order]
-        called = np.cumsum(ordered, axis=1, dtype=np.float64)[:, last]
+        predicted = np.cumsum(ordered, axis=1, dtype=np.float64)[:, last]
         true_positives = np.cumsum(ordered * positive[order], axis=1, dtype=np.float64)[:, last]
-        yield true_positives, called - true_positives
+        yield true_positives, predicted - true_positives
 
 
 def sum_replicates(columns: Floats, patients: Sequence[str], *, replicates: int, seed: int) -> Floats:
@@ -90,8 +90,8 @@ def rate_replicates(
     scores: Scores, labels: Labels, patients: Sequence[str], *, threshold: float, replicates: int, seed: int
 ) -> Floats:
     """Sensitivity and specificity of every replicate (2, R) at a threshold that was fixed elsewhere."""
-    positive, called = positives_of(scores, labels), scores >= threshold
-    columns = np.stack([called & positive, positive, ~called & ~positive, ~positive], axis=1).astype(np.float64)
+    positive, predicted = positives_of(scores, labels), scores >= threshold
+    columns = np.stack([predicted & positive, positive, ~predicted & ~positive, ~positive], axis=1).astype(np.float64)
     sums = sum_replicates(columns, patients, replicates=replicates, seed=seed)  # (R, 4)
     both = (sums[:, 1] > 0) & (sums[:, 3] > 0)
     of_class = np.where(both[:, None], sums[:, [1, 3]], 0.0)  # (R, 2) neither rate is kept without the other

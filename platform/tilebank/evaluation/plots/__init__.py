@@ -1,1 +1,1 @@
-"""Matplotlib figures of what the metrics found."""
+"""Matplotlib figures of the metrics."""

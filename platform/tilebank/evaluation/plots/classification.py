@@ -1,6 +1,6 @@
-"""Figures for people, drawn from numbers that are already there. Knows matplotlib's objects, not its global state.
+"""Plot ROC, trials, learning curves and calibration of a head.
 
-Every function returns a Figure about 800 pixels wide; whoever asked saves it.
+Every function returns a Figure about 800 pixels wide; the caller saves it.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from tilebank.errors import DatasetError
 from tilebank.evaluation.calibration import ReliabilityCurve, reliability_curve
 from tilebank.evaluation.intervals.bootstrap import roc_band
 from tilebank.evaluation.metrics import roc_curve
-from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, mark_diamond, open_sheet
+from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, mark_diamond, open_figure
 from tilebank.evaluation.report import Evaluation
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _GOLDEN = 0.6180339887498949
 
 
-def roc_figure(test: Scored, evaluation: Evaluation, *, title: str = "") -> "Figure":
+def roc_figure(test: ScoredBreasts, evaluation: Evaluation, *, title: str = "") -> "Figure":
     """The exact ROC of the test scores, its pointwise patient-bootstrap band, and the point chosen on validation."""
     interval, point = evaluation.auc.interval, evaluation.at_sensitivity
     curve = roc_curve(test.scores, test.labels)
@@ -36,7 +36,7 @@ def roc_figure(test: Scored, evaluation: Evaluation, *, title: str = "") -> "Fig
         seed=evaluation.seed,
         level=interval.level,
     )
-    figure, axes = open_sheet(5.4, title)
+    figure, axes = open_figure(5.4, title)
     axes.plot(
         np.append(0.0, curve.false_positives / curve.negatives),
         np.append(0.0, curve.true_positives / curve.positives),
@@ -61,7 +61,7 @@ def trials_strip_figure(val_aucs: NDArray[np.floating[Any]], *, champion: int, t
     """The validation AUC of every trial (T,) above a box of their quartiles and range, the champion marked."""
     _assert_champion(champion, val_aucs)
     known = val_aucs[~np.isnan(val_aucs)]
-    figure, axes = open_sheet(3.1, title)
+    figure, axes = open_figure(3.1, title)
     # A golden-ratio sequence spreads the dots evenly without a random draw: the same trials give the same picture.
     height = 0.6 + 0.55 * ((np.arange(len(val_aucs)) * _GOLDEN) % 1.0)  # (T,)
     others = np.arange(len(val_aucs)) != champion
@@ -89,7 +89,7 @@ def trials_strip_figure(val_aucs: NDArray[np.floating[Any]], *, champion: int, t
 def curves_figure(val_curves: Sequence[NDArray[np.floating[Any]]], *, champion: int, title: str = "") -> "Figure":
     """The validation AUC of every trial by epoch, each (epochs run,), the champion and its highest point marked."""
     _assert_champion(champion, val_curves)
-    figure, axes = open_sheet(4.0, title)
+    figure, axes = open_figure(4.0, title)
     for trial, curve in enumerate(val_curves):
         if trial != champion:
             axes.plot(np.arange(1, len(curve) + 1), curve, color=GREY, alpha=0.3, linewidth=0.9)
@@ -107,13 +107,13 @@ def curves_figure(val_curves: Sequence[NDArray[np.floating[Any]]], *, champion: 
     return figure
 
 
-def calibration_figure(test: Scored, evaluation: Evaluation, *, title: str = "") -> "Figure":
+def calibration_figure(test: ScoredBreasts, evaluation: Evaluation, *, title: str = "") -> "Figure":
     """Share of positives by mean score in bins of equal mass, above a histogram of the scores.
 
     Bars are 95 % Wilson intervals (JASA 22:209, 1927) that take breasts as independent: a guide for the eye.
     """
     curve = reliability_curve(test.scores, test.labels)
-    figure, axes = open_sheet(5.8, title, below=1.5)
+    figure, axes = open_figure(5.8, title, below=1.5)
     lower, upper = _wilson(curve)
     axes.plot([0, 1], [0, 1], color=LIGHT, linewidth=1, linestyle=DASHES, label="perfect calibration")
     axes.vlines(curve.mean_scores, lower, upper, color=BLUE, alpha=0.5, linewidth=1.5)
@@ -152,7 +152,7 @@ def _wilson(curve: ReliabilityCurve) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _assert_champion(champion: int, trials: Sequence[NDArray[np.floating[Any]]] | NDArray[np.floating[Any]]) -> None:
     if not 0 <= champion < len(trials):
         raise DatasetError(
-            f"champion {champion} is none of {len(trials)} trials; pass its index among the values given"
+            f"champion {champion} is not one of {len(trials)} trials; pass its index among the values given"
         )
     if np.isnan(trials[champion]).all():
         raise DatasetError(f"champion {champion} has no validation AUC; pass the index of a trial that was fitted")

@@ -1,12 +1,12 @@
-"""Forest plots: the AUC of each part of the test split, or of several heads. Draw what was found, no more."""
+"""Draw forest plots: the AUC of each subgroup of the test split, or of several heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tilebank.errors import DatasetError
-from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, open_pair, open_sheet
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.plots.style import BLUE, DASHES, GREY, LIGHT, ORANGE, open_figure, open_figure_pair
+from tilebank.evaluation.scores import Estimate
 from tilebank.evaluation.subgroups import Subgroup
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def forest_figure(subgroups: Sequence[Subgroup], whole: Estimate, *, title: str 
     lines: list[str | Subgroup] = []
     for column in columns:
         lines += [column, *(part for part in subgroups if part.column == column)]
-    figure, axes = open_sheet(_REST_IN + _LINE_IN * len(lines), "")
+    figure, axes = open_figure(_REST_IN + _LINE_IN * len(lines), "")
     if title:  # above the names too: they take half of the width
         figure.suptitle(title, fontsize=12, x=0.02, ha="left")
     lowest = min([whole.interval.low, 0.5] + [part.auc.interval.low for part in subgroups if part.auc])
@@ -67,11 +67,11 @@ def forest_figure(subgroups: Sequence[Subgroup], whole: Estimate, *, title: str 
 def heads_figure(lines: Sequence[ForestLine], *, title: str = "") -> "Figure":
     """AUC of every head with its interval, from the top down in the order given, beside its paired difference.
 
-    Raises DatasetError unless one of the lines, and one alone, is the reference.
+    Raises DatasetError unless exactly one of the lines is the reference.
     """
     if [line.difference for line in lines].count(None) != 1:
         raise DatasetError("heads are drawn beside one reference; leave out the difference of just one line")
-    figure, left, right = open_pair(_REST_IN + 1.25 * _LINE_IN * len(lines))
+    figure, left, right = open_figure_pair(_REST_IN + 1.25 * _LINE_IN * len(lines))
     if title:
         figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     for place, line in enumerate(lines):

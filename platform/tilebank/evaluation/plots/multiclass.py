@@ -1,6 +1,6 @@
-"""Figures of heads that give several answers: one ROC an answer, and which class was called for which.
+"""Plot heads with several outputs: one ROC curve per class or label, and the confusion matrix.
 
-Draws what was found, no more. Every function returns a Figure; whoever asked saves it.
+Every function returns a Figure; the caller saves it.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ import numpy as np
 from tilebank.errors import DatasetError
 from tilebank.evaluation.metrics import Labels, Scores, roc_curve
 from tilebank.evaluation.multiclass import ClassEvaluation
-from tilebank.evaluation.plots.style import DASHES, LIGHT, PALETTE, open_sheet
-from tilebank.evaluation.scored import Estimate
+from tilebank.evaluation.plots.style import DASHES, LIGHT, PALETTE, open_figure
+from tilebank.evaluation.scores import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ def answers_roc_figure(
     """The exact ROC of each answer's test scores against all other breasts, with its AUC and interval."""
     if answers.keys() != aucs.keys() or not answers:
         raise DatasetError(f"scores of {list(answers)} and AUCs of {list(aucs)}; pass both for each answer")
-    figure, axes = open_sheet(5.4, title)
+    figure, axes = open_figure(5.4, title)
     for place, (name, (scores, labels)) in enumerate(answers.items()):
         curve = roc_curve(scores, labels)
         axes.plot(
@@ -45,15 +45,15 @@ def answers_roc_figure(
 
 
 def confusion_figure(evaluation: ClassEvaluation, *, title: str = "") -> "Figure":
-    """Test breasts by true and called class: counts, and their shares of the true class, which colour the cells."""
-    counts = np.asarray(evaluation.confusion)  # (C, C) true, called
+    """Test breasts by true and predicted class: counts, and their shares of the true class, which colour the cells."""
+    counts = np.asarray(evaluation.confusion)  # (C, C) true, predicted
     shares = counts / counts.sum(axis=1, keepdims=True)
-    figure, axes = open_sheet(5.4, title)
+    figure, axes = open_figure(5.4, title)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (true, called), count in np.ndenumerate(counts):
-        share = shares[true, called]
+    for (true, predicted), count in np.ndenumerate(counts):
+        share = shares[true, predicted]
         colour = "white" if share >= _DARK else "black"
-        axes.text(called, true, f"{count}\n{share:.0%}", ha="center", va="center", color=colour, fontsize=10)
+        axes.text(predicted, true, f"{count}\n{share:.0%}", ha="center", va="center", color=colour, fontsize=10)
     places = range(len(counts))
     sizes = counts.sum(axis=1)
     axes.set_xticks(places, list(evaluation.classes))

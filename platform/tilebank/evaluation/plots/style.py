@@ -1,4 +1,4 @@
-"""What figures have in common: their width, their colours, their bare axes. Knows nothing of what is drawn.
+"""Set the size, colours and axes that all plots share.
 
 Colours are from Okabe & Ito (2008), told apart without colour vision; the chosen thing is also a diamond.
 """
@@ -15,7 +15,7 @@ DASHES = (0, (4, 3))
 _WIDTH_IN, _DPI = 5.4, 150
 
 
-def open_sheet(height_in: float, title: str, *, below: float = 0.0) -> "tuple[Figure, Axes]":
+def open_figure(height_in: float, title: str, *, below: float = 0.0) -> "tuple[Figure, Axes]":
     """A figure with one panel; `below` adds a second one of that height under it, on the same x axis."""
     from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def open_sheet(height_in: float, title: str, *, below: float = 0.0) -> "tuple[Fi
     return figure, panels[0]
 
 
-def open_pair(height_in: float) -> "tuple[Figure, Axes, Axes]":
+def open_figure_pair(height_in: float) -> "tuple[Figure, Axes, Axes]":
     """A figure of twice the width with two panels side by side, on the same y axis."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -1,8 +1,8 @@
-"""The card that travels with a head: what it answers, what its vectors are, where its threshold comes from.
+"""The card that is stored with a head: its task, how its vectors were made, where its threshold comes from.
 
-Written at registration and at import, read before anything is scored. A head may score vectors only that were made as
-those that it was fitted on: same reader, mask, tiling and encoder. How rows are named (`ids`, which the fingerprint
-holds too) may differ, so that a head of one dataset scores another, or a folder.
+Written at registration and at import, read before scoring. A head scores only vectors that were made like those it
+was fitted on: same reader, mask, tiling and encoder. How rows are named (`ids`, also part of the fingerprint) may
+differ, so a head of one dataset can score another, or a folder.
 """
 
 import json
@@ -71,7 +71,7 @@ class HeadCard:
         """The card that `as_metadata` wrote. Raises HeadError where it says too little to be used."""
         if missing := [key for key in ("dataset", "task", "encoder", "fingerprint") if not metadata.get(key)]:
             raise HeadError(
-                f"the card of head {name} does not say its {', '.join(missing)}, so nobody can tell which vectors it"
+                f"the card of head {name} does not say its {', '.join(missing)}, so it is not known which vectors it"
                 " reads; import it again with tilebank import-head, which asks"
             )
         known = {key: value for key, value in metadata.items() if key in cls.__dataclass_fields__}
@@ -79,7 +79,7 @@ class HeadCard:
         try:
             return cls(**known, threshold=float(text) if text else None)
         except ValueError as error:
-            raise HeadError(f"the card of head {name} has the threshold {text!r}, which is no number") from error
+            raise HeadError(f"the card of head {name} has the threshold {text!r}, which is not a number") from error
 
     def as_metadata(self) -> dict[str, str]:
         """Texts by name, as `save_head` takes them."""
@@ -104,14 +104,14 @@ class HeadCard:
         said = f"head {name} was fitted on vectors of the fingerprint {self.fingerprint}, these are {fingerprint}"
         if not made or not self.vectors:
             raise HeadError(
-                f"{said}; how one of them was made is not known here (vectors of elsewhere, or a card of an earlier"
-                " version), so only the same will do: search a head on vectors like these"
+                f"{said}; how one of them was made is not known (imported vectors, or a card of an earlier"
+                " version), so only the same fingerprint fits: search a head on vectors like these"
             )
         differing = list(_differences(json.loads(self.vectors), json.loads(made)))
         named = "; ".join(differing[:MOST_NAMED])
         more = f"; and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
         raise HeadError(
-            f"{said}: {named}{more}. Set what can be set as the head has it (encoder.checkpoint for weights), or search"
+            f"{said}: {named}{more}. Use the settings of the head (encoder.checkpoint for weights), or search"
             " a head on vectors like these"
         )
 

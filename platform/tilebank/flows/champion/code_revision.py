@@ -1,13 +1,25 @@
-"""Which code runs: the commit of the checkout that it is imported from, or its very text. Knows git by its command."""
+"""Say which code runs: the commit of the checkout that it is imported from, and hashes of its sources."""
 
 import hashlib
+import os
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tilebank
+from tilebank.tracking.inputs import RunSource
 
 GIT_SECONDS = 10
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # which Ray sets for the driver of a submitted job
+
+
+def run_source() -> RunSource:
+    """The program that runs, for the record: its script, the commit, and whether Ray runs it as a submitted job."""
+    folder = Path(tilebank.__file__).parent
+    is_ours = _git(folder, "ls-files", "--error-unmatch", "__init__.py") is not None
+    commit = _git(folder, "rev-parse", "HEAD") if is_ours else None
+    return RunSource(name=sys.argv[0] or "python", is_job=JOB in os.environ, commit=commit or "")
 
 
 def code_revision() -> str:

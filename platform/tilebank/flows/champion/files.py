@@ -1,4 +1,4 @@
-"""A head as files with its card, ready for MLflow's registry."""
+"""Write a head and its card as files for MLflow's registry."""
 
 import tempfile
 from collections.abc import Iterator

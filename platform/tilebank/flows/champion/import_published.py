@@ -1,7 +1,7 @@
-"""A head that was fitted elsewhere, with the published code's parameter names, becomes a head of ours with a card.
+"""Import a head that was fitted elsewhere, with the published code's parameter names, and write its card.
 
-What the checkpoint does not hold is stated by who imports it: the vectors that it reads, its question, and whether its
-vectors had length one. Nothing of that can be checked here, and the card says so.
+The user states what the checkpoint does not hold: which vectors it reads, its task, and whether its vectors had length
+one. None of that can be checked here, and the card says so.
 """
 
 import hashlib
@@ -13,7 +13,9 @@ import numpy as np
 
 from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, HeadError
+from tilebank.files import join_uri
 from tilebank.flows.champion.card import DECLARED, HeadCard
+from tilebank.flows.champion.code_revision import run_source
 from tilebank.flows.champion.files import served_model
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.settings.settings import Settings
@@ -23,10 +25,12 @@ from tilebank.mil.explaining.tile_attention import why_no_attention
 from tilebank.mil.heads.parts.dual_stream_branch import StreamPooling
 from tilebank.mil.heads.registry import Head, save_head
 from tilebank.mil.published import import_published, read_checkpoint
+from tilebank.store.schema import table_name
+from tilebank.tracking.inputs import DatasetUsed
 from tilebank.tracking.registry import register_head
 from tilebank.tracking.runs import Tracker, experiment_name
 
-THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known here"
+THRESHOLD_RULE = "stated when the head was imported; how it was chosen is not known"
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class ImportSummary:
     def as_text(self) -> str:
         """What it is taken to be, and how to use it."""
         card = self.card
-        tiles = "by attention" if self.attention else "without attention: it will show no top tiles"
-        none = "none stated (--threshold): scores will not be said to lie above one"
+        tiles = "by attention" if self.attention else "without attention, so there are no top tiles"
+        none = "none stated (--threshold): scores are not compared with one"
         return aligned(
             [
                 ("head", f"{self.parameters} parameters, vectors of {self.dim} numbers, tiles {tiles}"),
@@ -80,7 +84,7 @@ def import_head(settings: Settings, stated: Stated, *, checkpoint: Path, folder:
     """
     outputs = outputs_of(task_named(stated.task))
     if stated.threshold is not None and not math.isfinite(stated.threshold):
-        raise ConfigError(f"--threshold {stated.threshold} is no number that a score can reach")
+        raise ConfigError(f"--threshold {stated.threshold} is not a finite number")
     head = import_published(
         read_checkpoint(checkpoint),
         l2_normalise=stated.l2_normalise,
@@ -118,7 +122,7 @@ def _write(head: Head, card: HeadCard, folder: Path) -> None:
     """Raises HeadError for a folder that is taken or cannot be made."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise HeadError(f"{folder} is there already; give a folder that is new or empty with --out")
+            raise HeadError(f"{folder} exists already; name a new or empty folder with --out")
         save_head(head, folder, metadata=card.as_metadata())
     except OSError as error:
         raise HeadError(f"cannot write the head to {folder}: {error}; choose another folder with --out") from error
@@ -127,12 +131,19 @@ def _write(head: Head, card: HeadCard, folder: Path) -> None:
 def _register(settings: Settings, card: HeadCard, head: Head, *, folder: Path, name: str) -> str:
     """A run of its own, apart from the searches of this task, with the head as a version of `name`."""
     experiment = f"{experiment_name(card.dataset, task=card.task)}--{DECLARED}"
-    tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
+    tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts, source=run_source())
     said = {key: text for key, text in card.as_metadata().items() if key != "vectors"}
     with tracker.run(f"{DECLARED}--{name}", params={"source": card.source}, tags=said) as run_id:
+        tracker.log_datasets(run_id, [_dataset_stated(settings, card)])
         example = np.zeros((1, head.dim), np.float16)
         model = served_model(head, folder, views=example, tiles=example)
         return register_head(settings.tracking, model, name=name, run_id=run_id, val_auc=None).as_text()
+
+
+def _dataset_stated(settings: Settings, card: HeadCard) -> DatasetUsed:
+    """The vectors that the head is said to read; no version of their table is known."""
+    name = table_name("instances", card.dataset, card.encoder)
+    return DatasetUsed(name, 0, card.fingerprint, join_uri(settings.store, f"{name}.lance"), context="stated")
 
 
 def _source_of(checkpoint: Path) -> str:

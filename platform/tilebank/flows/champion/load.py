@@ -1,4 +1,4 @@
-"""Which head scores, and the settings under which its vectors are made or read. Scores nothing."""
+"""Load the head that is asked for, with the settings under which its vectors are made or read."""
 
 import re
 import tempfile
@@ -11,7 +11,7 @@ from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings, load_settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
 from tilebank.mil.heads.registry import Head, load_head
-from tilebank.tracking.fetching import fetch_head
+from tilebank.tracking.download import fetch_head
 from tilebank.tracking.registry import CHAMPION, registered_name
 
 VERSION = re.compile(r"[^/]+/\d+")  # a registered name and version, as against a path
@@ -41,7 +41,7 @@ def choose_head(choices: Choices, *, head: str, task: str, folder: str = "") -> 
     there is no such head, or where the choices contradict it.
     """
     if folder and not head:
-        raise ConfigError("which head is to score the folder? name a registered one, or its folder, with --head")
+        raise ConfigError("name the head for the folder with --head: a registered one, or its folder")
     tracking = load_settings(_named(choices, Choices())).tracking
     saved = _open_head(head or _champion_of(choices, task=task), tracking=tracking)
     for flag, said, own in (("--task", task, saved.card.task), ("--encoder", choices.encoder, saved.card.encoder)):
@@ -88,7 +88,7 @@ def _open_head(wanted: str, *, tracking: str) -> _Opened:
 
 def _assert_usable(opened: _Opened, settings: Settings) -> None:
     if opened.head.trials != 1:
-        raise HeadError(f"head {opened.name} is a pack of {opened.head.trials}; select one of them, then save it")
+        raise HeadError(f"head {opened.name} is a pack of {opened.head.trials} heads; select one and save it")
     if settings.dataset.made_elsewhere:
         return  # how long such vectors are is known to their table alone; a head reads none of another length
     if opened.head.dim != settings.encoder.dim:

@@ -1,4 +1,4 @@
-"""The test breasts that every compared search scored: the ground that heads are compared on. Draws nothing from it."""
+"""Find the test breasts that every compared search scored: heads are compared on these."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tilebank.errors import DatasetError, StoreError
 from tilebank.evaluation.metrics import roc_auc
-from tilebank.evaluation.scored import Scored
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.flows.compare.runs import FoundSearch
 from tilebank.flows.settings.settings import Settings
 from tilebank.store.predictions import Predicted, read_predictions
@@ -16,9 +16,12 @@ from tilebank.terms import Split
 
 
 @dataclass(frozen=True)
-class CommonGround:
-    """breast_ids: test breasts of all the searches, by id; left_out: those of some of them alone. val_aucs: by run id,
-    on each search's own validation breasts; val_differs: whether those are not the same for all."""
+class CommonBreasts:
+    """The test breasts of all the searches.
+
+    breast_ids: sorted; left_out: how many breasts only some of the searches scored; val_aucs: by run id, on each
+    search's own validation breasts; val_differs: whether these differ between searches.
+    """
 
     breast_ids: tuple[str, ...]
     left_out: int
@@ -26,8 +29,8 @@ class CommonGround:
     val_differs: bool
 
 
-def find_ground(settings: Settings, searches: Sequence[FoundSearch]) -> CommonGround:
-    """What the searches have in common, one of them in memory at a time.
+def find_common_breasts(settings: Settings, searches: Sequence[FoundSearch]) -> CommonBreasts:
+    """The test breasts that all searches scored; one search is in memory at a time.
 
     Raises StoreError where a search left no predictions of a split, DatasetError where two saw different labels or
     patients, or where no test breasts of both classes are common to all.
@@ -49,7 +52,7 @@ def find_ground(settings: Settings, searches: Sequence[FoundSearch]) -> CommonGr
         common = set(test.breast_ids) if common is None else common & set(test.breast_ids)
     kept = tuple(sorted(common or ()))
     _assert_both_classes([truth[breast_id][0] for breast_id in kept], searches)
-    return CommonGround(kept, len(tested) - len(kept), val_aucs, len(val_ids) > 1)
+    return CommonBreasts(kept, len(tested) - len(kept), val_aucs, len(val_ids) > 1)
 
 
 def read_parts(settings: Settings, search: FoundSearch) -> dict[Split, Predicted]:
@@ -66,15 +69,15 @@ def read_parts(settings: Settings, search: FoundSearch) -> dict[Split, Predicted
     return {split: parts[split.value] for split in (Split.VAL, Split.TEST)}
 
 
-def as_scored(part: Predicted, *, among: Sequence[str] = ()) -> Scored:
+def as_scored(part: Predicted, *, among: Sequence[str] = ()) -> ScoredBreasts:
     """The predictions as scores, of `among` alone where breasts are named, in their order."""
-    whole = Scored(part.scores, part.labels, part.patient_ids, part.breast_ids)
+    whole = ScoredBreasts(part.scores, part.labels, part.patient_ids, part.breast_ids)
     if not among:
         return whole
     row = {breast_id: place for place, breast_id in enumerate(part.breast_ids)}
     kept: NDArray[np.int64] = np.asarray([row[breast_id] for breast_id in among], dtype=np.int64)
     patients = tuple(part.patient_ids[place] for place in kept)
-    return Scored(part.scores[kept], part.labels[kept], patients, tuple(among))
+    return ScoredBreasts(part.scores[kept], part.labels[kept], patients, tuple(among))
 
 
 def _assert_agrees(

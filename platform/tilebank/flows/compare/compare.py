@@ -1,7 +1,7 @@
-"""Encoders and heads of one task side by side: figures, paired differences, p-values. Fits nothing, chooses nothing.
+"""Compare encoders and heads of one task: figures, paired differences, p-values.
 
-Figures are computed anew from the predictions that each search left in the store, so they equal the search's own
-wherever all were tested on the same breasts. Rows go by validation AUC: the test split orders nothing here.
+Figures are computed from the predictions that each search left in the store, so they equal the search's own where all
+were tested on the same breasts. Rows are ordered by validation AUC, not by test figures.
 """
 
 import time
@@ -11,15 +11,19 @@ from pathlib import Path
 
 from tilebank.evaluation.intervals.paired import Comparison, compare_scores, holm_p_values
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
-from tilebank.flows.champion.code_revision import code_revision
-from tilebank.flows.compare.common_breasts import CommonGround, as_scored, find_ground, read_parts
+from tilebank.evaluation.scores import ScoredBreasts
+from tilebank.files import join_uri
+from tilebank.flows.champion.code_revision import code_revision, run_source
+from tilebank.flows.compare.common_breasts import CommonBreasts, as_scored, find_common_breasts, read_parts
 from tilebank.flows.compare.page import draw_comparison, open_folder, render_comparison, write_comparison
 from tilebank.flows.compare.runs import FoundSearch, Wanted, choose_reference, find_searches
 from tilebank.flows.compare.summary import ComparedHead, ComparisonSummary, HeadDifference
 from tilebank.flows.reporting.progress import with_progress
+from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.settings.settings import EvaluationConfig, Settings
+from tilebank.store.schema import table_name
 from tilebank.terms import Split
+from tilebank.tracking.inputs import DatasetUsed
 from tilebank.tracking.runs import Tracker, experiment_name
 
 KIND = "comparison"  # the tag of a run that is no search
@@ -37,17 +41,19 @@ def compare_searches(
     searches, older = find_searches(settings, task=task, wanted=wanted)
     named = choose_reference(searches, against) if against else None
     open_folder(out)
-    ground = find_ground(settings, searches)
-    ordered = sorted(searches, key=lambda one: (-ground.val_aucs[one.run_id], one.name))
+    common = find_common_breasts(settings, searches)
+    ordered = sorted(searches, key=lambda one: (-common.val_aucs[one.run_id], one.name))
     reference = named or ordered[0]
     summary = ComparisonSummary(
         dataset=settings.dataset.name,
         task=task,
         reference=reference.name,
-        heads=_compare(settings, ordered, reference=reference, ground=ground),
-        notes=tuple(_notes(ordered, ground, older=older)),
+        heads=_compare(settings, ordered, reference=reference, common=common),
+        notes=tuple(_notes(ordered, common, older=older)),
         licence=settings.licence,
         folder=str(out),
+        facts=run_facts(code_revision())
+        | {"bootstrap": f"{settings.evaluation.replicates} samples of patients, seed {settings.evaluation.seed}"},
         wall_s=time.perf_counter() - began,
     )
     return _record(summary, settings, out=out)
@@ -58,18 +64,18 @@ class _Tested:
     """A search's figures on the common test breasts, and the scores behind them."""
 
     evaluation: Evaluation
-    test: Scored
+    test: ScoredBreasts
 
 
 def _compare(
-    settings: Settings, searches: Sequence[FoundSearch], *, reference: FoundSearch, ground: CommonGround
+    settings: Settings, searches: Sequence[FoundSearch], *, reference: FoundSearch, common: CommonBreasts
 ) -> tuple[ComparedHead, ...]:
     """A row a search, in the order given. No more than the scores of two searches are held at a time."""
-    against = _test(settings, reference, ground)
+    against = _test(settings, reference, common)
     evaluations: list[Evaluation] = []
     compared: dict[str, Comparison] = {}
     for search in with_progress(searches, what="compare", unit="head", total=len(searches)):
-        tested = against if search is reference else _test(settings, search, ground)
+        tested = against if search is reference else _test(settings, search, common)
         evaluations.append(tested.evaluation)
         if search is not reference:
             compared[search.run_id] = _paired(tested, against, config=settings.evaluation)
@@ -80,10 +86,10 @@ def _compare(
     )
 
 
-def _test(settings: Settings, search: FoundSearch, ground: CommonGround) -> _Tested:
+def _test(settings: Settings, search: FoundSearch, common: CommonBreasts) -> _Tested:
     """Thresholds come from all of the search's own validation breasts, figures from the common test breasts."""
     parts, config = read_parts(settings, search), settings.evaluation
-    test = as_scored(parts[Split.TEST], among=ground.breast_ids)
+    test = as_scored(parts[Split.TEST], among=common.breast_ids)
     found = evaluate(as_scored(parts[Split.VAL]), test, replicates=config.replicates, seed=config.seed)
     return _Tested(found, test)
 
@@ -105,27 +111,42 @@ def _corrected(compared: dict[str, Comparison]) -> dict[str, HeadDifference]:
     }
 
 
-def _notes(searches: Sequence[FoundSearch], ground: CommonGround, *, older: int) -> Iterator[str]:
+def _notes(searches: Sequence[FoundSearch], common: CommonBreasts, *, older: int) -> Iterator[str]:
     """What keeps the rows from being alike."""
-    if ground.left_out:
-        yield f"test breasts that only some of the searches scored are left out: {ground.left_out}"
+    if common.left_out:
+        yield f"test breasts that only some of the searches scored are left out: {common.left_out}"
     schemes = sorted({search.run.tags["split_scheme"] for search in searches})
     if len(schemes) > 1:
         yield f"patients were split in {len(schemes)} ways ({'; '.join(schemes)}): heads were fitted on other patients"
-    if ground.val_differs:
+    if common.val_differs:
         yield "the searches' validation breasts are not the same, so that the order of the rows is a rough one"
     if older:
         yield f"older searches of the same encoders, heads and vectors are not shown: {older} (--all-runs shows them)"
 
 
+def _datasets(summary: ComparisonSummary, settings: Settings) -> dict[str, DatasetUsed]:
+    """The tables that the compared heads were searched on, each once."""
+    found = {}
+    counts = summary.counts
+    tested = {"test": {"breasts": counts.breasts, "patients": counts.patients, "positive": counts.positives}}
+    for head in summary.heads:
+        tags = head.run.tags
+        name = table_name("instances", summary.dataset, tags["encoder"])
+        uri, version = join_uri(settings.store, f"{name}.lance"), int(tags["table_version"])
+        key = f"{name} {tags['fingerprint']} {version}"
+        found[key] = DatasetUsed(name, version, tags["fingerprint"], uri, context="evaluation", counts=tested)
+    return found
+
+
 def _record(summary: ComparisonSummary, settings: Settings, *, out: Path) -> ComparisonSummary:
     """Leave it in `out`, and in the experiment of its searches."""
     experiment = experiment_name(summary.dataset, task=summary.task)
-    tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
+    tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts, source=run_source())
     tags = {"kind": KIND, "dataset": summary.dataset, "task": summary.task, "code_revision": code_revision()}
     params = {"reference": summary.reference, "replicates": settings.evaluation.replicates}
     with tracker.run("compare", params=params, tags=tags | settings.licence) as run_id:
         summary = replace(summary, run_id=run_id)
+        tracker.log_datasets(run_id, list(_datasets(summary, settings).values()))
         figure = draw_comparison(summary)
         documents = render_comparison(summary, figure)
         write_comparison(out, documents, figure)

@@ -1,4 +1,4 @@
-"""A comparison as files: one HTML page that needs nothing beside it, CSV, JSON and a picture. Counts nothing itself."""
+"""Write a comparison as files: one self-contained HTML page, CSV, JSON and a picture."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tilebank.errors import ConfigError
 from tilebank.evaluation.plots.forest import ForestLine, heads_figure
-from tilebank.flows.compare.summary import MOVED, SPENT, ComparisonSummary, as_figure, as_p
+from tilebank.flows.compare.summary import MOVED, SPENT, SPLIT_TAGS, ComparisonSummary, as_figure, as_p
 from tilebank.flows.reporting.html import render_figures
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def draw_comparison(summary: ComparisonSummary) -> "Figure":
 
 def render_comparison(summary: ComparisonSummary, figure: "Figure") -> dict[str, str]:
     """File name -> text: `compare.html`, `compare.csv`, `compare.json`."""
-    values = {"page": summary, "spent": SPENT, "moved": MOVED, "as_p": as_p, "as_figure": as_figure}
+    values: dict[str, object] = {"page": summary, "spent": SPENT, "moved": MOVED, "as_p": as_p, "as_figure": as_figure}
+    values["split_tags"] = SPLIT_TAGS
     return {
         f"{NAME}.html": render_figures(TEMPLATE, values, {NAME: figure}),
         f"{NAME}.csv": _as_csv(summary),

@@ -1,4 +1,4 @@
-"""Which finished searches of a task are set side by side, and what each is called. Reads the record; scores nothing."""
+"""Choose the finished searches of a task to compare, and name each of them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tilebank.datasets.labels import task_named
 from tilebank.errors import ConfigError, TrackingError
 from tilebank.flows.settings.settings import Settings
-from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.finished_runs import RecordedRun, find_runs
 from tilebank.tracking.runs import experiment_name
 
 YES_NO = "threshold_at_sens"  # a figure that searches of yes-no tasks alone record
@@ -58,13 +58,13 @@ def find_searches(settings: Settings, *, task: str, wanted: Wanted) -> tuple[lis
             f" encoders first: tilebank tune --dataset {settings.dataset.name} --task {task}"
         )
     if any(YES_NO not in run.metrics for run in every):
-        raise ConfigError(f"{task} is answered by several classes or labels; only AUCs of yes-no tasks are compared")
+        raise ConfigError(f"{task} has several classes or labels; only AUCs of yes-no tasks are compared")
     kept = _asked_for(every, wanted)
     chosen = kept if wanted.all_runs or wanted.runs else _newest(kept)
     if len(chosen) < 2:
         raise TrackingError(
-            f"one search alone is there to compare: {_described(chosen[0])}; search another head or encoder, or compare"
-            f" searches of one with --all-runs (in all there are {_listed(every)})"
+            f"only one search can be compared: {_described(chosen[0])}; search another head or encoder, or compare"
+            f" searches of the same one with --all-runs (finished searches: {_listed(every)})"
         )
     names = _names(chosen)
     return [FoundSearch(names[run.run_id], run) for run in chosen], len(kept) - len(chosen)

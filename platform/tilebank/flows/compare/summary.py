@@ -1,23 +1,24 @@
-"""What a comparison found, as records, as tables for people and as values for programs. Computes no figure."""
+"""The result of a comparison as records, as tables and as JSON values."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilebank.evaluation.intervals.paired import Comparison
 from tilebank.evaluation.report import Evaluation
-from tilebank.evaluation.scored import Counts
+from tilebank.evaluation.scores import Counts
 from tilebank.flows.search.attention_stability import OF_SEARCH
-from tilebank.tracking.history import RecordedRun
+from tilebank.tracking.finished_runs import RecordedRun
 
 SPENT = (
-    "Every look at a test split spends some of it: the more heads are compared on it, the more the best of them owes to"
-    " chance. Choose by validation AUC, and confirm the choice on patients that no row has seen."
+    "Every comparison uses up some of a test split: the more heads are compared, the more the best of them owes to"
+    " chance. Choose by validation AUC, and confirm the choice on patients that no head has seen."
 )
 MOVED = (
-    "Attention JS: the Jensen-Shannon divergence of the attention on a validation breast from that of an epoch ago,"
-    " mean over the later half of the epochs, median over the trials; it compares heads that were fitted by one recipe"
+    "Attention JS: the Jensen-Shannon divergence between the attention on a validation breast in one epoch and the"
+    " next, mean over the later half of the epochs, median over the trials; compare it only between heads of one recipe"
 )
+SPLIT_TAGS = ("train_counts", "val_counts")  # of searches that recorded them
 TAGS = ("encoder", "head", "fingerprint", "table_version", "split_scheme", "code_revision")
 
 
@@ -64,7 +65,10 @@ class ComparedHead:
 
 @dataclass(frozen=True)
 class ComparisonSummary:
-    """The rows by validation AUC, highest first, and what a reader must know of them; `run_id` is the comparison's."""
+    """The rows by validation AUC, highest first, with notes.
+
+    run_id: of the comparison; facts: date, command and versions.
+    """
 
     dataset: str
     task: str
@@ -75,6 +79,7 @@ class ComparisonSummary:
     folder: str
     wall_s: float
     run_id: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -102,6 +107,7 @@ class ComparisonSummary:
             "replicates": interval.replicates,
             "notes": [*self.notes, SPENT],
             "run_id": self.run_id,
+            "facts": dict(self.facts),
             **self.licence,
         }
 
@@ -147,7 +153,7 @@ class ComparisonSummary:
                 self.as_differences(),
                 "",
                 f"{interval.level:.0%} intervals and p from {interval.replicates} patient replicates, the same for all"
-                " heads; thresholds were chosen on validation; DeLong's test takes breasts as independent",
+                " heads; thresholds were chosen on validation; DeLong's test assumes independent breasts",
                 MOVED,
                 *self.notes,
                 SPENT,

@@ -9,13 +9,13 @@ from tilebank.flows.extract.extract import ExtractionSummary, extract
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.reporting.stopwatch import Stopwatch
-from tilebank.flows.search.resume import Attempt, attempt_at
+from tilebank.flows.search.resume import SearchRun, search_run
 from tilebank.flows.search.tune import tune_head
 from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.phantom.plan import plan_exams
 from tilebank.phantom.writer import PhantomSummary, write_phantoms
 from tilebank.terms import Split
-from tilebank.tracking.history import RecordedRun, find_runs
+from tilebank.tracking.finished_runs import RecordedRun, find_runs
 from tilebank.tracking.places import RunPlace, find_place
 from tilebank.tracking.runs import SEARCH, experiment_name
 
@@ -95,10 +95,10 @@ def run_demo(study: DemoStudy, *, announce: Callable[[str], None]) -> DemoSummar
     announce(f"3/3 search: {settings.search.trials} heads for {TASK}, one evaluation on test")
     with watch.part("search"):
         opened = open_study(settings, task=TASK)
-        attempt = attempt_at(settings, opened, task=TASK)
-        found = _recorded(attempt)
+        search = search_run(settings, opened, task=TASK)
+        found = _recorded(search)
         searched = found is None
-        run, place = found or _search(attempt)
+        run, place = found or _search(search)
     return DemoSummary(
         written,
         extracted,
@@ -110,31 +110,39 @@ def run_demo(study: DemoStudy, *, announce: Callable[[str], None]) -> DemoSummar
     )
 
 
-def _search(attempt: Attempt) -> tuple[RecordedRun, RunPlace]:
-    summary = tune_head(attempt.settings, task=attempt.task)
-    (run,) = [run for run in _runs(attempt) if run.run_id == summary.run_id]
+def _search(search: SearchRun) -> tuple[RecordedRun, RunPlace]:
+    summary = tune_head(search.settings, task=search.task)
+    (run,) = [run for run in _runs(search) if run.run_id == summary.run_id]
     return run, summary.place
 
 
-def _recorded(attempt: Attempt) -> tuple[RecordedRun, RunPlace] | None:
+def _recorded(search: SearchRun) -> tuple[RecordedRun, RunPlace] | None:
     """The finished run of the same search whose report is still there; None where there is none."""
-    for run in _runs(attempt):
-        place = find_place(attempt.settings.tracking, run.run_id)
+    for run in _runs(search):
+        place = find_place(search.settings.tracking, run.run_id)
         if not is_local(place.report) or exists(place.report):
             return run, place
     return None
 
 
-def _runs(attempt: Attempt) -> list[RecordedRun]:
-    experiment = experiment_name(attempt.settings.dataset.name, task=attempt.task)
-    return find_runs(attempt.settings.tracking, experiment, tags={SEARCH: attempt.key})
+def _runs(search: SearchRun) -> list[RecordedRun]:
+    experiment = experiment_name(search.settings.dataset.name, task=search.task)
+    return find_runs(search.settings.tracking, experiment, tags={SEARCH: search.key})
 
 
 def _champion(run: RecordedRun, *, trials: int) -> Champion:
     found = run.metrics
-    counts = {name: int(found[name]) for name in ("test_breasts", "test_patients", "test_positives")}
-    aucs = {name: found[name] for name in ("val_auc", "test_auc", "test_auc_low", "test_auc_high")}
-    return Champion(trials, int(found["champion_seed"]), **aucs, **counts)
+    return Champion(
+        trials=trials,
+        seed=int(found["champion_seed"]),
+        val_auc=found["val_auc"],
+        test_auc=found["test_auc"],
+        test_auc_low=found["test_auc_low"],
+        test_auc_high=found["test_auc_high"],
+        test_breasts=int(found["test_breasts"]),
+        test_patients=int(found["test_patients"]),
+        test_positives=int(found["test_positives"]),
+    )
 
 
 def _next_commands(study: DemoStudy, opened: LabelledStudy) -> tuple[str, ...]:

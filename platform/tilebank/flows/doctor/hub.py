@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import IO
 
 from tilebank.config import known_names
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.huggingface.checkpoints import folder_of
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError
 from tilebank.flows.doctor.check import Check, failed, passed, warned
-from tilebank.flows.settings.settings import Choices, load_settings
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
 
 HUB = "https://huggingface.co"
 TIMEOUT_S = 5.0

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tilebank.datasets.intake import IntakeConfig, Placement, assert_asked_for, place_image
+from tilebank.datasets.intake import IntakeConfig, Placement, assert_included, place_image
 from tilebank.errors import ImageError
 from tilebank.files import open_file, read_bytes
 from tilebank.imaging.breast import MaskConfig
-from tilebank.imaging.dicom.reader import read_header
+from tilebank.imaging.formats import read_header
 from tilebank.imaging.instances import cut_instances
 from tilebank.imaging.intensity import ReaderConfig
 from tilebank.imaging.reader import Mammogram, read_mammogram
@@ -80,7 +80,7 @@ def look_at(content: bytes, expected: Expected, *, recipe: ImageRecipe) -> Row:
 
 def place_expected(header: ImageHeader, expected: Expected, *, intake: IntakeConfig) -> Placement:
     """Side and view of an image that is asked for and is the expected one. Raises ImageError (`filter`, `identify`)."""
-    assert_asked_for(header.kind, view=header.view, special=header.special, intake=intake)
+    assert_included(header.kind, view=header.view, special=header.special, intake=intake)
     if expected.sop_instance_uid and header.sop_instance_uid != expected.sop_instance_uid:
         reason = "the file holds another image than the manifest says (SOP Instance UID differs)"
         raise ImageError("identify", reason, "OtherImage")

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import ray.data
 
+from tilebank.datasets.contract import Manifest, ScannedImage
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.study import Manifest, ScannedImage
 from tilebank.errors import EncoderError
 from tilebank.flows.engine.cluster import assert_resources, cluster_gpus, connect_ray
 from tilebank.flows.engine.image_task import ImageRecipe

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tilebank.datasets.folder import unplaced_id
+from tilebank.datasets.folder import id_from_path
+from tilebank.encoders.contract import EncoderConfig
 from tilebank.encoders.registry import load_encoder
-from tilebank.encoders.spec import EncoderConfig
 from tilebank.errors import EncoderError, ImageError
 from tilebank.flows.engine.image_task import Expected, ImageRecipe, fetch, header_of, instances_of, look_at
 from tilebank.flows.engine.isolation import Limits, isolated
@@ -101,7 +101,7 @@ def scan_headers(batch: pa.Table, *, root: str, limits: Limits) -> pa.Table:
             header = isolated(limits).call(header_of, uri)
             rows.append({"uri": uri, "image_id": header.sop_instance_uid, "header": pickle.dumps(header)} | NO_FAILURE)
         except ImageError as error:
-            rows.append({"uri": uri, "image_id": unplaced_id(root, uri), "header": b""} | failure_columns(error))
+            rows.append({"uri": uri, "image_id": id_from_path(root, uri), "header": b""} | failure_columns(error))
     return pa.Table.from_pylist(rows, schema=HEADER)
 
 

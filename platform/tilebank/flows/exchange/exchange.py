@@ -1,4 +1,4 @@
-"""Features in and out of the store: which of the two is asked for, and whether all is said that it needs."""
+"""Import or export features: check that the request is complete, then do it."""
 
 from tilebank.errors import ConfigError
 from tilebank.flows.exchange.export_features import ExportRequest, ExportSummary, export_features

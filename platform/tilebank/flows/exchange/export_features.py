@@ -1,7 +1,7 @@
-"""One split of a study out of the store, bag by bag, with labels and provenance, for other tools. Needs no Ray.
+"""Export one split of a study, bag by bag, with labels and provenance, for other tools. Needs no Ray.
 
-Bags that stand in the folder are left alone, so the same command goes on after any interruption. No more is held in
-memory than one bag.
+Bags that are in the folder already are skipped, so after an interruption the same command resumes. One bag at a time is
+in memory.
 """
 
 import csv
@@ -16,7 +16,7 @@ from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import provenance_of
 from tilebank.flows.study.study import LabelledStudy, open_study
-from tilebank.store.exchange.folder import ExportCard, open_folder, whole_file, write_labels
+from tilebank.store.exchange.export_folder import ExportCard, open_folder, whole_file, write_labels
 from tilebank.store.exchange.h5 import H5_LAYOUTS, bag_place, clam_splits, write_bag
 from tilebank.store.exchange.parquet import ShardWriter, write_dataset_card, written_bags
 from tilebank.store.tables import Store
@@ -52,13 +52,13 @@ class ExportSummary:
     def as_text(self) -> str:
         """What is there now."""
         card, before = self.card, self.bags - self.written
-        stood = f", {before} stood there" if before else ""
+        stood = f", {before} were there before" if before else ""
         return aligned(
             [
                 ("exported", f"{card.dataset} / {card.encoder}, {self.split} of {card.task}, as {card.layout}"),
                 (
                     "bags written",
-                    f"{self.written} ({self.instances} instances)" + (f", {stood} stood" if stood else ""),
+                    f"{self.written} ({self.instances} instances){stood}",
                 ),
                 ("fingerprint", f"{card.fingerprint}, table version {card.table_version}"),
                 ("licence", f"{card.licence}, redistributable: {card.redistributable}"),
@@ -104,9 +104,9 @@ def _assert_allowed(settings: Settings, *, allowed: bool) -> None:
     closed = next((tag for tag in tags if tag.get("redistributable") != "true"), None)
     if closed and not allowed:
         raise StoreError(
-            f"vectors of dataset {dataset!r} may not be passed on (licence: {closed.get('licence') or 'not said'},"
-            " redistributable: false); nothing was written. If its owner lets you, or the copy stays with you, say so"
-            " with --licence-allows"
+            f"vectors of dataset {dataset!r} may not be passed on (licence: {closed.get('licence') or 'not stated'},"
+            " redistributable: false); nothing was written. If the owner allows it, or you keep the copy, add"
+            " --licence-allows"
         )
 
 

@@ -1,7 +1,7 @@
-"""Features made elsewhere into the store: headers first, then slide by slide, in commits of bounded size. Needs no Ray.
+"""Import features that were made elsewhere: headers first, then slide by slide, in commits of bounded size.
 
-All tiles of a slide go into one commit, so a slide is done when any row of it stands under its fingerprint; the same
-command after any interruption does what is missing. No more is held in memory than a commit and one slide.
+All tiles of a slide go into one commit, so a slide is done when any of its rows is stored; after an interruption the
+same command does what is missing. A commit and one slide are in memory at a time.
 """
 
 import json
@@ -19,10 +19,10 @@ from tilebank.flows.exchange.import_plan import EMPTY, ImportPlan, assert_import
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
-from tilebank.store.exchange.files import read_slide
 from tilebank.store.exchange.layouts import LAYOUTS
 from tilebank.store.exchange.provenance import Rounding
 from tilebank.store.exchange.rows import slide_rows
+from tilebank.store.exchange.slide_reader import read_slide
 from tilebank.store.lease.lease import hold_lease
 from tilebank.store.schema import table_name
 from tilebank.store.tables import Instances, Store
@@ -60,7 +60,9 @@ class ImportSummary:
         rows = [*self.plan.as_rows(), ("slides stored", f"{self.slides} ({self.tiles} tiles)")]
         rows += [(f"  {_taken(reason)}, {reason}", str(n)) for reason, n in sorted(self.failures.items())]
         if self.incomplete:
-            rows.append(("  patients who lack a slide that failed", f"{self.incomplete}; their bags hold the others"))
+            rows.append(
+                ("  patients without a slide that failed", f"{self.incomplete}; their bags have the other slides")
+            )
         if self.rounding.changed:
             share = self.rounding.changed / self.rounding.values
             lost = f"{share:.1%} of {self.rounding.values} values rounded, {self.rounding.vanished} became zero"

@@ -1,20 +1,20 @@
-"""What an import would do: every file's header, whose each slide is, less what is stored. Decides; writes nothing."""
+"""Plan an import: read every header, find the owner of each slide, and leave out what is stored."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tilebank.datasets.features import Features
-from tilebank.datasets.folder import unplaced_id
+from tilebank.datasets.folder import id_from_path
 from tilebank.errors import ConfigError, DatasetError, ImageError
 from tilebank.flows.reporting.job import aligned
 from tilebank.flows.reporting.progress import with_progress
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings
-from tilebank.store.exchange.files import read_header
 from tilebank.store.exchange.layout_files import LAYOUT_FILES
 from tilebank.store.exchange.layouts import LAYOUTS, list_slides
 from tilebank.store.exchange.provenance import SlideFile, SlideHeader, declared_fingerprint
+from tilebank.store.exchange.slide_reader import read_header
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow, SlideOwner
 
@@ -70,7 +70,7 @@ class ImportPlan:
 
     def as_rows(self) -> list[tuple[str, str]]:
         """Lines on what is there, for people."""
-        own = "the label table" if self.owned_by_table else "none is named: each slide counts as a patient of its own"
+        own = "the label table" if self.owned_by_table else "no label table: each slide counts as its own patient"
         rows = [("dataset / encoder", f"{self.dataset} / {self.encoder} ({self.layout}, {self.dim} values)")]
         rows += [("slides", f"{self.slides}, {self.done} stored before"), ("patients from", own)]
         for fingerprint, said in sorted(self.provenances.items()):
@@ -146,7 +146,7 @@ def import_plan_of(settings: Settings, table: Instances | None, *, layout: str) 
 def failure_of(settings: Settings, file: SlideFile, error: ImageError) -> FailureRow:
     """The failure that `error` makes of a slide; a second file of one slide is known by its place."""
     second = error.error_class == "DuplicateSlide"
-    image_id = unplaced_id(settings.dataset.root, file.uri) if second else file.slide_id
+    image_id = id_from_path(settings.dataset.root, file.uri) if second else file.slide_id
     return FailureRow(image_id, file.uri, error.stage, error.error_class, error.reason)
 
 

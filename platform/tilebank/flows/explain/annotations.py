@@ -1,4 +1,4 @@
-"""What a dataset's owner says of breasts and images, where it says it: labels for a task, annotated boxes."""
+"""Read what a dataset knows about breasts and images: labels for a task, and annotated boxes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tilebank.terms import Finding
 
 @dataclass(frozen=True)
 class Annotations:
-    """labels: breast_id -> 0 or 1, of a yes-no task alone; findings: image_id -> its annotated boxes.
+    """labels: breast_id -> 0 or 1, for yes-no tasks only; findings: image_id -> its annotated boxes.
 
     no_labels: why there are none, empty where there are.
     """
@@ -30,7 +30,7 @@ def read_annotations(settings: Settings, breasts: Sequence[StoredBreast], *, tas
         findings.setdefault(finding.image_id, []).append(finding)
     if wanted and not findings:
         raise DatasetError(
-            f"dataset {settings.dataset.name!r} has no annotated boxes to hold the maps against; leave --boxes out"
+            f"dataset {settings.dataset.name!r} has no annotated boxes to compare the maps with; leave --boxes out"
         )
     try:
         labels, no_labels = _labels(settings, breasts, task=task), ""
@@ -42,7 +42,7 @@ def read_annotations(settings: Settings, breasts: Sequence[StoredBreast], *, tas
 def _labels(settings: Settings, breasts: Sequence[StoredBreast], *, task: str) -> dict[str, int]:
     question = TASKS.get(task)
     if question is None or isinstance(question, JointTask) or len(question.answers) != 2:
-        raise DatasetError(f"{task} is no yes-no question with a rule here")
+        raise DatasetError(f"{task} is not a yes-no task with a labelling rule here")
     truth = open_dataset(settings.dataset).read_truth()
     rows = label_breasts(task, breasts, truth=truth, dataset=settings.dataset.name)
     return {row.breast_id: row.label for row in rows}

@@ -1,6 +1,6 @@
-"""What can be measured of maps: boxes against annotated ones, and whether tiles that are looked at drive the score.
+"""Measure maps: boxes against annotated ones, and whether the tiles that the map shows drive the score.
 
-Holds boxes and curves of a whole study, which are small; knows no pixels and no vectors.
+Boxes and curves of a whole study are held in memory; they are small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tilebank.datasets.labels import box_category
 from tilebank.errors import DatasetError
 from tilebank.evaluation.detection.detection import evaluate_detection
-from tilebank.evaluation.detection.images import ImageDetections, SizeClasses, Wanted
+from tilebank.evaluation.detection.images import BoxFilter, ImageDetections, SizeClasses
 from tilebank.evaluation.detection.matching import Hit
 from tilebank.evaluation.detection.plots import froc_figure, precision_recall_figure
 from tilebank.evaluation.detection.published_ap import PUBLISHED_SIZES, published_average_precision, published_image
@@ -22,31 +23,41 @@ from tilebank.evaluation.detection.table import DetectionRow, table_text, tabula
 from tilebank.evaluation.faithfulness import CurveSet, Faithfulness, faithfulness_figure, gaps_of, measure_faithfulness
 from tilebank.flows.explain.annotations import Annotations
 from tilebank.flows.explain.records import ExplainedExam
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.mil.explaining.faithfulness import BreastCurves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CATEGORY = {"mass": "mass", "calcification": "calcification"}  # what a task's boxes are; all for the others
 HITS: tuple[Hit, ...] = ("iou", "near")  # what a hit is; boxes of tiles are seldom as small as a lesion
+TOLD_AT = 1.0  # false positives an image at which a summary tells the sensitivity
 GROUPS = {0: "negative", 1: "positive", None: "all"}
 CURVES = ("deletion", "insertion", "deletion_at_random", "insertion_at_random")
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionFound:
-    """How boxes find annotated ones by one rule of what a hit is: all of the task's, and by type and size."""
+    """How well boxes find annotated ones by one definition of a hit: all boxes of the task, and by type and size."""
 
     evaluation: DetectionEvaluation
     rows: tuple[DetectionRow, ...]
 
     @property
     def name(self) -> str:
-        """Of its figures in the record: the overlap's are plain, the others name their rule."""
+        """The prefix of its metrics: none for overlap, the rule's name for the others."""
         hit = self.evaluation.config.hit
         return "" if hit == HITS[0] else f"{hit}_"
+
+    def as_line(self) -> str:
+        """AP, and the sensitivity at one false positive an image, in one line."""
+        found = self.evaluation
+        at_one = found.config.rates.index(TOLD_AT) if TOLD_AT in found.config.rates else 0
+        sensitivity = (
+            f"{found.sensitivities[at_one].as_text()} at {found.config.rates[at_one]:g} false positives an image"
+        )
+        what = f"{found.counts.boxes} annotated boxes, hit by {found.config.rule}"
+        return f"{what}: AP {found.average_precision.as_text()}, sensitivity {sensitivity}"
 
     def table(self) -> str:
         """By type and size, aligned."""
@@ -76,18 +87,13 @@ class ExplainFigures:
         return figures | {"_".join(filter(None, ("published_ap", size))): ap for size, ap in self.published.items()}
 
     def as_lines(self) -> list[tuple[str, str]]:
-        """Names and values for the summary, a name before the first of its lines; the report has the other tables."""
-        lines: list[tuple[str, str]] = []
-        for found in self.detection:
-            lines += _block("against boxes", found.evaluation.as_text().splitlines())
-        for found in self.detection[-1:]:  # by overlap, boxes of tiles hit few lesions of any size
-            told = f"a hit: {found.evaluation.config.rule}"
-            lines += _block("by type and size", [told, *found.table().splitlines()])
+        """Names and values for the summary, one line a figure; the report and the run hold the tables."""
+        lines = [("detection" if at == 0 else "", found.as_line()) for at, found in enumerate(self.detection)]
         if self.published:
             sizes = ", ".join(f"{size or 'all'} {ap:.3f}" for size, ap in self.published.items())
-            lines.append(("as published", f"AP {sizes}; images with such a box alone, boxes ranked by the map's sum"))
-        lines += _block("drives the score", [one.as_text() for one in self.faithfulness])
-        return lines + _block("to be known", self.notes)
+            lines.append(("as published", f"AP {sizes}; images with such a box only, boxes ranked by the map's sum"))
+        lines += [("faithfulness" if at == 0 else "", one.as_text()) for at, one in enumerate(self.faithfulness)]
+        return lines + [("notes" if at == 0 else "", note) for at, note in enumerate(self.notes)]
 
     def drawn(self, *, ordered_by: str) -> "dict[str, Figure]":
         """Plots by name."""
@@ -102,13 +108,9 @@ class ExplainFigures:
         return plots
 
 
-def _block(name: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name if at == 0 else "", line) for at, line in enumerate(lines)]
-
-
 @dataclass
 class FigureTally:
-    """What the figures will be made of, as exams come."""
+    """Collects what the figures are computed from, exam by exam."""
 
     task: str
     truth: Annotations
@@ -117,7 +119,7 @@ class FigureTally:
     unmapped: int = 0
     curves: dict[str, list[tuple[str, BreastCurves]]] = field(default_factory=dict)
 
-    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+    def add(self, breasts: Sequence[BreastMaps], exam: ExplainedExam) -> None:
         """Take the boxes and curves of one exam."""
         for one in breasts:
             label = self.truth.labels.get(one.score.breast_id)
@@ -143,10 +145,10 @@ class FigureTally:
                     self.published.append(on_grid)
 
     def measure(self, config: EvaluationConfig) -> ExplainFigures:
-        """All figures that there is enough for; the rest is said in notes."""
+        """All figures that there is enough data for; notes say what is missing."""
         notes: list[str] = []
         if self.unmapped:
-            notes.append(f"{self.unmapped} images without a map are in no figure of detection")
+            notes.append(f"{self.unmapped} images without a map are left out of the detection figures")
         detection = tuple(self._detect(config, notes))
         faithful = tuple(self._faithfulness(config, notes))
         return ExplainFigures(detection, faithful, tuple(notes), tuple(self.images), self._published())
@@ -155,15 +157,15 @@ class FigureTally:
         found = {}
         for size in ("", *PUBLISHED_SIZES):
             with suppress(DatasetError):  # no annotated box of that size
-                category = CATEGORY.get(self.task, "")
+                category = box_category(self.task)
                 found[size] = published_average_precision(self.published, category=category, size=size)
         return found
 
     def _detect(self, config: EvaluationConfig, notes: list[str]) -> list[DetectionFound]:
         if not self.truth.findings:
-            notes.append("the dataset has no annotated boxes: detection is not measured")
+            notes.append("detection is not measured: the dataset has no annotated boxes")
             return []
-        wanted, times, seed = Wanted(category=CATEGORY.get(self.task, "")), config.replicates, config.seed
+        wanted, times, seed = BoxFilter(category=box_category(self.task)), config.replicates, config.seed
         found = []
         try:
             for how in (DetectionConfig(hit=hit) for hit in HITS):
@@ -186,11 +188,11 @@ class FigureTally:
                 deletion, insertion = gaps_of(curves).mean(axis=0)
                 gaps = f"deletion gap {deletion:.3f}, insertion gap {insertion:.3f}"
                 whose = "one patient's breasts" if group == "all" else f"one patient's {group} breasts"
-                notes.append(f"{whose}, tiles taken by the map against by chance: {gaps}")
+                notes.append(f"{whose}, tiles ordered by the map against at random: {gaps}")
         if not self.curves:
-            notes.append("whether the map drives the score is not measured: there are several answers, or no tiles")
+            notes.append("whether the map drives the score is not measured: several outputs, or no tiles")
         elif self.truth.no_labels:
-            notes.append(f"positive and negative breasts are not told apart: {self.truth.no_labels}")
+            notes.append(f"positive and negative breasts are not separated: {self.truth.no_labels}")
         return found
 
 

@@ -1,7 +1,7 @@
-"""What an explanation leaves on disk: boxes, breasts, images without a map, and the files of each exam.
+"""Write an explanation to disk: boxes, breasts, images without a map, and the files of each exam.
 
 `boxes.csv`: a row a box; `breasts.csv`: a row a breast, with what contributes to its score; `not_mapped.csv`: a row an
-image without a map; `figures/`, `pages/`, `maps/` and `dicom/` as asked for. Decides nothing.
+image without a map; `figures/`, `pages/`, `maps/` and `dicom/` as asked for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import TextIO
 
 from tilebank.errors import ConfigError
 from tilebank.flows.explain.records import ExplainedExam
-from tilebank.flows.explain.rows import LookedAt
+from tilebank.flows.explain.rows import BreastMaps
 from tilebank.flows.reporting.atomic_files import finished, write_row
 from tilebank.flows.reporting.job import assert_writable
 from tilebank.terms import FailureRow
@@ -37,7 +37,7 @@ class ExplainFiles:
         for row in refused:
             write_row(self._not_mapped, ("", row.image_id, "", row.uri, row.reason))
 
-    def add(self, breasts: Sequence[LookedAt], exam: ExplainedExam) -> None:
+    def add(self, breasts: Sequence[BreastMaps], exam: ExplainedExam) -> None:
         """Write one exam's rows and files."""
         for one in breasts:
             row = one.score

@@ -1,15 +1,16 @@
-"""What an explanation of a dataset leaves in the record: a run of its own, with figures, plots and report."""
+"""Record an explanation of a dataset as a run of its own, with figures, plots and report."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tilebank.flows.champion.code_revision import code_revision
+from tilebank.flows.champion.code_revision import code_revision, run_source
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.explain.page import render_explanation
 from tilebank.flows.explain.summary import ExplainSummary
 from tilebank.flows.settings.settings import Settings
+from tilebank.tracking.inputs import DatasetUsed
 from tilebank.tracking.runs import Tracker, experiment_name
 
 if TYPE_CHECKING:
@@ -21,12 +22,21 @@ KIND = "explain"  # the tag that tells such a run from a search
 def open_record(settings: Settings, *, task: str) -> Tracker:
     """The experiment of the dataset and task, beside the searches. Raises TrackingError, before any work."""
     return Tracker(
-        settings.tracking, experiment=experiment_name(settings.dataset.name, task=task), artifacts=settings.artifacts
+        settings.tracking,
+        experiment=experiment_name(settings.dataset.name, task=task),
+        artifacts=settings.artifacts,
+        source=run_source(),
     )
 
 
 def record_explanation(
-    tracker: Tracker, summary: ExplainSummary, settings: Settings, chosen: ChosenHead, drawn: "Mapping[str, Figure]"
+    tracker: Tracker,
+    summary: ExplainSummary,
+    settings: Settings,
+    chosen: ChosenHead,
+    drawn: "Mapping[str, Figure]",
+    *,
+    table: DatasetUsed,
 ) -> str:
     """The id of the run; the report that it holds names no exam."""
     tags = {
@@ -50,6 +60,7 @@ def record_explanation(
     }
     documents |= {f"{found.name}detection.txt": found.table() + "\n" for found in summary.figures.detection}
     with tracker.run(f"explain {summary.head}", params=params, tags=tags) as run_id:
+        tracker.log_datasets(run_id, [table])
         tracker.log_results(run_id, metrics=summary.figures.as_metrics(), figures=drawn, documents=documents)
         costs = {f"encode_scale_{each.scale:g}": each.wall_s for each in summary.scales if each.encoded}
         tracker.log_summary(run_id, summary.as_text(), seconds=costs | {"explain": summary.wall_s})

@@ -1,16 +1,17 @@
-"""What goes into the drawing stage and what comes out: records that a worker reads without torch. Computes nothing."""
+"""Records that go into the drawing stage and come out of it; a worker reads them without torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tilebank.flows.explain.maps.image import TileValues
 from tilebank.imaging.dicom.presentation_state import MarkAuthor
+from tilebank.imaging.maps.layers import ColourScale
 from tilebank.terms import Finding, Laterality, ManifestRow, ScoredBox, TileBox
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is made of an exam beside boxes. marks: who signs boxes as DICOM objects, None for none; maps: arrays."""
+    """What is drawn of an exam besides boxes. marks: who signs boxes as DICOM objects, None for none; maps: arrays."""
 
     pictures: bool
     marks: MarkAuthor | None
@@ -18,8 +19,8 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class BreastSaid:
-    """What the head says of one breast, one number an answer."""
+class BreastResult:
+    """What the head gives one breast, one number an answer. colours: the scale of its maps."""
 
     breast_id: str
     laterality: Laterality
@@ -29,6 +30,7 @@ class BreastSaid:
     of_tiles: tuple[float, ...]
     at_or_above: bool | None
     flag: str
+    colours: ColourScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +38,11 @@ class ExamTiles:
     """One exam on its way to be drawn.
 
     tiles: by image id, one a scale; no_tiles: why an image has none, where it is known; findings: annotated boxes by
-    image id; threshold: of the one score; head: what it is called.
+    image id; threshold: of the one score; head: what it is called; colours_are: the legend of the maps' colours.
     """
 
     exam_id: str
-    breasts: Sequence[BreastSaid]
+    breasts: Sequence[BreastResult]
     images: Sequence[ManifestRow]
     tiles: Mapping[str, tuple[TileValues, ...]]
     no_tiles: Mapping[str, str]
@@ -48,6 +50,7 @@ class ExamTiles:
     drawing: Drawing
     threshold: float | None
     head: str
+    colours_are: str
 
 
 @dataclass(frozen=True)

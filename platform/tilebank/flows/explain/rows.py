@@ -1,4 +1,4 @@
-"""Stored breasts through a head: scores, what contributes, the value of every overlapped tile. Draws nothing.
+"""Run stored breasts through a head: scores, contributions, and the value of every overlapped tile.
 
 Vectors are read for some exams at a time, so memory does not grow with the study.
 """
@@ -31,7 +31,7 @@ EXAMS_AT_ONCE = 8  # some 30 breasts' worth of overlapped tiles: 70 MB of vector
 
 
 @dataclass(frozen=True, eq=False)
-class LookedAt:
+class BreastMaps:
     """One breast: its score, its logits and what views and tiles add to them, and its tiles by image, a scale each.
 
     curves: how the score moves as tiles go or come; None for a head of several answers.
@@ -53,9 +53,9 @@ class Sources:
     scales: Sequence[MapScale]
 
 
-def look_at_exams(
+def map_exams(
     sources: Sources, breasts: Sequence[StoredBreast], scoring: Scoring, config: ExplainConfig
-) -> Iterator[list[LookedAt]]:
+) -> Iterator[list[BreastMaps]]:
     """The breasts of one exam at a time, exams in the order of their ids."""
     views = views_stored(sources.plain)
     exams: dict[str, list[StoredBreast]] = {}
@@ -64,19 +64,19 @@ def look_at_exams(
     ids = sorted(exams)
     for start in range(0, len(ids), EXAMS_AT_ONCE):
         some = [breast for exam in ids[start : start + EXAMS_AT_ONCE] for breast in exams[exam]]
-        looked = _look_at(sources, some, scoring, config, views=views)
+        looked = _map_breasts(sources, some, scoring, config, views=views)
         for exam in ids[start : start + EXAMS_AT_ONCE]:
             yield [one for one in looked if one.score.exam_id == exam]
 
 
-def _look_at(
+def _map_breasts(
     sources: Sources,
     breasts: Sequence[StoredBreast],
     scoring: Scoring,
     config: ExplainConfig,
     *,
     views: Mapping[str, set[str]],
-) -> list[LookedAt]:
+) -> list[BreastMaps]:
     bags = BagBatch.from_arrays(**vars(sources.plain.read_bags([breast.breast_id for breast in breasts])))
     scores = score_read(breasts, bags, scoring, views=views)
     adds = stream_contributions(scoring.head, bags)
@@ -87,7 +87,7 @@ def _look_at(
         for breast_id, image_id, tiles in _tiles_of(scale, bags, scoring.head, config, weights=weights):
             images[breast_id].setdefault(image_id, []).append(tiles)
     return [
-        LookedAt(
+        BreastMaps(
             score=row,
             logits=tuple(adds.logits[place].tolist()),
             of_views=tuple(adds.of_views[place].tolist()),

@@ -1,9 +1,10 @@
-"""What an extraction would cost, before it starts: a few images are read, the encoder's operations are counted."""
+"""Estimate what an extraction would cost: read a few images, count the encoder's operations."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from tilebank.encoders.registry import flops_per_tile
 from tilebank.errors import EncoderError, ImageError
 from tilebank.flows.engine.image_task import Expected, fetch, instances_of
 from tilebank.flows.engine.isolation import isolated
@@ -73,7 +74,7 @@ class Estimate:
         """Lines for a person: for all images, and for each 100,000."""
         many = EACH / self.images
         rows = [
-            ("estimate", f"for {self.images} images (and each {EACH:,}), from {self.looked_at} that were read now"),
+            ("estimate", f"for {self.images} images (and each {EACH:,}), from {self.looked_at} read now"),
             ("  vectors", f"{self.instances:,.0f} ({self.instances * many:,.0f}): {self.tiles:.1f} tiles and a view"),
             ("  store", f"{self.vector_bytes / 1e9:.2f} GB ({self.vector_bytes * many / 1e9:.1f} GB)"),
             ("  pixels moved", f"{self.moved_bytes / 1e9:.1f} GB ({self.moved_bytes * many / 1e9:,.0f} GB)"),
@@ -88,7 +89,7 @@ class Estimate:
         rows.append(("  encoding", f"{hours}: {self.gflop:,.1f} GFLOP a vector, counted"))
         rows.append(("", f"at {self.gpu_tflops:g} TFLOP/s a GPU, assumed: extraction.gpu_tflops"))
         if self.cores_a_gpu and self.cores_a_gpu < MANY:
-            rows.append(("", f"{self.cores_a_gpu:,.0f} cores like these keep one GPU busy"))
+            rows.append(("", f"{self.cores_a_gpu:,.0f} cores like these would keep one GPU busy"))
         return rows
 
 
@@ -125,8 +126,6 @@ def _count_tiles(row: ManifestRow, settings: Settings) -> int:
 
 
 def _gflop(settings: Settings) -> float | None:
-    from tilebank.encoders.flops import flops_per_tile  # torch, which no other look at a study needs
-
     try:
         return flops_per_tile(settings.encoder) / 1e9
     except EncoderError:

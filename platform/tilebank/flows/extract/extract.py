@@ -1,8 +1,8 @@
-"""Extraction: every image of a dataset becomes vectors in the store, once.
+"""Extract: encode every image of a dataset once and keep the vectors in the store.
 
 Plan first (what the manifest holds, what is stored, what failed), then stream: read and tile in tasks, encode in a pool
-of actors, commit from here as it goes. A stored view row is the completion marker, so the same command after any
-interruption does what is missing and nothing else.
+of actors, commit from here as it goes. A stored view row is the completion marker, so after any interruption the same
+command does what is missing.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.flows.engine.pipelines import encode_images, read_manifest
 from tilebank.flows.engine.stages import FAILURE_COLUMNS, instance_rows
 from tilebank.flows.extract.plan import FILTER, ExtractionPlan, plan_of
@@ -45,7 +45,7 @@ class ExtractionSummary:
 
     @property
     def failed(self) -> bool:
-        """Whether there was something to do and nothing came of it."""
+        """Whether there were images to do and none was stored."""
         return bool(self.plan.pending or self.plan.refused) and not self.images and not self.plan.done
 
     @property
@@ -69,7 +69,7 @@ class ExtractionSummary:
             for reason, count in sorted(self.failures.items())
         ]
         if self.failures:
-            rows.append(("  file by file", "the table failures--... beside the vectors, and tilebank validate"))
+            rows.append(("  file by file", "see the table failures--... in the store, or run tilebank validate"))
         rows += [
             ("time", f"{self.wall_s:.1f} s, {self.images_per_s:.2f} images/s"),
             ("vectors written", f"{self.bytes_written / 1e6:.2f} MB"),

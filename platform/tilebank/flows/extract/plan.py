@@ -1,11 +1,11 @@
-"""What an extraction would do: the manifest, less what is stored and what has failed. Decides; writes nothing."""
+"""Plan an extraction: the images of the manifest that are neither stored nor failed. Writes nothing."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from tilebank.datasets.intake import IntakeConfig, lets_in
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
+from tilebank.datasets.intake import IntakeConfig, would_include
 from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.extract.cost import Estimate, estimate
 from tilebank.flows.reporting.job import aligned
@@ -105,7 +105,8 @@ def _still_failed(failed: Mapping[str, str], intake: IntakeConfig, *, placed: Co
     return {
         image_id
         for image_id, (stage, _, error_class) in stages.items()
-        if not (stage == FILTER and lets_in(error_class, intake)) and not (stage in OUTSIDE and image_id in placed)
+        if not (stage == FILTER and would_include(error_class, intake))
+        and not (stage in OUTSIDE and image_id in placed)
     }
 
 

@@ -1,4 +1,4 @@
-"""Pictures of masks and tiles before anything is encoded: does the reader see what a person sees?"""
+"""Draw masks and tiles before anything is encoded, to check them by eye."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""A picture of what the reader sees of one image, made in the process that can die. Imports no Ray or torch.
+"""Draw mask and tiles of one image, in an isolated process. Imports no Ray or torch.
 
-Outside the breast a veiled picture holds means over blocks: a piece of breast that the mask lost is seen, text burned
-into the pixels cannot be made out.
+A veiled picture shows block means outside the breast: a piece of breast that the mask lost can be seen, text burned
+into the pixels cannot be read.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tilebank.flows.engine.image_task import ImageRecipe
 from tilebank.imaging.instances import cut_instances
-from tilebank.imaging.overlay import draw_plan, png_bytes
 from tilebank.imaging.reader import read_mammogram
+from tilebank.imaging.tile_overlay import draw_plan, png_bytes
 
 BLOCKS = 48  # along the longer side: a block is taller than burned-in letters are
 

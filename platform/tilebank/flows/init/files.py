@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tilebank.datasets.intake import IntakeConfig, assert_asked_for, place_image
-from tilebank.datasets.layout import NOT_IMAGES
+from tilebank.datasets.intake import IntakeConfig, assert_included, place_image
+from tilebank.datasets.listing import NOT_IMAGES
 from tilebank.errors import DatasetError, ImageError
 from tilebank.files import is_local, list_files
 from tilebank.flows.engine.image_task import header_of
@@ -62,7 +62,7 @@ def look_at_files(root: str, *, dicoms: bool, intake: IntakeConfig) -> SampledFi
         try:
             header = header_of(uri)
             headers.append(header)
-            assert_asked_for(header.kind, view=header.view, special=header.special, intake=intake)
+            assert_included(header.kind, view=header.view, special=header.special, intake=intake)
             place_image(header)
         except ImageError as error:
             refusals[str(error)] += 1

@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tilebank.config import Tree, known_names, read_conf, user_folder
+from tilebank.datasets.contract import MADE_ELSEWHERE, DatasetConfig
+from tilebank.datasets.intake import IntakeConfig
 from tilebank.datasets.registry import DATASETS
-from tilebank.datasets.study import MADE_ELSEWHERE, DatasetConfig, IntakeConfig
 from tilebank.errors import ConfigError, DatasetError
 from tilebank.files import absolute_uri, exists, is_local
 from tilebank.flows.init.conf_file import conf_text

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tilebank.datasets.contract import DatasetConfig
 from tilebank.datasets.labels import TASKS, JointTask, Task
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.study import DatasetConfig
 from tilebank.datasets.tables import read_table
 from tilebank.errors import ConfigError, DatasetError
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 ACTIONS: Mapping[str, str] = {
     "list": "every table: rows, bytes, versions, fingerprints, licence, who writes it",
-    "verify": "read the table of --dataset and --encoder whole, and name what is wrong",
+    "verify": "read the whole table of --dataset and --encoder, and report what is wrong",
     "compact": "put many small fragments into few",
-    "index": "make the indices anew",
+    "index": "rebuild the indices",
     "drop": "delete all vectors and failures under --fingerprint",
     "clean": "remove old versions, files that no version names, and what unfinished searches have left",
 }

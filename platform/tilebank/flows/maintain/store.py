@@ -1,4 +1,4 @@
-"""Looking after a store: what is in it, whether it is whole, and what keeps it quick and small. Needs no Ray."""
+"""Maintain a store: list, verify, compact, index, drop and clean its tables. Needs no Ray."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -61,12 +61,12 @@ class Verdict:
         ]
         rows += [(name, str(getattr(seen, name))) for name in ("images", "instances", "failures")]
         problems = [f"{each.count} x {each.what}: {', '.join(each.named)}" for each in seen.problems]
-        return "\n".join([aligned(rows), *(problems or ["all is well"])])
+        return "\n".join([aligned(rows), *(problems or ["no problems found"])])
 
 
 @dataclass(frozen=True)
-class Deeds:
-    """What was done to the tables and searches, or would be."""
+class UpkeepSummary:
+    """What was done to the tables and searches, or would be done."""
 
     action: str
     upkeep: Sequence[Upkeep]
@@ -74,7 +74,7 @@ class Deeds:
 
     @property
     def failed(self) -> bool:
-        """It was asked for, and not done: somebody has to say yes first."""
+        """It was asked for and not done, since --yes is missing."""
         return self.asked
 
     def as_dict(self) -> dict[str, object]:
@@ -85,10 +85,10 @@ class Deeds:
         """A block a table."""
         did = self.action if self.upkeep and self.upkeep[0].done else f"{self.action} would"
         blocks = [f"{each.table} ({did})\n{_figures(each.figures)}" for each in self.upkeep]
-        return "\n".join([*blocks, *(["nothing was done; add --yes to do it"] if self.asked else [])])
+        return "\n".join([*blocks, *(["nothing was deleted; add --yes to do it"] if self.asked else [])])
 
 
-def maintain(settings: Settings, request: Request) -> Inventory | Verdict | Deeds:
+def maintain(settings: Settings, request: Request) -> Inventory | Verdict | UpkeepSummary:
     """Do one action of ACTIONS. Raises StoreError, also while another process writes the table."""
     if request.action == "list":
         return Inventory(settings.store, list_tables(settings.store))
@@ -98,7 +98,7 @@ def maintain(settings: Settings, request: Request) -> Inventory | Verdict | Deed
         return Verdict(verify_instances(settings.store, dataset, encoder=encoder.name, unit_norm=unit, views=views))
     asked = request.action == "drop" and not request.yes and not request.plan
     target = Target(settings.store, dataset, encoder.name, plan=request.plan or asked)
-    return Deeds(request.action, _upkeep(settings, target, request), asked)
+    return UpkeepSummary(request.action, _upkeep(settings, target, request), asked)
 
 
 def _upkeep(settings: Settings, target: Target, request: Request) -> list[Upkeep]:
@@ -112,7 +112,7 @@ def _upkeep(settings: Settings, target: Target, request: Request) -> list[Upkeep
         age = KEPT_FOR if request.older_than is None else request.older_than
         return [*clean_tables(target, older_than=age), *clean_searches(settings, older_than=age, plan=target.plan)]
     if not request.fingerprint:
-        raise ConfigError("drop needs --fingerprint F; `list` says which there are")
+        raise ConfigError("drop needs --fingerprint F; `tilebank store list` shows them")
     return drop_fingerprint(target, request.fingerprint)
 
 
@@ -120,7 +120,7 @@ def _table_lines(table: StoredTable) -> list[tuple[str, str]]:
     rows = [
         ("  rows", f"{table.rows}" + (f" of {table.dim} values" if table.dim else "")),
         ("  on disk", f"{table.bytes / 1e6:.1f} MB, {table.versions} versions, the newest {table.version}"),
-        ("  licence", f"{table.licence or 'not said'}, redistributable: {table.redistributable or 'not said'}"),
+        ("  licence", f"{table.licence or 'not stated'}, redistributable: {table.redistributable or 'not stated'}"),
     ]
     rows += [
         (

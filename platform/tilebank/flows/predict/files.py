@@ -1,8 +1,7 @@
-"""What a prediction leaves on disk: scores, top tiles, refused images and what is to be known of them. Scores nothing.
+"""Write a prediction to disk: scores, top tiles, refused images, and a JSON file about them.
 
 `NAME.csv` a row a breast; `NAME.tiles.csv` a row a top tile; `NAME.refused.csv` a row an image that was not used;
-`NAME.json` the head, its threshold and the warning. They take their names when all is written: what stands under them
-is never half of it.
+`NAME.json` the head, its threshold and the warning. Files get their names when they are complete.
 """
 
 import json
@@ -30,7 +29,7 @@ class PredictionPaths:
     def of(cls, out: Path) -> "PredictionPaths":
         """The paths beside `out`. Raises ConfigError, before any work, for a place that cannot be written."""
         if out.suffix != ".csv":
-            raise ConfigError(f"--out {out} is no name of a CSV; write it as {out.with_suffix('.csv')}")
+            raise ConfigError(f"--out {out} does not end in .csv; write it as {out.with_suffix('.csv')}")
         paths = cls(out, *(out.with_suffix(suffix) for suffix in (".tiles.csv", ".refused.csv", ".json")))
         for path in paths.all:
             assert_writable("--out", path)
@@ -76,6 +75,6 @@ def write_refused(paths: PredictionPaths, refused: Sequence[FailureRow] | None) 
 
 
 def write_about(paths: PredictionPaths, said: Mapping[str, object]) -> None:
-    """What is to be known of the scores, as JSON."""
+    """The head, its threshold and the warning, as JSON."""
     with finished(paths.about) as stream:
         stream.write(json.dumps(said, indent=2, sort_keys=True) + "\n")

@@ -1,11 +1,11 @@
-"""Which exams a fitted head is used on: those that are stored, some of them, or a folder of DICOMs. Scores nothing."""
+"""Choose the exams that a fitted head is used on: those that are stored, some of them, or a folder of DICOMs."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from tilebank.datasets.study import Manifest
+from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.extract.extract import extract
@@ -46,10 +46,10 @@ def vectors_of(
 def pick_breasts(breasts: Sequence[StoredBreast], exams: Sequence[str]) -> list[StoredBreast]:
     """The breasts of these exams, or all. Raises StoreError where there are none, or naming exams without one."""
     if not breasts:
-        raise StoreError("of the stored images none is asked for; let them in with dataset.intake")
+        raise StoreError("dataset.intake leaves out every stored image; change it to use them")
     if missing := sorted(set(exams) - {breast.exam_id for breast in breasts}):
         raise StoreError(
-            f"no view is stored of {len(missing)} of the exams, such as {', '.join(missing[:3])}; exam ids look like"
+            f"no view is stored for {len(missing)} of the exams, such as {', '.join(missing[:3])}; exam ids look like"
             f" {breasts[0].exam_id} here; extract the dataset again, or score the exam's folder with --folder"
         )
     return [breast for breast in breasts if not exams or breast.exam_id in exams]

@@ -1,7 +1,7 @@
-"""Scores for breasts that are stored, or for a folder of DICOMs: the one command from an exam to its numbers.
+"""Score breasts that are stored, or a folder of DICOMs.
 
-One of the doors to the test split: it scores whoever is there and computes no figure from labels. A folder is extracted
-as any dataset is, into a store that is gone afterwards, and scored like any other.
+One of the doors to the test split: it scores every breast and computes no figures from labels. A folder is extracted
+like any dataset, into a temporary store, and scored like any other.
 """
 
 import time

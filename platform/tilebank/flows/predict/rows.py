@@ -1,6 +1,6 @@
-"""Stored breasts through a head, some at a time: a score a breast, and the tiles that its head looked at most.
+"""Score stored breasts with a head, some at a time, and find the tiles with most attention.
 
-Knows no files and no registry. Vectors are read as they are needed, so memory does not grow with the study.
+Vectors are read as they are needed, so memory does not grow with the study.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is said of a prediction: the warning first, the head, its threshold and what it means, and the counts."""
+"""Summarise a prediction: the warning, the head, its threshold and what it means, and the counts."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,14 +9,14 @@ from tilebank.flows.reporting.csv_cells import visible
 from tilebank.flows.reporting.html import RESEARCH
 from tilebank.flows.reporting.job import aligned
 
-SHOWN = 20  # breasts that are shown one by one
-NOT_FOR_CARE = f"{RESEARCH} No decision about anybody's care may rest on these scores."
+SHOWN = 20  # breasts that are listed
+NOT_FOR_CARE = f"{RESEARCH} Do not base decisions about a patient's care on these scores."
 MEANING = (
-    "a score orders breasts by how much they resemble the positive ones of the study that the head was fitted on; it is"
-    " no risk in any population"
+    "a score ranks breasts by how much they resemble the positive ones of the study that the head was fitted on; it is"
+    " not a risk in any population"
 )
-NO_THRESHOLD = "none: the head's card gives no threshold, so nothing is said to lie above one"
-NAMED = 5  # reasons that a summary names
+NO_THRESHOLD = "none: the head's card gives no threshold, so scores are not compared with one"
+NAMED = 5  # reasons that a summary lists
 
 
 @dataclass
@@ -66,7 +66,7 @@ class PredictSummary:
     def threshold(self) -> str:
         """The threshold and what it means."""
         if self.card.thresholds:
-            return f"{self.card.thresholds}: one an answer, each chosen on validation; none is applied here"
+            return f"{self.card.thresholds}: one for each output, chosen on validation; none is applied here"
         if self.card.threshold is None:
             return NO_THRESHOLD
         rule = self.card.threshold_rule or "the head's card does not say how it was chosen"
@@ -94,19 +94,19 @@ class PredictSummary:
             ("vectors", f"{card.encoder}, fingerprint {self.fingerprint}{version}"),
             ("scored", f"breasts {tally.breasts}, exams {self.exams}, patients {self.patients}; from {self.source}"),
             ("score", MEANING),
-            *([("answers", f"score_0, score_1, ... are {card.answers}")] if card.answers else []),
+            *([("outputs", f"score_0, score_1, ... are {card.answers}")] if card.answers else []),
             ("threshold", self.threshold),
         ]
         if card.origin == DECLARED:
-            rows.append(("", "this head was imported: what its card says of task and vectors was stated, not checked"))
+            rows.append(("", "imported: task and vectors on the head's card were stated, not checked"))
         if card.threshold is not None:
             rows.append(("  at or above", str(tally.at_or_above)))
-        rows += [(f"  {flag}", f"{count} breasts, scored on what there is") for flag, count in (+tally.flags).items()]
+        rows += [(f"  {flag}", f"{count} breasts, scored on the other views") for flag, count in (+tally.flags).items()]
         seen = ", ".join(f"{count} in {split}" for split, count in sorted((+tally.splits).items()))
-        rows += [("  known to its search", f"{seen}: those of train and val made the head what it is")] if seen else []
+        rows += [("  in its search", f"{seen}: train and val breasts were used in fitting")] if seen else []
         rows += self._refusals()
         rows += [("top tiles", f"none: {self.no_tiles}")] if self.no_tiles else []
-        rows.append(("written", ", ".join(self.written) + ", and the table of predictions" * self.kept))
+        rows.append(("written", ", ".join(self.written) + ", and the predictions table of the store" * self.kept))
         rows.append(("time", f"{self.wall_s:.1f} s"))
         return aligned([(name, visible(value)) for name, value in rows])
 
@@ -118,7 +118,7 @@ class PredictSummary:
         return [("images not used", total), *(("", f"{count} x {reason}") for reason, count in named)]
 
     def _breasts(self) -> str:
-        rows = [("breast", "score    threshold  views   tile of most attention (image, x y width height)")]
+        rows = [("breast", "score    threshold  views   tile with most attention (image, x y width height)")]
         return aligned([*rows, *((visible(row.breast_id), _line(row)) for row in self.tally.first)])
 
 

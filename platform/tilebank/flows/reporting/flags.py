@@ -137,7 +137,7 @@ class JobParser(argparse.ArgumentParser):
         words = [
             f"{action.option_strings[0]} {action.metavar or action.dest.upper()}"
             if action.option_strings
-            else str(action.metavar) + " ..." * (action.nargs == "*")
+            else (f"[{action.metavar} ...]" if action.nargs == "*" else str(action.metavar))
             for action in self._actions
             if action.required or not action.option_strings
         ]

@@ -1,6 +1,6 @@
-"""One search after another, head by head, on the same vectors, labels and splits, and one table of their champions.
+"""Search several heads in turn on the same vectors, labels and splits, and tabulate their champions.
 
-Every search is recorded as it would be alone, its champion evaluated once; the table decides nothing.
+Each search is recorded on its own, and its champion is evaluated once.
 """
 
 from dataclasses import dataclass
@@ -58,12 +58,12 @@ class AblationSummary:
 
 
 def tune_heads(settings: Settings, *, task: str) -> AblationSummary:
-    """Search every head of `settings.heads` for `task`; killed and asked for again, it goes on where it stood.
+    """Search every head of `settings.heads` for `task`; killed and started again, it resumes.
 
     Raises TilebankError as `tune_head` does.
     """
     if not settings.heads:
-        raise ConfigError("the search names no heads; list them under search.heads, or search the one of --head")
+        raise ConfigError("the search lists no heads; list them under search.heads, or name one with --head")
     searches = tuple(tune_resumably(settings.with_head(name), task=task) for name in settings.heads)
     for search in searches:
         forget_search(settings, search)

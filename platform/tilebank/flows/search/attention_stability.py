@@ -1,7 +1,7 @@
-"""How steady attention was while a search's heads were fitted: a number a head, and one a search. Reads curves alone.
+"""Measure how stable attention was while heads were fitted: one number a head, and one a search.
 
-The later half of a head's epochs counts: in the earlier attention has to move. Heads fitted by different recipes are
-not to be compared by it, for attention moves with the learning rate and the steps of an epoch.
+Only the later half of the epochs counts, since attention has to change in the earlier one. Compare it only between
+heads of one recipe: it depends on the learning rate and on the steps in an epoch.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Searches that were killed or failed and never taken up again: their packs go, and their runs end. Needs no Ray."""
+"""Clean up searches that were killed or failed and never resumed: remove their packs and end their runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,26 +15,28 @@ from tilebank.tracking.searches import RecordedSearch, end_search, find_searches
 
 
 def clean_searches(settings: Settings, *, older_than: timedelta, plan: bool) -> list[Upkeep]:
-    """Give up what the searches of a dataset and encoder have left, where nothing was written to it for this long.
+    """Remove what unfinished searches of a dataset and encoder have left, where nothing was written for this long.
 
-    A search that is under way is left alone; one that was given up begins anew when it is asked for again. plan: say
-    which, and do nothing. Raises TrackingError and StoreError.
+    A running search is left alone; one that was removed starts from scratch when it is run again. plan: only list them.
+    Raises TrackingError and StoreError.
     """
     found = find_searches(settings.tracking, settings.dataset.name, encoder=settings.encoder.name)
     found.sort(key=lambda run: run.search)  # stays in the order of time within a search
-    left = [_Left(folder_of(settings, key), tuple(runs)) for key, runs in groupby(found, key=lambda run: run.search)]
+    left = [
+        _Leftover(folder_of(settings, key), tuple(runs)) for key, runs in groupby(found, key=lambda run: run.search)
+    ]
     now = datetime.now(UTC)
-    gone = [each for each in left if each.is_something and now - each.last_sign >= older_than and not each.is_held]
+    gone = [each for each in left if each.is_left and now - each.last_sign >= older_than and not each.is_held]
     said = [Upkeep(each.name, not plan, each.figures) for each in gone]
     if not plan:
         for each in gone:
-            each.give_up(settings.tracking)
+            each.remove(settings.tracking)
     return said
 
 
 @dataclass(frozen=True)
-class _Left:
-    """What a search has left, and its runs, oldest first."""
+class _Leftover:
+    """The files and runs of an unfinished search, oldest run first."""
 
     folder: SearchFolder
     runs: Sequence[RecordedSearch]
@@ -44,7 +46,7 @@ class _Left:
         return [run for run in self.runs if run.running]
 
     @property
-    def is_something(self) -> bool:
+    def is_left(self) -> bool:
         return bool(self.running) or exists(self.folder.uri)
 
     @property
@@ -53,7 +55,7 @@ class _Left:
 
     @property
     def last_sign(self) -> datetime:
-        """When an attempt was last seen: its lease is renewed as long as it lives."""
+        """When the search last wrote anything; its lease is renewed as long as it runs."""
         return self.folder.last_written or self.runs[-1].started
 
     @property
@@ -62,9 +64,9 @@ class _Left:
 
     @property
     def figures(self) -> dict[str, int | str]:
-        return {"last sign of life": f"{self.last_sign:%Y-%m-%d %H:%M} UTC", "runs that never ended": len(self.running)}
+        return {"last written": f"{self.last_sign:%Y-%m-%d %H:%M} UTC", "unfinished runs": len(self.running)}
 
-    def give_up(self, tracking: str) -> None:
+    def remove(self, tracking: str) -> None:
         with hold_lease(self.folder.uri, LEASE, what=f"the {self.name}"):
             for run in self.running:
                 end_search(tracking, run.run_id)

@@ -1,6 +1,6 @@
-"""The one door to the test split: score the champion on it once, with all that is chosen taken from validation.
+"""Evaluate the champion: the one place where a search reads the test split. Thresholds come from validation.
 
-What a score is judged by follows from what the head answers: a yes-no question, one of several classes, several labels.
+The metrics depend on the task: yes or no, one of several classes, or several labels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tilebank.evaluation.class_scores import ScoredClasses
 from tilebank.evaluation.multiclass import ClassEvaluation, evaluate_classes
 from tilebank.evaluation.multilabel import LabelEvaluation, evaluate_labels
 from tilebank.evaluation.report import Evaluation, evaluate
-from tilebank.evaluation.scored import Scored
-from tilebank.evaluation.scored_classes import ScoredClasses
+from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.evaluation.subgroups import Subgroup, evaluate_subgroups
 from tilebank.flows.settings.settings import EvaluationConfig
 from tilebank.flows.study.study import LabelledBags
@@ -32,18 +32,18 @@ class ScoredSplit:
     labels: NDArray[np.int64]
     scores: NDArray[np.floating[Any]]
 
-    def as_yes_no(self) -> Scored:
+    def as_yes_no(self) -> ScoredBreasts:
         """One score a breast."""
-        return Scored(self.scores, self.labels, *self._whose())
+        return ScoredBreasts(self.scores, self.labels, *self._whose())
 
     def as_classes(self) -> ScoredClasses:
         """A probability of each class."""
         return ScoredClasses(self.scores, self.labels, *self._whose())
 
-    def as_labels(self, names: Sequence[str]) -> dict[str, Scored]:
+    def as_labels(self, names: Sequence[str]) -> dict[str, ScoredBreasts]:
         """Each label by itself, by name."""
         columns = zip(names, self.scores.T, self.labels.T, strict=True)
-        return {name: Scored(scores, labels, *self._whose()) for name, scores, labels in columns}
+        return {name: ScoredBreasts(scores, labels, *self._whose()) for name, scores, labels in columns}
 
     def _whose(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Patient and breast of each score."""
@@ -125,7 +125,7 @@ def _judge_labels(
     return found, [part for divided in parts for part in divided]
 
 
-def _divide(test: Scored, evaluation: Evaluation, groups: _Groups, config: EvaluationConfig) -> list[Subgroup]:
+def _divide(test: ScoredBreasts, evaluation: Evaluation, groups: _Groups, config: EvaluationConfig) -> list[Subgroup]:
     """The parts of the test split by every column, at the threshold of the whole."""
     parts = (
         evaluate_subgroups(

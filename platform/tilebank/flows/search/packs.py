@@ -1,9 +1,8 @@
-"""Which heads are fitted together, and what a killed search keeps of them: a folder of finished packs.
+"""Plan which heads are fitted together, and keep finished packs so that a killed search can resume.
 
-A pack is one file, written whole once all its heads are fitted: the file is the completion marker. What a pack has done
-before that is not kept; a pack takes seconds to minutes. Who shares a pack shapes the last bits of a head (the order of
-sums), so the packs of a round are written down before the first is fitted, and a search that goes on keeps to them, on
-however many GPUs or cores.
+A pack is one file, written once all its heads are fitted: the file is the completion marker. An unfinished pack is not
+kept; a pack takes seconds to minutes. The heads of a pack influence the last bits of each other (order of sums), so the
+packs of a round are written down before the first is fitted, and a resumed search keeps them on any number of GPUs.
 """
 
 import io
@@ -77,7 +76,7 @@ class SearchFolder:
         by_seed = {candidate.trial.seed: candidate for candidate in candidates}
         kept = json.loads(read_bytes(uri))
         if sorted(seed for seeds in kept for seed in seeds) != sorted(by_seed):
-            raise HeadError(f"{uri} names other trials than this search; remove its folder and search again")
+            raise HeadError(f"{uri} lists other trials than this search has; remove its folder and search again")
         return [Pack(by_seed[seeds[0]].head, tuple(by_seed[seed].trial for seed in seeds)) for seeds in kept]
 
     def holds(self, pack: Pack) -> bool:

@@ -1,4 +1,4 @@
-"""What a search leaves in the record: tags, parameters, trials, figures, the champion. Decides nothing."""
+"""Write a search to the record of runs: tags, parameters, trials, figures and the champion's report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ import numpy as np
 
 from tilebank.evaluation.plots.classification import curves_figure, trials_strip_figure
 from tilebank.evaluation.subgroups import Subgroup
-from tilebank.evaluation.trial_quantiles import spread_of
+from tilebank.evaluation.trial_quantiles import summarise_trials
 from tilebank.flows.champion.code_revision import code_revision
+from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.search.attention_stability import late_attention_js, median_attention_js
 from tilebank.flows.search.evaluate import AnyEvaluation, ScoredSplits
 from tilebank.flows.search.report_figures import champion_figures
@@ -25,7 +26,7 @@ from tilebank.tracking.runs import Tracker, TrialRecord
 class SearchSummary:
     """What one search found and where it is recorded. `registered` is empty for a control with shuffled labels.
 
-    drawn: the champion's settings that the search chose; taken: trials that an earlier attempt at the same `search` had
+    drawn: the champion's settings that the search chose; resumed: trials that an earlier run of the same `search` had
     fitted; times: seconds of the parts start (of Ray), read, fit, evaluate and log, which come to about `wall_s`.
     """
 
@@ -38,7 +39,7 @@ class SearchSummary:
     val_aucs: tuple[float, ...]
     champion_seed: int
     drawn: dict[str, object]
-    taken: int
+    resumed: int
     search: str
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
@@ -58,9 +59,9 @@ class SearchSummary:
         return self.place.run_id
 
     def as_text(self) -> str:
-        """The champion, the spread, and where to look."""
-        spread = spread_of(np.asarray(self.val_aucs))
-        taken = f"; {self.taken} of {spread.trials} trials taken from an earlier attempt" if self.taken else ""
+        """The champion, the validation AUCs of all trials, and where to look."""
+        spread = summarise_trials(np.asarray(self.val_aucs))
+        resumed = f"; {self.resumed} of {spread.trials} trials were fitted before" if self.resumed else ""
         return "\n".join(
             [
                 f"{self.dataset}, {self.task}: {spread.trials} x {self.head} on {self.encoder}"
@@ -71,7 +72,7 @@ class SearchSummary:
                 f" {spread.three_quarters:.3f}, lowest {spread.lowest:.3f}, highest {spread.highest:.3f})",
                 self.evaluation.as_text(),
                 f"time: {', '.join(f'{part} {seconds:.1f} s' for part, seconds in self.times.items())},"
-                f" all {self.wall_s:.1f} s{taken}",
+                f" all {self.wall_s:.1f} s{resumed}",
                 f"registered: {self.registered or 'no, the labels were shuffled'}",
                 self.place.as_text(),
             ]
@@ -125,6 +126,21 @@ def _flat(parts: Mapping[str, object], *, under: str = "") -> dict[str, object]:
     return flat
 
 
+def main_settings(settings: Settings) -> dict[str, str]:
+    """The settings that shaped the vectors and the search, as lines of a report; the run's parameters hold them all."""
+    search, fit, tiling = settings.search, settings.search.fit, settings.tiling
+    found = {
+        "images": f"reader.intensity {settings.reader.intensity.value}, tiles of {settings.encoder.input_size_px} px,"
+        f" tiling.overlap {tiling.overlap:g}",
+        "search": f"{search.trials} trials by {search.sampler}, seeds from {search.first_seed}",
+        "fit": f"lr {search.lr:g}, weight_decay {search.weight_decay:g}, dropout {search.dropout:g}, at most"
+        f" {fit.max_epochs} epochs, patience {fit.patience}, batch {fit.batch or 'full'},"
+        f" class_weight {fit.class_weight}",
+    }
+    drawn = {name: each.as_text() for name, each in search.dimensions().items()}
+    return found | ({"drawn for each trial": ", ".join(f"{k} {v}" for k, v in drawn.items())} if drawn else {})
+
+
 def drawn_of(fitted: FittedHead, config: SearchConfig) -> dict[str, object]:
     """The settings of one trial and its head that the search chose, by the names of `SearchConfig.dimensions`."""
     values = asdict(fitted.trial) | _head_params(fitted)
@@ -157,6 +173,7 @@ def log_search(
     champion: int,
     scored: ScoredSplits,
     tags: Mapping[str, str],
+    counts: Mapping[str, Mapping[str, int]],
 ) -> None:
     """Figures of the whole search on its parent run, and the report on its champion as `report.html` and JSON."""
     control = "" if summary.registered else ", labels shuffled"
@@ -173,8 +190,10 @@ def log_search(
         evaluation=scored.evaluation,
         subgroups=scored.subgroups,
         subgroup_patients=settings.evaluation.subgroup_patients,
-        spread=spread_of(aucs),
-        provenance=_provenance(summary, scored, tags),
+        spread=summarise_trials(aucs),
+        provenance=_provenance(summary, scored, tags) | main_settings(settings),
+        counts=counts,
+        facts=run_facts(tags["code_revision"]),
     )
     tracker.log_results(
         summary.run_id,
@@ -204,7 +223,6 @@ def _provenance(summary: SearchSummary, scored: ScoredSplits, tags: Mapping[str,
         "split scheme": f"{tags['split_scheme']}, by patient",
         "head": f"{summary.head}, {champion_text(summary.champion_seed, summary.drawn)}",
         "bootstrap seed": str(summary.evaluation.seed),
-        "code": tags["code_revision"],
         "run": summary.run_id,
         "registered": summary.registered or "no, the labels were shuffled",
     }

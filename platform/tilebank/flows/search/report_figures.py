@@ -1,4 +1,4 @@
-"""The pictures of a champion's test scores: which there are follows from what it answers. Draws what was found."""
+"""Draw the figures of a champion's test scores; which ones depends on the kind of task."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The report on a champion: one HTML file that needs nothing beside it, and the same as JSON. Counts nothing itself."""
+"""Render the report on a champion: one self-contained HTML file, and the same as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from tilebank.evaluation.multiclass import ClassEvaluation
 from tilebank.evaluation.multilabel import LabelEvaluation
 from tilebank.evaluation.report import Evaluation
 from tilebank.evaluation.subgroups import Subgroup
-from tilebank.evaluation.trial_quantiles import TrialSpread
+from tilebank.evaluation.trial_quantiles import TrialSummary
 from tilebank.flows.reporting.html import RESEARCH, render_figures
 from tilebank.flows.search.evaluate import AnyEvaluation
 
@@ -24,9 +24,10 @@ TEMPLATES: dict[type, str] = {  # each fills the blocks of report.html.j2
 
 @dataclass(frozen=True)
 class ChampionPage:
-    """All that the report shows but pictures. provenance: names and values for people.
+    """All that the report shows but pictures.
 
-    control: the labels of train and val were shuffled, so that the figures must stand at chance.
+    control: the labels of train and val were shuffled, so the figures should be at chance; provenance: names and values
+    for people; counts: of each split, by `split_counts`; facts: date, command and versions.
     """
 
     dataset: str
@@ -35,8 +36,10 @@ class ChampionPage:
     evaluation: AnyEvaluation
     subgroups: tuple[Subgroup, ...]
     subgroup_patients: int
-    spread: TrialSpread
+    spread: TrialSummary
     provenance: Mapping[str, str]
+    counts: Mapping[str, Mapping[str, int]]
+    facts: Mapping[str, str]
 
 
 def render_champion(page: ChampionPage, figures: "Mapping[str, Figure]") -> str:
@@ -62,5 +65,7 @@ def as_document(page: ChampionPage) -> dict[str, object]:
         "subgroups": [asdict(part) for part in page.subgroups],
         "trials": asdict(page.spread),
         "provenance": dict(page.provenance),
+        "counts": {split: dict(counts) for split, counts in page.counts.items()},
+        "facts": dict(page.facts),
         "note": RESEARCH,
     }

@@ -1,4 +1,4 @@
-"""A search that is asked for, and what every attempt at it shares: its key, its folder, its run. Fits nothing."""
+"""Identify a search, so that one that was killed can resume: its key, its folder, its tags and run name."""
 
 from dataclasses import dataclass
 from importlib.metadata import version as version_of
@@ -9,15 +9,17 @@ from tilebank.flows.champion.code_revision import sources_of
 from tilebank.flows.search.packs import SearchFolder
 from tilebank.flows.search.record import params_of, tags_of
 from tilebank.flows.settings.settings import Settings
+from tilebank.flows.study.split_counts import Counts, counts_text, split_counts
 from tilebank.flows.study.study import LabelledStudy
 from tilebank.terms import Split
+from tilebank.tracking.inputs import DatasetUsed
 
-LEASE = "search"  # whose holder may write a search's folder, in which it lies
+LEASE = "search"  # in the search's folder; its holder may write there
 
 
 @dataclass(frozen=True, eq=False)
-class Attempt:
-    """Settings and the study that they open. key: which search it is, the same for every attempt at it."""
+class SearchRun:
+    """A search with its settings and study. key: identifies it, the same each time it is started."""
 
     settings: Settings
     study: LabelledStudy
@@ -33,7 +35,21 @@ class Attempt:
     def tags(self) -> dict[str, str]:
         """Of its runs."""
         reader = self.study.reader
-        return tags_of(self.settings, task=self.task, fingerprint=reader.fingerprint, table_version=reader.version)
+        found = tags_of(self.settings, task=self.task, fingerprint=reader.fingerprint, table_version=reader.version)
+        return found | {f"{split}_counts": counts_text(counts) for split, counts in self.counts.items()}
+
+    @property
+    def counts(self) -> Counts:
+        """Breasts, patients and classes of each split."""
+        return split_counts(self.study.task, self.study.rows)
+
+    @property
+    def dataset_used(self) -> DatasetUsed:
+        """The table of vectors, for the record."""
+        reader = self.study.reader
+        return DatasetUsed(
+            reader.name, reader.version, reader.fingerprint, reader.uri, context="training", counts=self.counts
+        )
 
     @property
     def run_name(self) -> str:
@@ -48,8 +64,8 @@ class Attempt:
         return f"the search {self.key} ({where})"
 
 
-def attempt_at(settings: Settings, study: LabelledStudy, *, task: str) -> Attempt:
-    """An attempt at the search that these settings and vectors, labels and splits, code and places make."""
+def search_run(settings: Settings, study: LabelledStudy, *, task: str) -> SearchRun:
+    """The search that these settings, vectors, labels, splits, code and places define."""
     key = fingerprint_of(
         {
             "of": [settings.dataset.name, task, settings.encoder.name],
@@ -63,7 +79,7 @@ def attempt_at(settings: Settings, study: LabelledStudy, *, task: str) -> Attemp
             "kept": [settings.store, settings.tracking, settings.artifacts],
         }
     )
-    return Attempt(settings, study, task, key)
+    return SearchRun(settings, study, task, key)
 
 
 def folder_of(settings: Settings, key: str) -> SearchFolder:

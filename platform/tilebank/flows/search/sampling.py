@@ -1,7 +1,7 @@
-"""Who chooses the trials of a search. The only home of Optuna; fits nothing, and is told validation AUCs alone.
+"""Choose the trials of a search: all at once by seed, or in rounds by Optuna, from validation AUCs.
 
-Both ways are reproducible: the same settings ask for the same trials, and Optuna also when it is told the same figures
-in the same order. So a search that was killed is asked again from its start, and told what is known already.
+Both are reproducible: the same settings give the same trials, and Optuna too if it gets the same AUCs in the same
+order. So a resumed search replays the rounds that are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Many heads as a few packs: each Ray Tune trial fits one pack, packs spread over GPUs or CPU cores."""
+"""Fit many heads in a few packs: each Ray Tune trial fits one pack; packs are spread over GPUs or CPU cores."""
 
 import os
 import uuid
@@ -24,10 +24,10 @@ REPORT_EPOCHS = 10  # how often a pack says how far it is
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """Every fitted head in the order of the trials, and how many of them an earlier attempt had fitted."""
+    """Every fitted head in the order of the trials, and how many of them an earlier run had fitted."""
 
     fitted: list[FittedHead]
-    taken: int
+    resumed: int
 
 
 def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, folder: SearchFolder) -> Searched:
@@ -42,14 +42,14 @@ def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, 
     fit_pack = tune.with_resources(fit_pack, {"cpu": 1, "gpu": 1 if gpus else 0})
     sampler = open_sampler(config, settings.head)
     fitted: list[FittedHead] = []
-    rounds = taken = 0
+    rounds = resumed = 0
     with progress_bar("search", unit="head", total=config.trials) as bar:
         while len(fitted) < config.trials:
             asked = sampler.ask(config.trials - len(fitted))
             packs = folder.plan_round(rounds, asked, pack=config.pack, slots=gpus or cluster_cpus())
             missing = [pack for pack in packs if not folder.holds(pack)]
             new = sum(len(pack.trials) for pack in missing)
-            taken += len(asked) - new
+            resumed += len(asked) - new
             bar.update(len(asked) - new)
             if missing:
                 _fit_packs(missing, fit_pack, folder=folder, bar=bar)
@@ -58,7 +58,7 @@ def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, 
             sampler.tell([head.best_val_auc for head in heads])
             fitted += heads
             rounds += 1
-    return Searched(fitted, taken)
+    return Searched(fitted, resumed)
 
 
 def choose_champion(fitted: Sequence[FittedHead]) -> int:

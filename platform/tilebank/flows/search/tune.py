@@ -1,8 +1,8 @@
-"""A head search from vectors to champion: labels, splits, packs, one evaluation, the record. Encodes nothing.
+"""Search a head on stored vectors: labels, splits, packs, the champion's one evaluation, the record of runs.
 
-A search that was killed, at whatever point, goes on when it is asked for again: the same settings, vectors, labels,
-splits and code of the heads (attempt.py). Finished packs are not fitted again, the record goes on with the same run,
-and the champion is that of an undisturbed search; on a CPU, bit for bit.
+A killed search resumes when it is started again with the same settings, vectors, labels, splits and code of the heads
+(resume.py). Finished packs are not fitted again, the same run is continued, and the champion is that of an
+uninterrupted search; on a CPU, bit for bit.
 """
 
 from dataclasses import dataclass, replace
@@ -11,12 +11,13 @@ import numpy as np
 
 from tilebank.datasets.labels import task_named
 from tilebank.flows.champion.card import HeadCard
+from tilebank.flows.champion.code_revision import run_source
 from tilebank.flows.champion.files import champion_files
 from tilebank.flows.engine.cluster import connect_ray
 from tilebank.flows.reporting.stopwatch import Stopwatch
 from tilebank.flows.search.evaluate import ScoredSplits, evaluate_champion
 from tilebank.flows.search.record import SearchSummary, drawn_of, log_search, params_of, trial_record
-from tilebank.flows.search.resume import LEASE, Attempt, attempt_at, folder_of
+from tilebank.flows.search.resume import LEASE, SearchRun, folder_of, search_run
 from tilebank.flows.search.trials import Searched, choose_champion, search_heads
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.head_requirements import assert_head_reads
@@ -46,21 +47,21 @@ def tune_head(settings: Settings, *, task: str) -> SearchSummary:
 
 
 def forget_search(settings: Settings, summary: SearchSummary) -> None:
-    """Remove what a search of `tune_resumably` has left: asked for again, it begins anew."""
+    """Remove the files of a search of `tune_resumably`: started again, it begins from scratch."""
     folder_of(settings, summary.search).remove()
 
 
 def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
-    """`tune_head`, but its packs stay among the artifacts until `forget_search`: called again, it takes them."""
+    """`tune_head`, but finished packs stay among the artifacts until `forget_search`; called again, it reuses them."""
     watch = Stopwatch("start", "read", "fit", "evaluate", "log")
     Store(settings.store).assert_writable()
     assert_weights(task_named(task), positive_weights=settings.search.positive_weights)
     with watch.part("read"):
         study = open_study(settings, task=task)
         assert_head_reads(study, settings)
-    attempt = attempt_at(settings, study, task=task)
-    with hold_lease(attempt.folder.uri, LEASE, what=attempt.as_text()):
-        return _tune(attempt, watch=watch)
+    run = search_run(settings, study, task=task)
+    with hold_lease(run.folder.uri, LEASE, what=run.as_text()):
+        return _tune(run, watch=watch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,32 +78,42 @@ class _Outcome:
         return self.searched.fitted[self.place]
 
 
-def _tune(attempt: Attempt, *, watch: Stopwatch) -> SearchSummary:
-    settings, tags = attempt.settings, attempt.tags
+def _tune(run: SearchRun, *, watch: Stopwatch) -> SearchSummary:
+    settings, tags = run.settings, run.tags
     with watch.part("log"):
-        experiment = experiment_name(settings.dataset.name, task=attempt.task)
-        tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts)
+        experiment = experiment_name(settings.dataset.name, task=run.task)
+        tracker = Tracker(settings.tracking, experiment=experiment, artifacts=settings.artifacts, source=run_source())
 
-    again, params = attempt.folder.started, params_of(settings)
-    with tracker.run(attempt.run_name, params=params, tags=tags, search=attempt.key, again=again) as run_id:
-        outcome = _search(attempt, watch=watch)
+    again, params = run.folder.started, params_of(settings)
+    with tracker.run(run.run_name, params=params, tags=tags, search=run.key, again=again) as run_id:
+        datasets = [run.dataset_used]
+        with watch.part("log"):
+            tracker.log_datasets(run_id, datasets)
+        outcome = _search(run, watch=watch)
         fitted = outcome.searched.fitted
         with watch.part("log"):
-            tracker.log_trials(run_id, [trial_record(each) for each in fitted], tags=tags)
-            registered = "" if settings.search.shuffle_labels else _keep(attempt, outcome, run_id=run_id)
-        summary = _summarise(attempt, outcome, registered=registered, run_id=run_id, watch=watch)
+            tracker.log_trials(run_id, [trial_record(each) for each in fitted], tags=tags, datasets=datasets)
+            registered = "" if settings.search.shuffle_labels else _keep(run, outcome, run_id=run_id)
+        summary = _summarise(run, outcome, registered=registered, run_id=run_id, watch=watch)
         with watch.part("log"):
             log_search(
-                tracker, summary, settings, fitted=fitted, champion=outcome.place, scored=outcome.scored, tags=tags
+                tracker,
+                summary,
+                settings,
+                fitted=fitted,
+                champion=outcome.place,
+                scored=outcome.scored,
+                tags=tags,
+                counts=run.counts,
             )
         summary = replace(summary, times=watch.parts, wall_s=watch.all_s)
         tracker.log_summary(run_id, summary.as_text(), seconds=summary.times | {"wall": summary.wall_s})
     return summary
 
 
-def _search(attempt: Attempt, *, watch: Stopwatch) -> _Outcome:
+def _search(run: SearchRun, *, watch: Stopwatch) -> _Outcome:
     """Fit on train, choose on validation, and only then read test, to score the champion on it."""
-    settings, study = attempt.settings, attempt.study
+    settings, study = run.settings, run.study
     with watch.part("start"):
         connect_ray()
     with watch.part("read"):
@@ -110,7 +121,7 @@ def _search(attempt: Attempt, *, watch: Stopwatch) -> _Outcome:
     if settings.search.shuffle_labels:
         train, val = (_shuffled(part, seed=settings.search.first_seed) for part in (train, val))
     with watch.part("fit"):
-        searched = search_heads(settings, train=train, val=val, folder=attempt.folder)
+        searched = search_heads(settings, train=train, val=val, folder=run.folder)
     place = choose_champion(searched.fitted)
     with watch.part("read"):
         test = study.read(Split.TEST)
@@ -136,11 +147,11 @@ def _shuffled(part: LabelledBags, *, seed: int) -> LabelledBags:
     return replace(part, labels=np.random.default_rng(seed).permutation(part.labels))
 
 
-def _keep(attempt: Attempt, outcome: _Outcome, *, run_id: str) -> str:
-    """Store the champion's predictions and register it; where it stands then, for people."""
-    settings, task, scored = attempt.settings, attempt.task, outcome.scored
-    dataset, encoder, fingerprint = settings.dataset.name, settings.encoder.name, attempt.study.reader.fingerprint
-    predictions = _predictions(attempt, scored, run_id=run_id)
+def _keep(run: SearchRun, outcome: _Outcome, *, run_id: str) -> str:
+    """Store the champion's predictions and register it; its version and alias as text."""
+    settings, task, scored = run.settings, run.task, outcome.scored
+    dataset, encoder, fingerprint = settings.dataset.name, settings.encoder.name, run.study.reader.fingerprint
+    predictions = _predictions(run, scored, run_id=run_id)
     Store(settings.store).write_predictions(dataset, encoder, predictions, licence=settings.licence)
     card = HeadCard.of_settings(settings, task=task, fingerprint=fingerprint, found=scored.evaluation.as_card())
     with champion_files(outcome.champion.head, card, example=outcome.example) as model:
@@ -154,39 +165,39 @@ def _keep(attempt: Attempt, outcome: _Outcome, *, run_id: str) -> str:
         ).as_text()
 
 
-def _predictions(attempt: Attempt, scored: ScoredSplits, *, run_id: str) -> list[dict[str, object]]:
+def _predictions(run: SearchRun, scored: ScoredSplits, *, run_id: str) -> list[dict[str, object]]:
     return [
         {
             "breast_id": row.breast_id,
             "exam_id": row.exam_id,
             "patient_id": row.patient_id,
-            "task": attempt.task,
+            "task": run.task,
             "split": split.value,
             "label": row.label,
             **answer_columns(score.reshape(-1).tolist()),
-            "head": attempt.settings.head_name,
+            "head": run.settings.head_name,
             "run_id": run_id,
-            "fingerprint": attempt.study.reader.fingerprint,
+            "fingerprint": run.study.reader.fingerprint,
         }
         for split, rows, scores in scored.by_split()
         for row, score in zip(rows, scores, strict=True)
     ]
 
 
-def _summarise(attempt: Attempt, outcome: _Outcome, *, registered: str, run_id: str, watch: Stopwatch) -> SearchSummary:
-    settings = attempt.settings
+def _summarise(run: SearchRun, outcome: _Outcome, *, registered: str, run_id: str, watch: Stopwatch) -> SearchSummary:
+    settings = run.settings
     return SearchSummary(
         dataset=settings.dataset.name,
-        task=attempt.task,
+        task=run.task,
         encoder=settings.encoder.name,
         head=settings.head_name,
-        fingerprint=attempt.study.reader.fingerprint,
-        table_version=attempt.study.reader.version,
+        fingerprint=run.study.reader.fingerprint,
+        table_version=run.study.reader.version,
         val_aucs=tuple(each.best_val_auc for each in outcome.searched.fitted),
         champion_seed=outcome.champion.trial.seed,
         drawn=drawn_of(outcome.champion, settings.search),
-        taken=outcome.searched.taken,
-        search=attempt.key,
+        resumed=outcome.searched.resumed,
+        search=run.key,
         evaluation=outcome.scored.evaluation,
         subgroups=outcome.scored.subgroups,
         registered=registered,

@@ -10,11 +10,11 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from tilebank.config import UNPACKED, Tree, default_home, read_conf, read_platform_conf
+from tilebank.datasets.contract import MADE_ELSEWHERE, DatasetConfig
 from tilebank.datasets.registry import identity_of_ids
 from tilebank.datasets.splits import SplitConfig
-from tilebank.datasets.study import MADE_ELSEWHERE, DatasetConfig
+from tilebank.encoders.contract import EncoderConfig, foreign_encoder
 from tilebank.encoders.registry import identity_of
-from tilebank.encoders.spec import EncoderConfig, foreign_encoder
 from tilebank.errors import ConfigError
 from tilebank.files import absolute_uri
 from tilebank.fingerprint import fingerprint_of

@@ -1,4 +1,4 @@
-"""What differs for vectors that were made elsewhere: their fingerprint is declared, with where they come from."""
+"""Find the fingerprint of stored vectors; for imported ones it is declared, with where they come from."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether the breasts of a study hold what a head reads, views or tiles. Counts instances; reads no vector."""
+"""Check that the breasts of a study have what a head reads: views, tiles or both."""
 
 from tilebank.errors import ConfigError, StoreError
 from tilebank.flows.settings.settings import Settings

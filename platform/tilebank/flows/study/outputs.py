@@ -1,7 +1,4 @@
-"""What a task asks of a head: its outputs, its labels as arrays, and whether every split has what it asks for.
-
-Pure: knows tasks and label rows, not stores, vectors or clusters.
-"""
+"""Turn a task into the outputs of its head and its labels into arrays, and check that every split has each class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,12 +27,24 @@ def label_array(task: Task | JointTask, rows: Sequence[LabelRow]) -> NDArray[np.
     return numbers
 
 
-def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[LabelRow]], config: SplitConfig) -> None:
-    """Raise DatasetError where a split lacks an answer: no head can be fitted, chosen or evaluated without.
+def count_answers(task: Task | JointTask, rows: Sequence[LabelRow]) -> dict[str, int]:
+    """Breasts of each class by its name; of several labels, those that are positive and negative for each."""
+    labels = label_array(task, rows)
+    if not isinstance(task, JointTask):
+        return {name: int((labels == place).sum()) for place, name in enumerate(task.answers)}
+    counts: dict[str, int] = {}
+    for place, name in enumerate(task.answers):
+        positives = int(labels[:, place].sum())
+        counts |= {f"positive for {name}": positives, f"negative for {name}": len(rows) - positives}
+    return counts
 
-    A class needs a breast in each split, a label a breast with it and one without.
+
+def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[LabelRow]], config: SplitConfig) -> None:
+    """Raise DatasetError where a split lacks a class: no head can be fitted, chosen or evaluated without.
+
+    Each class needs a breast in each split; each of several labels needs a breast with it and one without.
     """
-    everywhere = _count(task, [row for part in rows.values() for row in part])
+    everywhere = count_answers(task, [row for part in rows.values() for row in part])
     never = [name for name, count in everywhere.items() if not count]
     if never:
         raise DatasetError(
@@ -43,7 +52,7 @@ def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[La
             " or choose another task with --task"
         )
     for split, part in rows.items():
-        counts = _count(task, part)
+        counts = count_answers(task, part)
         missing = [name for name, count in counts.items() if not count]
         if missing:
             patients = len({row.patient_id for row in part})
@@ -51,7 +60,7 @@ def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[La
                 f"task {task.name!r}: no breast of the {split.value} split is {' or '.join(missing)}"
                 f" ({_in_words(counts)}; {patients} patients), and every split needs each; label more patients, give"
                 f" the split a larger share (splits.val is {config.val:g}, splits.test {config.test:g}, splits.fraction"
-                f" {config.fraction:g}), or deal anew with another splits.seed (it is {config.seed})"
+                f" {config.fraction:g}), or draw the splits again with another splits.seed (it is {config.seed})"
             )
 
 
@@ -61,20 +70,8 @@ def assert_weights(task: Task | JointTask, *, positive_weights: Sequence[object]
     if asked and outputs_of(task).kind == "multiclass":
         raise ConfigError(
             f"search.positive_weight is {asked[0]}, and the classes {', '.join(task.answers)} of task"
-            f" {task.name!r} are no yes and no; leave it out, and say with search.fit.class_weight how classes weigh"
+            f" {task.name!r} are more than two; leave it out, and weigh classes with search.fit.class_weight"
         )
-
-
-def _count(task: Task | JointTask, rows: Sequence[LabelRow]) -> dict[str, int]:
-    """Breasts of each answer, by its name."""
-    labels = label_array(task, rows)
-    if not isinstance(task, JointTask):
-        return {name: int((labels == place).sum()) for place, name in enumerate(task.answers)}
-    counts: dict[str, int] = {}
-    for place, name in enumerate(task.answers):
-        positives = int(labels[:, place].sum())
-        counts |= {f"positive for {name}": positives, f"negative for {name}": len(rows) - positives}
-    return counts
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""A task's labels and splits laid over stored vectors: what a search, or a person in a notebook, reads."""
+"""Open a study: the labels and splits of a task for the stored vectors, for a search or a notebook."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from tilebank.datasets.intake import is_asked_for
+from tilebank.datasets.contract import DatasetConfig, Truth
+from tilebank.datasets.intake import is_included
 from tilebank.datasets.labels import TASKS, Breast, JointTask, Task, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
-from tilebank.datasets.study import DatasetConfig, Truth
 from tilebank.errors import DatasetError
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
@@ -95,7 +95,7 @@ def open_reader(settings: Settings) -> Reader:
         dataset=settings.dataset.name,
         encoder=settings.encoder.name,
         fingerprint=stored_fingerprint(settings),
-        asked_for=partial(is_asked_for, intake=settings.dataset.intake),
+        include=partial(is_included, intake=settings.dataset.intake),
     )
 
 

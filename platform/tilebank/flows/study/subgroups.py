@@ -1,4 +1,4 @@
-"""What subgroups a breast belongs to, from what the reader saw of its images and from the dataset's facts.
+"""Assign breasts to subgroups, from what the reader found in their images and from the dataset's facts.
 
 Vendor, views and kind of image come from the instances table, density and age from the facts. A fact that is missing
 is an empty text. One that cannot be read is `unreadable` and raises nothing: the search is done by then, and the
@@ -8,8 +8,8 @@ report shows how many there are.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import task_named
-from tilebank.datasets.study import Truth
 from tilebank.errors import DatasetError
 from tilebank.store.reader import StoredView
 

@@ -1,12 +1,12 @@
-"""Every file of a dataset, read in parallel and judged as an extraction would judge it. Draws and counts nothing."""
+"""Read every file of a dataset in parallel and decide about it as an extraction would."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from tilebank.datasets.contract import Manifest, ScannedImage
 from tilebank.datasets.intake import Placement
 from tilebank.datasets.registry import open_dataset
-from tilebank.datasets.study import Manifest, ScannedImage
 from tilebank.errors import ImageError
 from tilebank.flows.engine.image_task import Expected, place_expected
 from tilebank.flows.engine.pipelines import look_at, read_headers

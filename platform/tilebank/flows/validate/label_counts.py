@@ -1,8 +1,12 @@
-"""How many breasts and patients a task would have in each split. Counts label rows; names no patient."""
+"""Count the breasts and patients that a task would have in each split, and say whether it could be searched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tilebank.datasets.labels import task_named
+from tilebank.datasets.splits import SplitConfig
+from tilebank.errors import DatasetError
+from tilebank.flows.study.outputs import assert_every_answer
 from tilebank.terms import LabelRow, ManifestRow, Split
 
 
@@ -18,12 +22,16 @@ class SplitLine:
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """A task's labels by split; no lines where the task cannot be planned."""
+    """A task's labels by split; no lines where the task cannot be planned.
+
+    refusal: why a search would refuse these splits, as it would say it; empty where it would not.
+    """
 
     task: str
     rule: str
     classes: tuple[int, ...]
     lines: tuple[SplitLine, ...]
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,23 @@ def size_of(images: Sequence[ManifestRow]) -> StudySize:
     )
 
 
-def count_task(task: str, labels: Sequence[LabelRow], splits: Mapping[str, Split]) -> TaskCounts:
-    """Labels by split. A patient without a split (left out of a reduced training set) is not counted."""
+def count_task(
+    task: str, labels: Sequence[LabelRow], splits: Mapping[str, Split], *, config: SplitConfig
+) -> TaskCounts:
+    """Labels by split, checked as a search checks them. Patients that `splits.fraction` leaves out are not counted."""
     classes = tuple(sorted({row.label for row in labels}))
     lines = []
-    for split in Split:
-        rows = [row for row in labels if splits.get(row.patient_id) is split]
+    by_split = {split: [row for row in labels if splits.get(row.patient_id) is split] for split in Split}
+    for split, rows in by_split.items():
         by_class = tuple(sum(row.label == label for row in rows) for label in classes)
         lines.append(SplitLine(split.value, len({row.patient_id for row in rows}), len(rows), by_class))
     rule = labels[0].rule if labels else ""
-    return TaskCounts(task, rule, classes, tuple(lines))
+    return TaskCounts(task, rule, classes, tuple(lines), _refusal(task, by_split, config))
+
+
+def _refusal(task: str, rows: Mapping[Split, Sequence[LabelRow]], config: SplitConfig) -> str:
+    try:
+        assert_every_answer(task_named(task), rows, config)
+    except DatasetError as error:
+        return str(error)
+    return ""

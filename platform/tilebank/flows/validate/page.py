@@ -1,9 +1,9 @@
-"""The validation report as one HTML file that needs nothing beside it. Fills the template; counts nothing itself.
+"""Render the validation report as one self-contained HTML file.
 
 Whatever comes from a file, a folder name or a header is escaped, and shown with its control characters written out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -20,19 +20,19 @@ from tilebank.flows.validate.tally import ValidationReport
 TEMPLATE = "page.html.j2"
 MEANING = {
     Outcome.ACCEPT: "an extraction takes it",
-    Outcome.FILTER: "fit for use, but not asked for by dataset.intake",
+    Outcome.FILTER: "usable, but left out by dataset.intake",
     Outcome.REFUSE: "cannot be used as it is",
 }
 
 
 @dataclass(frozen=True)
 class PageHead:
-    """What the report is about, in words for its head. `pixels`: whether all pixels were looked at."""
+    """What the report is about. facts: date, command, versions, settings; pixels: whether all pixels were read."""
 
     dataset: str
     root: str
     licence: str
-    made_at: str
+    facts: Mapping[str, str]
     pixels: bool
     tile_px: int
     intake: IntakeConfig
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class PageStudy:
-    """What the accepted images amount to, and how each task would divide them; `note` where nothing can be said."""
+    """How many breasts and patients the accepted images have, and the splits of each task; note: why there are none."""
 
     size: StudySize
     tasks: tuple[TaskCounts, ...]

@@ -1,6 +1,6 @@
-"""One file of a dataset in a row: what becomes of it, why, and what its header says of the technique.
+"""One row for each file of a dataset: its outcome, why, and what its header says about the technique.
 
-Rows are small and hold no patient, exam or image id. Knows records and CSV; reads no DICOM.
+Rows are small and hold no patient, exam or image id.
 """
 
 import csv

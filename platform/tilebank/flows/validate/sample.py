@@ -1,4 +1,4 @@
-"""Which accepted images are drawn in the report, and their pictures."""
+"""Choose accepted images for the report and draw them."""
 
 from collections.abc import Iterable
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""From rows to figures: how many files have what outcome, by what they are and why. Counts; reads nothing."""
+"""Count files by outcome, by what they are, and by the reason why they are not accepted."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""DICOM's unique identifiers in words: object classes and transfer syntaxes (PS3.6 annex A). Knows words alone."""
+"""DICOM's unique identifiers in words: object classes and transfer syntaxes (PS3.6 annex A)."""
 
 _CLASS = "1.2.840.10008.5.1.4.1.1."
 _SYNTAX = "1.2.840.10008.1.2"

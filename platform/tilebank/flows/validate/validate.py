@@ -1,18 +1,19 @@
-"""Validation: what an extraction would do with every file of a dataset, and why, before it is started.
+"""Validate a dataset before extraction: what would become of each file and why, and which tasks could be searched.
 
 Reads all headers (and all pixels, if asked) in parallel, decides as an extraction does, draws a few of the accepted
-images, counts labels and splits, and writes a page for people and a CSV for programs. Stores nothing.
+images, counts labels and splits, and writes an HTML page and a CSV. Stores nothing.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from tilebank.datasets.labels import TASKS
+from tilebank.datasets.labels import TASKS, task_named
 from tilebank.errors import TilebankError
+from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.reporting.csv_cells import visible
 from tilebank.flows.reporting.job import aligned, assert_writable
+from tilebank.flows.reporting.run_facts import run_facts
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import plan_study
 from tilebank.flows.validate.files import read_files
@@ -24,15 +25,18 @@ from tilebank.flows.validate.tally import ValidationReport, summarise
 from tilebank.terms import ManifestRow
 
 NO_LABELS = (
-    "No task has labels here. The dataset folder takes a CSV of them with --set dataset.labels=labels.csv, the others"
-    " read their owner's tables; the job's output says what is missing."
+    "No task has labels here. The dataset `folder` reads them from a CSV (--set dataset.labels=labels.csv), the others"
+    " from their owner's tables; the job's output says what is missing."
 )
-UNPLANNED = "Cannot be labelled and split as it is; the job's output says why."
+UNPLANNED = "Cannot be labelled and split; the job's output says why."
 
 
 @dataclass(frozen=True)
 class ValidationSummary:
-    """What was found, and where it was written. `unlabelled`: why a task has no labels or splits, by task."""
+    """What was found, and where it was written.
+
+    unlabelled: why a task has no labels or splits, by task; task: the one that has to be searchable, empty for none.
+    """
 
     dataset: str
     root: str
@@ -42,18 +46,29 @@ class ValidationSummary:
     unlabelled: dict[str, str]
     html: str
     csv: str
+    task: str = ""
+
+    @property
+    def refused(self) -> tuple[TaskCounts, ...]:
+        """Tasks that have labels, but splits that a search would refuse."""
+        return tuple(task for task in self.tasks if task.refusal)
 
     @property
     def failed(self) -> bool:
-        """Whether no file is accepted."""
-        return not self.report.all.accept
+        """Whether no file is accepted, or nothing can be searched: the task that was named, else any with labels."""
+        labelled = [task for task in self.tasks if task.lines]
+        if self.task:
+            labelled = [task for task in labelled if task.task == self.task] or [
+                TaskCounts(self.task, "", (), (), "none")
+            ]
+        return not self.report.all.accept or (bool(labelled) and all(task.refusal for task in labelled))
 
     def as_dict(self) -> dict[str, object]:
         """JSON values."""
         return asdict(self) | {"report": self.report.as_dict()}
 
     def as_text(self) -> str:
-        """Counts, the commonest reasons, labels, and where the report lies."""
+        """Counts, the commonest reasons, labels by split, tasks that cannot be searched, and the report's path."""
         counts = self.report.all
         size = f"{self.size.breasts} breasts, {self.size.exams} exams, {self.size.patients} patients"
         rows = [("dataset", f"{self.dataset} at {self.root}"), ("files", str(counts.total))]
@@ -63,7 +78,7 @@ class ValidationSummary:
             (f"  {cause.outcome}, {cause.error_class}", f"{cause.count} x {cause.reason}")
             for cause in self.report.causes[:3]
         ]
-        rows += [(f"labels, {task.task}", _splits(task)) for task in self.tasks if task.lines]
+        rows += [row for task in self.tasks if task.lines for row in _task_rows(task)]
         why: dict[str, list[str]] = {}
         for task, message in self.unlabelled.items():
             why.setdefault(message, []).append(task)
@@ -73,13 +88,16 @@ class ValidationSummary:
 
 
 def validate(
-    settings: Settings, *, pixels: bool, sample: int, html: Path, csv: Path | None = None
+    settings: Settings, *, pixels: bool, sample: int, html: Path, csv: Path | None = None, task: str = ""
 ) -> ValidationSummary:
     """Look at every file of the dataset and write what was found to `html` and, where given, to `csv`.
 
-    pixels: decode every accepted image too; sample: how many of them are drawn in the page. Raises ConfigError for a
-    place that cannot be written, before any work, and DatasetError where the dataset cannot be read at all.
+    pixels: decode every accepted image too; sample: how many of them are drawn in the page; task: one that has to be
+    searchable, or the summary says `failed`. Raises ConfigError for a place that cannot be written, before any work,
+    and DatasetError for an unknown task or a dataset that cannot be read at all.
     """
+    if task:
+        task_named(task)
     for flag, place in (("--html", html), ("--csv", csv)):
         if place is not None:
             assert_writable(flag, place)
@@ -104,6 +122,7 @@ def validate(
         unlabelled=unlabelled,
         html=str(html),
         csv=str(csv or ""),
+        task=task,
     )
 
 
@@ -113,7 +132,7 @@ def _count_tasks(settings: Settings, images: Sequence[ManifestRow]) -> tuple[tup
     for task in TASKS if images else ():
         try:
             labels, splits = plan_study(settings, images, task=task)
-            counts.append(count_task(task, labels, splits))
+            counts.append(count_task(task, labels, splits, config=settings.splits))
         except TilebankError as error:  # the files were read: a study that cannot be planned takes nothing from that
             counts.append(TaskCounts(task, UNPLANNED, (), ()))
             unlabelled[task] = str(error)
@@ -127,11 +146,25 @@ def _head(settings: Settings, *, pixels: bool) -> PageHead:
         dataset=dataset.name,
         root=dataset.root,
         licence=f"{dataset.licence} ({shared})",
-        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        facts=run_facts(code_revision()) | _main_settings(settings),
         pixels=pixels,
         tile_px=settings.encoder.input_size_px,
         intake=dataset.intake,
     )
+
+
+def _main_settings(settings: Settings) -> dict[str, str]:
+    splits = settings.splits
+    return {
+        "splits": f"{splits.scheme}, by patient",
+        "tiles": f"{settings.encoder.input_size_px} px ({settings.encoder.name}), overlap {settings.tiling.overlap:g}",
+        "intensity": settings.reader.intensity.value,
+    }
+
+
+def _task_rows(task: TaskCounts) -> list[tuple[str, str]]:
+    rows = [(f"labels, {task.task}", _splits(task))]
+    return [*rows, ("  CANNOT BE SEARCHED", task.refusal)] if task.refusal else rows
 
 
 def _splits(task: TaskCounts) -> str:

@@ -1,1 +1,1 @@
-"""DICOM bytes to stored values and checked headers; presentation states out."""
+"""DICOM: files to stored values and checked headers, boxes to presentation states."""

@@ -1,7 +1,7 @@
-"""Compressed frames become arrays, and arrays become stored values. Works on bytes and arrays; knows no tags.
+"""Decode compressed frames to arrays, and arrays to stored values.
 
-One decoder a transfer syntax, all of them with one thread. A frame is decoded only when its own header says the same as
-the file's (PS3.5 8.2): so nothing is filled in, cropped or scaled, and no frame can ask for more memory than its file.
+One decoder per transfer syntax, each with one thread. A frame is decoded only when its own header says the same as the
+file's (PS3.5 8.2): so nothing is filled in, cropped or scaled, and no frame can take more memory than its file says.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ FILLER = b"\xa5\x5a\x3c\xc3" * 16  # entropy-coded bits of no particular meaning
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """What the file's header says of its frame. `bits_allocated` is 8 or 16."""
+    """The frame's layout by the file's header. `bits_allocated` is 8 or 16."""
 
     rows: int
     columns: int

@@ -1,7 +1,7 @@
-"""What a compressed frame says of itself: its size, its depth, and whether it is all there. Decodes nothing.
+"""Parse the header of a compressed frame: its size, its depth, and whether it is complete.
 
-Also undoes DICOM's encapsulation (PS3.5 A.4). Works on bytes; knows no tags. Everything here is read before a decoder
-sees the data, so that a decoder is never handed a frame that is cut off or claims a size of its own.
+Also undoes DICOM's encapsulation (PS3.5 A.4). These checks run before a decoder sees the data, so that no decoder gets
+a frame that is cut off or of another size than its file says.
 """
 
 import struct

@@ -1,7 +1,7 @@
-"""From DICOM tags to records: what the object is, whose it is, and what it says of its intensities. Opens no file.
+"""Turn DICOM tags into records: what the object is, whose it is, and how its intensities are meant.
 
-Only the tags of ALLOWED are ever asked for, and of free text only what was recognised in it goes further. A tag that
-cannot be read is as good as none, and is named in the warnings.
+Only the tags of ALLOWED are read, and of free text only recognised words are passed on. A tag that cannot be read
+counts as missing, and is named in the warnings.
 """
 
 import math
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tilebank.imaging.dicom.identity import CodedTerm, IdentityTags, identify
 from tilebank.imaging.dicom.kinds import KindTags, kind_of, special_of
-from tilebank.imaging.dicom.makers import maker_of
+from tilebank.imaging.dicom.laterality_view import CodedTerm, LateralityViewTags, read_laterality_view
+from tilebank.imaging.dicom.manufacturers import manufacturer_of
 from tilebank.imaging.intensity import IntensityRules, LookUpTable, look_up_table
 from tilebank.terms import ImageHeader
 
@@ -54,7 +54,7 @@ DAMAGE = (
 
 
 class Tags:
-    """The allowed tags of a dataset (anything with `get(keyword)`), read so that a damaged one is no disaster.
+    """The allowed tags of a dataset (anything with `get(keyword)`), read so that a damaged one counts as missing.
 
     damage: what the dataset's library raises on a damaged value; anything else is a bug and should be seen as one.
     """
@@ -130,8 +130,8 @@ class Tags:
 
 
 def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pixels: bool) -> ImageHeader:
-    """The record of one header; nothing in it is ever a reason to raise."""
-    identity = identify(_identity_tags(tags))
+    """The record of one header; never raises for its content."""
+    identity = read_laterality_view(_identity_tags(tags))
     kind_tags = _kind_tags(tags, sop_class=sop_class, has_pixels=has_pixels)
     kind, odd = kind_of(kind_tags)
     windows, window_warnings = windows_of(tags)
@@ -151,7 +151,7 @@ def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pix
         sop_class=sop_class if UID.fullmatch(sop_class) else "",
         transfer_syntax=transfer_syntax if UID.fullmatch(transfer_syntax) else "",
         modality=_known(kind_tags.modality, MODALITIES),
-        manufacturer=maker_of(tags.text("Manufacturer")),
+        manufacturer=manufacturer_of(tags.text("Manufacturer")),
         photometric=_known(kind_tags.photometric, PHOTOMETRICS),
         rows=tags.whole("Rows"),
         columns=tags.whole("Columns"),
@@ -171,7 +171,7 @@ def describe_header(tags: Tags, *, sop_class: str, transfer_syntax: str, has_pix
 
 
 def intensity_rules(tags: Tags, header: ImageHeader) -> tuple[IntensityRules, tuple[str, ...]]:
-    """What the file says of its intensities, and what of that cannot be used.
+    """The file's intensity rules, and warnings about those that cannot be used.
 
     A Modality LUT that is broken leaves nothing that a window or VOI LUT could be applied to: both are left out.
     """
@@ -211,13 +211,13 @@ def _known(text: str, words: frozenset[str]) -> str:
     return text if text in words or not text else "OTHER"
 
 
-def _identity_tags(tags: Tags) -> IdentityTags:
+def _identity_tags(tags: Tags) -> LateralityViewTags:
     anatomy = tags.functional("FrameAnatomySequence")
     framed = (
         *tags.functional("ViewCodeSequence"),
         *(code for item in anatomy for code in item.items("ViewCodeSequence")),
     )
-    return IdentityTags(
+    return LateralityViewTags(
         image_laterality=tags.text("ImageLaterality"),
         laterality=tags.text("Laterality"),
         frame_laterality=tuple(item.text("FrameLaterality") for item in anatomy),

@@ -1,6 +1,6 @@
-"""What a DICOM object is, and what makes a view a special one. Works on tags in plain records; opens no file.
+"""Tell what kind of image a DICOM object is, and what makes its view a special one.
 
-The SOP class decides first: never the modality alone, nor a file's name. Then what the object says of itself.
+The SOP class decides first, then other tags; never the file's name, and never the modality by itself.
 
 - For Presentation and For Processing mammograms are what they are called; a stated intent of For Processing wins.
 - Breast tomosynthesis and projections, and any mammogram of several frames, are tomosynthesis.
@@ -17,7 +17,7 @@ The SOP class decides first: never the modality alone, nor a file's name. Then w
 import re
 from dataclasses import dataclass
 
-from tilebank.imaging.dicom.identity import CodedTerm, read_description, read_view_position
+from tilebank.imaging.dicom.laterality_view import CodedTerm, read_description, read_view_position
 from tilebank.terms import ImageKind
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -58,7 +58,7 @@ _BY_CODE = {code: name for name, codes in SPECIAL_CODES.items() for code in code
 
 @dataclass(frozen=True)
 class KindTags:
-    """All that a header says of what it is. `..._codes` are view codes and view modifiers."""
+    """The tags of a header that tell its kind. `..._codes` are view codes and view modifiers."""
 
     sop_class: str
     modality: str = ""
@@ -81,7 +81,7 @@ class KindTags:
 
 
 def kind_of(tags: KindTags) -> tuple[ImageKind, tuple[str, ...]]:
-    """What the object is, and what is odd about that."""
+    """The object's kind, and warnings about it."""
     image_type = tags.image_type
     if not tags.has_pixels:
         must = tags.sop_class in MAMMOGRAPHY | TOMOSYNTHESIS | RADIOGRAPHY
@@ -110,7 +110,7 @@ def kind_of(tags: KindTags) -> tuple[ImageKind, tuple[str, ...]]:
 
 
 def special_of(tags: KindTags) -> tuple[str, ...]:
-    """What makes the view a special one, sorted; none for a standard view."""
+    """The names of what makes the view special, sorted; empty for a standard view."""
     found = set(read_view_position(tags.view_position).marks) | set(read_description(tags.series_description).marks)
     found |= {SPECIAL_TYPES.get(value, "") for value in _without_direction(tags.image_type)}
     found |= {_special_of_code(code) for code in (*tags.view_codes, *tags.modifier_codes)}

@@ -1,11 +1,11 @@
-"""Suggested boxes as a DICOM object that a viewer lays over the original image.
+"""Write suggested boxes as a DICOM presentation state, which a viewer lays over the original image.
 
-A Grayscale Softcopy Presentation State (PS3.3 A.33): viewers offer it with the image that it names, which stays as it
-is. It knows nothing of heads or maps.
+A Grayscale Softcopy Presentation State (PS3.3 A.33): viewers offer it with the image that it names, and the image
+stays as it is.
 
 THE OBJECT CARRIES THE PATIENT: by the standard it repeats the patient's and the study's attributes of its image, name
-and birth date included, or no archive could file it. That is the one way in which text of the patient leaves a file
-here, and it enters another DICOM file only: let it lie where its image may lie. Nothing of it is logged or in an error.
+and birth date included, or no archive could file it. This is the only way in which patient text leaves a file here, and
+only into another DICOM file: store it where the image may be stored. None of it is logged or quoted in an error.
 """
 
 import logging
@@ -50,7 +50,7 @@ logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True)
 class MarkAuthor:
-    """What made the boxes, and when: the software's name and version for people, at most 64 characters each."""
+    """What made the boxes, and when: the software's name and version, at most 64 characters each."""
 
     algorithm: str
     version: str
@@ -104,7 +104,11 @@ def mark_image(content: bytes, boxes: Sequence[ScoredBox], *, author: MarkAuthor
 def _read_source(content: bytes, header: ImageHeader) -> pydicom.Dataset:
     """The whole header, patient included. Raises ImageError where no presentation state can name the image."""
     if (header.frames, header.samples) != (1, 1) or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise ImageError("read", "marks go on a single gray frame, and this is none", "NotOneGrayFrame")
+        raise ImageError(
+            "read",
+            "boxes can be laid only over a single gray frame, and this file holds another image",
+            "NotOneGrayFrame",
+        )
     try:
         source = pydicom.dcmread(BytesIO(content), stop_before_pixels=True)
         missing = [name for name in NEEDED if not source.get(name)]
@@ -132,7 +136,7 @@ def _image_of(source: pydicom.Dataset, header: ImageHeader) -> pydicom.Dataset:
             setattr(image, name, [value[0]] if isinstance(value, pydicom.Sequence) else value[0])
         elif value is not None:
             image[name] = source[name]
-    for name in FILED_BY:  # filled in at last, by `_carry_patient`: no library is to judge or quote them
+    for name in FILED_BY:  # filled in last, by `_carry_patient`, so that no library checks or quotes them
         setattr(image, name, "")
     return image
 
@@ -173,7 +177,7 @@ def _polarity(header: ImageHeader) -> "PresentationLUTTransformation":
 
 
 def _date(marks: pydicom.Dataset, made_at: datetime) -> None:
-    """In the place of the clock's time, which would make every writing another object under the same id."""
+    """Replace the clock's time, which would give every run another object under the same id."""
     for name in ("InstanceCreation", "PresentationCreation"):
         setattr(marks, f"{name}Date", made_at.strftime("%Y%m%d"))
         setattr(marks, f"{name}Time", made_at.strftime("%H%M%S"))
@@ -182,7 +186,7 @@ def _date(marks: pydicom.Dataset, made_at: datetime) -> None:
 
 
 def _carry_patient(marks: pydicom.Dataset, source: pydicom.Dataset) -> None:
-    """The conscious step: the patient's and the study's attributes as they stand in the image, and no more of them."""
+    """Copy the patient's and the study's attributes of FILED_BY and WITH_IT unchanged from the image."""
     try:
         for name in (*FILED_BY, *WITH_IT):
             if name in source:

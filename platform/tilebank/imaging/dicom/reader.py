@@ -1,7 +1,6 @@
-"""The bytes of a DICOM file become a header record and stored values. The only reader that knows pydicom.
+"""Read a DICOM file: its header record and its stored values.
 
-Knows nothing of windows, masks, tiles or tables. Only the tags listed in `header` are ever read: ids and technical
-tags, no patient text; and no error quotes any other.
+Only the tags listed in `header` are read: ids and technical tags, no patient text. Errors quote no others.
 """
 
 import logging
@@ -37,7 +36,7 @@ NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", BIG_ENDIAN, DEFL
 PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 0x7FE00009
 # What pydicom raises on damaged data; anything else is a bug and should be seen as one.
 DAMAGE = (*DAMAGED_VALUE, BytesLengthException, InvalidDicomError, EOFError, MemoryError, struct.error, zlib.error)
-LOOKS_LIKE = {  # what is often saved in the place of a DICOM file
+LOOKS_LIKE = {  # what is often saved instead of a DICOM file
     b"<": "an HTML or XML page, perhaps of a failed download",
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself",
     b"PK": "a zip archive",
@@ -61,10 +60,10 @@ class _Parsed:
 
 
 def read_header(source: BinaryIO) -> ImageHeader:
-    """What the header of one DICOM object says; reads no further than its pixels (all of a deflated file).
+    """The header of one DICOM object; reads the file only up to its pixels (all of a deflated file).
 
     Raises ImageError (`read`): EmptyFile, NotDicom, HeaderDamaged or TooLarge. A missing side or view, or an object
-    that is no image, is no error here: the record says so.
+    that is not an image, is not an error here: the record says so.
     """
     return _parse(source).header
 
@@ -72,7 +71,7 @@ def read_header(source: BinaryIO) -> ImageHeader:
 def read_stored(content: bytes) -> StoredImage:
     """Decode one gray frame. Raises ImageError: those of `read_header`, and `decode`.
 
-    Never pads, crops or fills in: what does not fit its header is refused.
+    Never pads, crops or fills in: pixel data that does not fit its header is refused.
     """
     parsed = _parse(BytesIO(content))
     layout = _layout_of(parsed.header, has_pixels=parsed.pixels_at is not None)
@@ -90,7 +89,7 @@ def read_stored(content: bytes) -> StoredImage:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Values are judged here, not by pydicom, whose warnings quote them."""
+    """Silence pydicom, whose warnings quote values."""
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         yield

@@ -1,1 +1,1 @@
-"""Maps over an image: from tile values to a picture."""
+"""Attention maps over an image: from tile values to a picture."""

@@ -1,4 +1,4 @@
-"""Values of tiles become a map on the source's pixels. Works on arrays; knows nothing of heads, DICOM or colours.
+"""Assemble tile values into a map on the source's pixels.
 
 A map is float32 (rows, columns), zero outside the breast. Boxes are source pixels, so mirrored tiles need no undoing.
 Raw values and those normalised to 0..1 are kept apart: the first can be compared between images, the second say no
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 FINEST_SIGMA = 4.0  # a Gaussian is sampled at this many points to its deviation, or at every pixel
 FLAT = 1e-6  # a range below this share of the largest value is rounding: the map says nothing
-LEAST_SHARE = 1e-3  # of the mean tile's value: less counts as that much where a mean would follow the least tile alone
+LEAST_SHARE = 1e-3  # of the mean tile's value: smaller ones are raised to it where a mean would follow the smallest
 
 Values = NDArray[np.float64]
 Mean = Literal["arithmetic", "geometric", "harmonic"]
@@ -51,7 +51,7 @@ class MapConfig:
     def __post_init__(self) -> None:
         for name, value in (("smoothing_px", self.smoothing_px), ("shrinkage", self.shrinkage)):
             if not 0 <= value < np.inf:
-                raise ValueError(f"{name} is {value}: it is a number, 0 or above")
+                raise ValueError(f"{name} is {value}; it must be 0 or above")
 
 
 def assemble_map(
@@ -61,14 +61,14 @@ def assemble_map(
     breast: Mask,
     config: MapConfig = MapConfig(),
 ) -> Map:
-    """The mean, at each breast pixel, of the values of the tiles that hold it.
+    """The mean, at each breast pixel, of the values of the tiles that contain it.
 
     boxes: (n, 4) x, y, width, height in source pixels, which may reach past the image; values: (n,).
     Breast that no tile holds takes the least value of the rest, so that it stands out nowhere.
     Raises ValueError for shapes that do not fit, values that are not finite, and boxes that all miss the breast.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or values.shape != (len(boxes),):
-        raise ValueError(f"boxes {boxes.shape} and values {values.shape}: (n, 4) and (n,) are asked for")
+        raise ValueError(f"boxes {boxes.shape} and values {values.shape}: pass (n, 4) and (n,)")
     if not np.isfinite(values).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} tile values are not finite")
     forth, back = MEANS[config.mean]
@@ -76,7 +76,7 @@ def assemble_map(
     sums, counts = (_add_boxes(boxes, weights, shape=breast.shape) for weights in (each, np.ones(len(boxes))))
     covered = breast & (counts > 0.5)  # counts are whole
     if not covered.any():
-        raise ValueError(f"none of {len(boxes)} boxes holds any of the breast: they belong to another image")
+        raise ValueError(f"none of {len(boxes)} boxes contains any of the breast; do they belong to another image?")
     sums, counts = sums[covered], counts[covered]
     if config.shrinkage:
         more = config.shrinkage * float(counts.max())
@@ -122,7 +122,7 @@ def _add_boxes(
 
 
 def _smooth(raw: Map, inside: Mask, *, sigma_px: float) -> Map:
-    """A Gaussian mean over what is `inside` alone (normalised convolution, Knutsson & Westin 1993): nothing bleeds in.
+    """A Gaussian mean over pixels `inside` only (normalised convolution, Knutsson & Westin 1993).
 
     A wide Gaussian is taken on block means, which changes it by less than the blocks' own width.
     """

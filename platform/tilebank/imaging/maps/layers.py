@@ -1,6 +1,6 @@
-"""What a picture of a map is made of: the breast in gray, the map's strength and its colours. Knows no boxes' meaning.
+"""Make the layers of a map's picture: the breast in gray, the map's strength and its colours.
 
-Layers are small, so that they can be made where the image was read and drawn where the exam comes together.
+Layers are small, so that they can be made where the image is read and drawn where all images of the exam are there.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,21 @@ MARGIN = 0.02  # of the breast's longer side, left around it
 
 
 @dataclass(frozen=True)
+class ColourScale:
+    """Which heights of a map have no colour (`low` and less) and the fullest (`high` and more), which is `strength`."""
+
+    low: float
+    high: float
+    strength: float = 1.0
+
+    def shade(self, heights: Map, breast: NDArray[np.bool_]) -> Map:
+        """How strong the colour is at each pixel, (rows, columns) between 0 and 1; 0 outside the breast."""
+        reach = max(self.high - self.low, float(np.finfo(np.float32).tiny))
+        unit = np.clip((heights - np.float32(self.low)) / np.float32(reach), 0, 1)
+        return np.where(breast, np.float32(self.strength) * unit, np.float32(0))
+
+
+@dataclass(frozen=True)
 class MapLayers:
     """The part of an image that is shown, and it: gray and strength, both uint8 (h, w). window: in source pixels."""
 
@@ -33,9 +48,10 @@ class MapLayers:
 def cut_layers(
     mammogram: Mammogram, attention: Map, *, boxes: Sequence[TileBox] = (), height_px: int = 1400
 ) -> MapLayers:
-    """The breast with a margin and with `boxes`, at most `height_px` high; attention: normalised, (rows, columns).
+    """The breast with a margin and with `boxes`, at most `height_px` high.
 
-    Gray is as the reader windowed it. Outside the breast it is black: text burned into the pixels is on no picture.
+    attention: the strength of its colour, (rows, columns) in 0..1. Gray is as the reader windowed it. Outside the
+    breast it is black: text burned into the pixels is on no picture.
     """
     rows, columns = mammogram.pixels.shape
     window = _window(mask_box(mammogram.breast), boxes, rows=rows, columns=columns)

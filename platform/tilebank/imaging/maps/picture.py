@@ -1,11 +1,9 @@
-"""One picture a breast: its views side by side under their maps, boxes told apart. Draws what it is given.
-
-The map's colours say where in this image, from the least to the most: never how much, which is the score's to say.
-"""
+"""Draw one picture per breast: its views side by side under their maps, with suggested and annotated boxes."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from tilebank.imaging.maps.layers import MapLayers, colour_strength, colour_table
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 INK, QUIET, GROUND, HALO = "#f2f4f7", "#aab4c0", "#0d0f12", "#000000"
 SUGGESTED, ANNOTATED = "#56d4ff", "#ffffff"  # neither is a colour of the map; the lines differ as well
 _DPI = 130
+LETTERS_AN_INCH = 13.5  # of the legend
 _TALLEST_IN, _HEAD_IN, _FOOT_IN, _GAP_IN, _LEAST_WIDE_IN = 8.6, 1.05, 1.1, 0.25, 8.4
 
 LineStyle = Literal["solid"] | tuple[float, tuple[float, float]]
@@ -41,7 +40,8 @@ class ExplainedView:
 class ExplainedBreast:
     """One breast. scores: by answer, `score` for a head of one; threshold: of that one, None where there is none.
 
-    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, for people.
+    contributions: a number for each stream (`views`, `tiles`); contributions_are: what these numbers are, in words;
+    colours_are: the legend of the map's colours.
     """
 
     breast_id: str
@@ -51,6 +51,7 @@ class ExplainedBreast:
     threshold: float | None = None
     contributions: Mapping[str, float] = field(default_factory=dict)
     contributions_are: str = "added to the logit"
+    colours_are: str = "the map"
 
     @property
     def verdict(self) -> str:
@@ -138,8 +139,8 @@ def _draw_foot(figure: "Figure", breast: ExplainedBreast, *, wide: float, high: 
     axes = figure.add_axes((left, 0.76 / high, 2.2 / wide, 0.14 / high))
     axes.imshow(colour_table()[None, :, :3], aspect="auto", interpolation="nearest")
     axes.set_axis_off()
-    scale = "the map, from its least to its most in each image, whatever the score"
-    figure.text(left + 2.35 / wide, 0.83 / high, scale, color=QUIET, fontsize=10, va="center")
+    words = "\n".join(wrap(breast.colours_are, round(LETTERS_AN_INCH * (wide - 3))))
+    figure.text(left + 2.35 / wide, 0.83 / high, words, color=QUIET, fontsize=10, va="center")
     entries = [(SUGGESTED, SOLID, "suggested by the map, with its score")]
     if any(view.annotated for view in breast.views):
         entries.append((ANNOTATED, DASHED, "annotated by readers"))

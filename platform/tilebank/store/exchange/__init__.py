@@ -1,1 +1,1 @@
-"""Files of other tools: their layouts, reading them, writing them."""
+"""Read and write features in the file layouts of other tools."""

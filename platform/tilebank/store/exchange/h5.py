@@ -1,4 +1,4 @@
-"""Exported bags as HDF5, a file a bag, in the layouts of CLAM and TRIDENT. Tiles alone: these tools know no views."""
+"""Export bags as HDF5, one file per bag, in the layouts of CLAM and TRIDENT. Only tiles: these tools have no views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tilebank.store.exchange.folder import ExportCard, whole_file
+from tilebank.store.exchange.export_folder import ExportCard, whole_file
 from tilebank.terms import InstanceKind
 
 CHUNK_ROWS = 512  # TRIDENT's own chunks of one row take 20 times as long to read
@@ -34,7 +34,7 @@ H5_LAYOUTS: Mapping[str, H5Layout] = {
 
 
 def bag_place(folder: Path, breast_id: str, card: ExportCard) -> Path:
-    """Where a bag's file stands."""
+    """The path of a bag's file."""
     return folder / H5_LAYOUTS[card.layout].folder.format(encoder=card.encoder) / f"{breast_id}.h5"
 
 

@@ -1,4 +1,4 @@
-"""Where other tools put their features: one row a layout, and the slides that lie below a root. Reads no vector."""
+"""List the slides below a root, in each tool's layout of files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ import h5py
 
 from tilebank.errors import DatasetError
 from tilebank.files import list_files
+from tilebank.storage_errors import storage_reason
+from tilebank.store.exchange.array_files import open_h5
 from tilebank.store.exchange.layout_files import LAYOUT_FILES
-from tilebank.store.exchange.open import open_h5
 from tilebank.store.exchange.provenance import SlideFile
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One tool's files, described in LAYOUT_FILES. keys: the names that features may have, the first there is taken."""
+    """One tool's files, described in LAYOUT_FILES. keys: names that features may have, the first found is used."""
 
     keys: tuple[str, ...]
     find: Callable[[str, str], list[SlideFile]]
@@ -29,7 +30,7 @@ def list_slides(root: str, *, layout: str, encoder: str) -> list[SlideFile]:
     try:
         slides = LAYOUTS[layout].find(root, encoder)
     except OSError as error:
-        raise DatasetError(f"cannot list {root}: {error}; check --root") from error
+        raise DatasetError(f"cannot list {root}: {storage_reason(error, root)}; check --root") from error
     if not slides:
         raise DatasetError(f"nothing below {root} looks like {layout}: {LAYOUT_FILES[layout]}; check --root and --from")
     return sorted(slides, key=lambda slide: (slide.slide_id, slide.uri))
@@ -71,7 +72,7 @@ def _torchmil(root: str, _encoder: str) -> list[SlideFile]:
 def _single(root: str, _encoder: str) -> list[SlideFile]:
     files = [root] if root.endswith((".h5", ".hdf5")) else _below(root, ".h5", ".hdf5")
     if len(files) > 1:
-        raise DatasetError(f"{root} holds {len(files)} h5 files, and one is wanted; name it with --root")
+        raise DatasetError(f"{root} holds {len(files)} h5 files; name one of them with --root")
     return [slide for uri in files for slide in _groups(uri)]
 
 
@@ -80,7 +81,7 @@ def _groups(uri: str) -> list[SlideFile]:
         with open_h5(uri) as file:
             return [SlideFile(name, uri, group=name) for name, held in file.items() if isinstance(held, h5py.Group)]
     except (OSError, RuntimeError) as error:
-        raise DatasetError(f"cannot read {uri}: {error}; is it a whole HDF5 file?") from error
+        raise DatasetError(f"cannot read {uri}: {storage_reason(error, uri)}; is it a whole HDF5 file?") from error
 
 
 LAYOUTS: Mapping[str, Layout] = {

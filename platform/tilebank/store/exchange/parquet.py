@@ -1,6 +1,7 @@
-"""Exported bags as Parquet shards, a row an instance, views and tiles; with a card as a Hugging Face dataset.
+"""Export bags as Parquet shards, one row per instance, with a card as a Hugging Face dataset.
 
-A bag is never cut: a shard ends after the bag that fills it. Which bags are there is read from the shards themselves.
+A bag is never split: a shard ends after the bag that fills it. The bags that are already written are read from the
+shards.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from tilebank.errors import StoreError
-from tilebank.store.exchange.folder import ExportCard, whole_file
+from tilebank.store.exchange.export_folder import ExportCard, whole_file
 from tilebank.terms import LabelRow, Split
 
 SHARD_BYTES = 512 << 20  # of vectors
@@ -24,11 +25,11 @@ SIZES = {"n<1K": 1_000, "1K<n<10K": 10_000, "10K<n<100K": 100_000, "100K<n<1M": 
 
 
 def written_bags(folder: Path, split: Split) -> set[str]:
-    """The bags that stand in finished shards of a split. Raises StoreError for a shard that cannot be read."""
+    """The bags in finished shards of a split. Raises StoreError for a shard that cannot be read."""
     try:
         shards = [pq.read_table(place, columns=["breast_id"], memory_map=True) for place in _shards(folder, split)]
     except (OSError, pa.ArrowInvalid) as error:
-        raise StoreError(f"a shard in {folder} cannot be read: {error}; remove it, and it is written again") from error
+        raise StoreError(f"a shard in {folder} cannot be read: {error}; delete it, and it is written again") from error
     return {one for shard in shards for one in pc.unique(shard["breast_id"]).to_pylist()}
 
 
@@ -40,7 +41,7 @@ class ShardWriter:
         self._schema = shard_schema(card)
 
     def write(self, bags: Iterator[tuple[LabelRow, pa.Table]]) -> Iterator[int]:
-        """Write every bag, saying how many instances each had; `bags` is asked for one at a time."""
+        """Write every bag, yielding its number of instances; `bags` is consumed one at a time."""
         for first in bags:
             with self._shard() as writer:
                 held = 0
@@ -70,7 +71,7 @@ class ShardWriter:
 
 
 def shard_schema(card: ExportCard) -> pa.Schema:
-    """The columns of a shard; where its vectors come from stands in the metadata."""
+    """The columns of a shard; the metadata says where its vectors come from."""
     fields = [(name, pa.string()) for name in TEXT] + [(name, pa.int32()) for name in NUMBERS]
     fields += [("label", pa.int8()), ("split", pa.string()), ("vector", pa.list_(pa.float16(), card.dim))]
     return pa.schema(fields, metadata=card.as_attributes())

@@ -1,7 +1,7 @@
-"""Features made elsewhere: where a slide's lie, what their file says of them, and the fingerprint that follows.
+"""Describe imported features: where a slide's file is, what its header says, and the fingerprint of what was declared.
 
-Records only; reads no file. A slide is to others what a breast is here: a bag (or a part of a patient's bag) of tiles,
-each with a vector and, where it is known, a box.
+A slide corresponds to a breast here: a bag (or a part of a patient's bag) of tiles, each with a vector and, if known, a
+box.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class SlideFile:
 
 @dataclass(frozen=True)
 class SlideHeader:
-    """What a file says before its vectors are read.
+    """What a file's header and attributes say, read before its vectors.
 
     dim is 0 for a slide without any tile. provenance: what shaped the vectors, as text. tile_px: side of a tile in the
     pixels of its box, 0 where it is not known. um_per_px: what a coordinate in micrometres is divided by, 0 where
@@ -68,9 +68,9 @@ class Slide:
 
 
 def declared_fingerprint(*, layout: str, encoder: str, bag: str, provenance: Mapping[str, str]) -> str:
-    """The fingerprint of vectors that were made elsewhere: of all that is declared about them.
+    """The fingerprint of imported vectors, made of everything that is declared about them.
 
-    Nobody can check it against the vectors; but two declarations that differ never share a bag.
+    It cannot be checked against the vectors, but vectors with different declarations never share a bag.
     """
     return fingerprint_of(
         {

@@ -1,4 +1,4 @@
-"""From a slide to rows of the instances table. Knows no file and no table."""
+"""Turn a slide's features into rows of the instances table."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,1 +1,1 @@
-"""One writer a table: a lease on disk or in a bucket."""
+"""Let one writer at a time write a table, by a lease on disk or in a bucket."""

@@ -1,6 +1,6 @@
-"""A lease as an object in a bucket, by conditional requests (If-None-Match: *, If-Match) and the server's clock.
+"""Keep a lease in a bucket, by conditional requests (If-None-Match: *, If-Match) and the server's clock.
 
-Credentials and endpoint come from the environment alone, as everywhere in the store.
+Credentials and endpoint come from the environment, as everywhere in the store.
 """
 
 import os
@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from tilebank.store.lease.place import Found
+from tilebank.store.lease.backend import LeaseObject
 
 REFUSED = 412  # the condition does not hold
 BUSY = 409  # another conditional request was under way: S3 asks to try again
@@ -23,7 +23,7 @@ ATTEMPTS = 4
 PAUSE_S = 0.2
 
 
-class BucketPlace:
+class BucketBackend:
     """An object of an S3 bucket."""
 
     def __init__(self, uri: str) -> None:
@@ -43,20 +43,20 @@ class BucketPlace:
             ),
         )
 
-    def read(self) -> Found | None:
+    def read(self) -> LeaseObject | None:
         """The object, and its age: the answer's Date less its Last-Modified, both of the server."""
         status, answer, content = self._ask("get_object")
         if status == MISSING:
             return None
         now = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         now_s = parsedate_to_datetime(now).timestamp() if now else time.time()
-        return Found(content, answer["ETag"], max(0.0, now_s - answer["LastModified"].timestamp()))
+        return LeaseObject(content, answer["ETag"], max(0.0, now_s - answer["LastModified"].timestamp()))
 
-    def create(self, content: bytes) -> Found | None:
+    def create(self, content: bytes) -> LeaseObject | None:
         """If-None-Match: of several that try, one succeeds."""
         return self._put(content, IfNoneMatch="*")
 
-    def replace(self, content: bytes, *, found: Found) -> Found | None:
+    def replace(self, content: bytes, *, found: LeaseObject) -> LeaseObject | None:
         """If-Match. Ceph's gateway (16) wants the ETag without quotes: its refusal of the standard form is doubted."""
         if written := self._put(content, IfMatch=found.tag):
             return written
@@ -69,11 +69,11 @@ class BucketPlace:
         """Delete it; one that is gone is no error."""
         self._ask("delete_object")
 
-    def _put(self, content: bytes, **condition: str) -> Found | None:
-        """A refused request may be the second sending of one that was taken: what is there now says which."""
+    def _put(self, content: bytes, **condition: str) -> LeaseObject | None:
+        """A refused request may be a repetition of one that succeeded: the object's content tells."""
         status, answer, _ = self._ask("put_object", Body=content, **condition)
         if status not in (REFUSED, MISSING):
-            return Found(content, answer["ETag"], 0.0)
+            return LeaseObject(content, answer["ETag"], 0.0)
         now = self.read()
         return now if now is not None and now.content == content else None
 

@@ -1,4 +1,4 @@
-"""A lease as a file: created by O_EXCL, replaced by rename under a lock that the kernel frees when its holder dies."""
+"""Keep a lease in a file: created by O_EXCL, replaced by rename under a lock that the kernel frees with its process."""
 
 import errno
 import fcntl
@@ -9,30 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tilebank.store.lease.place import Found
+from tilebank.store.lease.backend import LeaseObject
 
 logger = logging.getLogger(__name__)
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
-class DiskPlace:
+class DiskBackend:
     """A file of a local disk or of a file system that several hosts mount."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = path.with_suffix(".lock")
 
-    def read(self) -> Found | None:
+    def read(self) -> LeaseObject | None:
         """The file, and its age by the file system's clock."""
         try:
             with self._path.open("rb") as file:
                 content, written_ns = file.read(), os.fstat(file.fileno()).st_mtime_ns
         except FileNotFoundError:
             return None
-        return Found(content, content.decode(errors="replace"), max(0.0, self._now_s() - written_ns / 1e9))
+        return LeaseObject(content, content.decode(errors="replace"), max(0.0, self._now_s() - written_ns / 1e9))
 
-    def create(self, content: bytes) -> Found | None:
+    def create(self, content: bytes) -> LeaseObject | None:
         """O_EXCL: of several that try, one succeeds."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,9 +40,9 @@ class DiskPlace:
                 file.write(content)
         except FileExistsError:
             return None
-        return Found(content, content.decode(), 0.0)
+        return LeaseObject(content, content.decode(), 0.0)
 
-    def replace(self, content: bytes, *, found: Found) -> Found | None:
+    def replace(self, content: bytes, *, found: LeaseObject) -> LeaseObject | None:
         """Compared and renamed under the lock. Where a file system has no locks, the last of two that try stays."""
         beside = self._path.with_suffix(f".{os.getpid()}.new")
         with self._locked():
@@ -51,14 +51,14 @@ class DiskPlace:
                 return None
             beside.write_bytes(content)
             beside.replace(self._path)
-        return Found(content, content.decode(), 0.0)
+        return LeaseObject(content, content.decode(), 0.0)
 
     def remove(self) -> None:
-        """The lease alone: an empty lock file stays, since another may be waiting on it."""
+        """Remove only the lease: the empty lock file stays, because another process may wait on it."""
         self._path.unlink(missing_ok=True)
 
     def _now_s(self) -> float:
-        """The time that a file written now would carry; the reader's own where it may not write."""
+        """The time that a file written now would get; this host's time if it may not write."""
         try:
             self._lock.touch()
             return self._lock.stat().st_mtime_ns / 1e9

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another of this machine still lives. Knows nothing of tables or leases."""
+"""Identify this process, and tell whether another process of this machine has ended."""
 
 import os
 import socket

@@ -16,11 +16,12 @@ from tilebank.flows.engine.image_task import ImageRecipe
 from tilebank.flows.engine.isolation import Limits
 from tilebank.flows.explain.maps.image import MapRecipe, TileValues
 from tilebank.flows.explain.maps.stage import explain_exam
-from tilebank.flows.explain.records import BreastSaid, Drawing, ExamTiles
+from tilebank.flows.explain.records import BreastResult, Drawing, ExamTiles
 from tilebank.imaging.breast import MaskConfig
 from tilebank.imaging.dicom.presentation_state import MarkAuthor
 from tilebank.imaging.intensity import ReaderConfig
 from tilebank.imaging.maps.attention_map import MapConfig
+from tilebank.imaging.maps.layers import ColourScale
 from tilebank.imaging.tiling import TilingConfig, plan_tiles
 from tilebank.terms import Finding, Laterality, ManifestRow, TileBox
 
@@ -55,7 +56,17 @@ def tiles_around(x: int, y: int, *, right: bool) -> TileValues:
 def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
     places = {"L": (120, 400), "R": (350, 250)}
     said = [
-        BreastSaid(row.breast_id, row.laterality, (0.5,), (0.0,), (0.1,), (-0.1,), at_or_above=None, flag="")
+        BreastResult(
+            row.breast_id,
+            row.laterality,
+            (0.5,),
+            (0.0,),
+            (0.1,),
+            (-0.1,),
+            at_or_above=None,
+            flag="",
+            colours=ColourScale(0.0, 1.0),
+        )
         for row in rows
     ]
     tiles = {
@@ -63,7 +74,16 @@ def exam_of(*rows: ManifestRow, **changes: object) -> ExamTiles:
         for row in rows
     }
     exam = ExamTiles(
-        "E1", said, rows, tiles, {}, {}, Drawing(pictures=True, marks=None, maps=True), threshold=0.3, head="a head"
+        "E1",
+        said,
+        rows,
+        tiles,
+        {},
+        {},
+        Drawing(pictures=True, marks=None, maps=True),
+        threshold=0.3,
+        head="a head",
+        colours_are="attention",
     )
     return replace(exam, **changes)
 

@@ -1,4 +1,4 @@
-"""The map of one image, made in the process that can die: read, masked, laid out, its boxes found.
+"""Map one image in a process of its own: read, mask, assemble the map, find its boxes.
 
 A function of bytes and settings, called through `isolation`; imports no Ray, Lance or torch.
 """
@@ -16,9 +16,9 @@ from tilebank.evaluation.detection.map_boxes import BoxConfig, find_boxes, find_
 from tilebank.evaluation.detection.published_boxes import PublishedBoxConfig, published_find_boxes
 from tilebank.flows.engine.image_task import Expected, ImageRecipe, place_expected
 from tilebank.imaging.breast import mask_box
-from tilebank.imaging.dicom.reader import read_header
+from tilebank.imaging.formats import read_header
 from tilebank.imaging.maps.attention_map import Map, MapConfig, Mask, assemble_map, normalise_map
-from tilebank.imaging.maps.layers import MapLayers, cut_layers
+from tilebank.imaging.maps.layers import ColourScale, MapLayers, cut_layers
 from tilebank.imaging.reader import read_mammogram
 from tilebank.terms import ScoredBox, TileBox
 
@@ -75,9 +75,13 @@ def map_image(
     scales: Sequence[TileValues],
     *,
     recipe: MapRecipe,
+    colours: ColourScale,
     annotated: Sequence[TileBox] = (),
 ) -> MappedImage:
-    """The map of the file's image; the picture holds `annotated` boxes. Raises ImageError as an extraction does."""
+    """The map of the file's image; the picture holds `annotated` boxes. Raises ImageError as an extraction does.
+
+    colours: how strong the map's heights are in the picture; nothing else depends on it.
+    """
     place_expected(read_header(BytesIO(content)), expected, intake=recipe.image.intake)
     mammogram = read_mammogram(content, reader=recipe.image.reader, mask=recipe.image.mask)
     breast = mammogram.breast
@@ -95,7 +99,7 @@ def map_image(
         spacing_mm=mammogram.header.spacing_mm,
         crop=crop,
         published=tuple(published),
-        layers=cut_layers(mammogram, unit, boxes=held, height_px=recipe.picture_px),
+        layers=cut_layers(mammogram, colours.shade(heights, breast), boxes=held, height_px=recipe.picture_px),
         raw=tuple(_block_means(one, recipe.step_px) for one in raw),
         unit=_block_means(unit, recipe.step_px),
     )

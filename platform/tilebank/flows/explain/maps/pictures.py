@@ -1,4 +1,4 @@
-"""The files of one exam: a picture a breast, a page, the maps as arrays. Draws what it is given; writes nothing."""
+"""Draw the files of one exam: a picture a breast, a page, the maps as arrays."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -7,7 +7,7 @@ import numpy as np
 
 from tilebank.flows.explain.maps.image import MappedImage
 from tilebank.flows.explain.maps.slider_page import render_exam
-from tilebank.flows.explain.records import BreastSaid, ExamTiles
+from tilebank.flows.explain.records import BreastResult, ExamTiles
 from tilebank.flows.reporting.atomic_files import file_name
 from tilebank.flows.reporting.html import RESEARCH
 from tilebank.imaging.maps.picture import ExplainedBreast, ExplainedView, draw_breast
@@ -45,11 +45,11 @@ def explained_breasts(exam: ExamTiles, mapped: Mapping[str, MappedImage], *, sho
             if row.breast_id == breast.breast_id and row.image_id in mapped
         ]
         if views:
-            found.append(_explained(breast, views, threshold=exam.threshold))
+            found.append(_explained(breast, views, exam))
     return found
 
 
-def _explained(breast: BreastSaid, views: list[ExplainedView], *, threshold: float | None) -> ExplainedBreast:
+def _explained(breast: BreastResult, views: list[ExplainedView], exam: ExamTiles) -> ExplainedBreast:
     one = len(breast.scores) == 1
     names = ("score",) if one else tuple(f"score_{place}" for place in range(len(breast.scores)))
     return ExplainedBreast(
@@ -57,9 +57,10 @@ def _explained(breast: BreastSaid, views: list[ExplainedView], *, threshold: flo
         laterality=breast.laterality,
         scores=dict(zip(names, breast.scores, strict=True)),
         views=views,
-        threshold=threshold,
+        threshold=exam.threshold,
         contributions={"views": breast.of_views[0], "tiles": breast.of_tiles[0]} if one else {},
         contributions_are=CONTRIBUTIONS,
+        colours_are=exam.colours_are,
     )
 
 

@@ -1,4 +1,4 @@
-"""The overlapped tiles behind a map: one more extraction a scale, under its own fingerprint. Draws nothing.
+"""Open the overlapped tiles behind a map: one more extraction a scale, under its own fingerprint.
 
 Stages, actor pool, resume and failures are those of every extraction; the vectors stay in the store.
 """
@@ -6,8 +6,8 @@ Stages, actor pool, resume and failures are those of every extraction; the vecto
 import logging
 from dataclasses import dataclass, replace
 
-from tilebank.datasets.study import Manifest
-from tilebank.encoders.scale import at_scale
+from tilebank.datasets.contract import Manifest
+from tilebank.encoders.input_scale import at_scale
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.extract.extract import ExtractionSummary, extract
 from tilebank.flows.predict.inputs import images_refused
@@ -40,11 +40,11 @@ def assert_mappable(settings: Settings) -> None:
     """Raise ConfigError where tiles cannot be laid anew: there is no image, or the way of cutting is fixed."""
     if settings.dataset.made_elsewhere:
         raise ConfigError(
-            f"vectors of dataset {settings.dataset.name!r} were made elsewhere: there are no images to lay a map on"
+            f"vectors of dataset {settings.dataset.name!r} were made elsewhere: there are no images to map"
         )
     if settings.reader.intensity is IntensityMode.PUBLISHED:
         raise ConfigError(
-            "reader.intensity published lays its tiles in one fixed way, with no overlap to choose; search a head on"
+            "reader.intensity published lays its tiles in one fixed way, without overlap; search a head on"
             " vectors of another intensity to see where it looks"
         )
 

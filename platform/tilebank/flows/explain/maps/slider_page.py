@@ -1,6 +1,6 @@
 """One exam's maps as an HTML file that needs nothing beside it: a slider from image to map in each view, boxes, scores.
 
-Renders what it is given. The one script is named by its hash in the page's policy: no text of a table can become one.
+The one script is named by its hash in the page's policy: no text of a table can become one.
 """
 
 import base64
@@ -44,6 +44,7 @@ def render_exam(exam_id: str, breasts: Sequence[ExplainedBreast], *, head: str) 
         ],
         "annotated": any(view.annotated for breast in breasts for view in breast.views),
         "colours": {"suggested": SUGGESTED, "annotated": ANNOTATED, "scale": ", ".join(steps)},
+        "colours_are": breasts[0].colours_are if breasts else "",
         "start": round(100 * OPAQUE),
         "script": Markup(SCRIPT),
         "script_hash": f"sha256-{fingerprint}",

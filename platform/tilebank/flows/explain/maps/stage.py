@@ -71,5 +71,6 @@ def _map(row: ManifestRow, exam: ExamTiles, *, recipe: MapRecipe, limits: Limits
         Expected(row.laterality.value, row.view, row.sop_instance_uid),
         exam.tiles[row.image_id],
         recipe=recipe,
+        colours=next(one.colours for one in exam.breasts if one.breast_id == row.breast_id),
         annotated=[finding.box for finding in exam.findings.get(row.image_id, ())],
     )
