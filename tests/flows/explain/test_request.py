@@ -28,7 +28,7 @@ def store_exams(settings: Settings, count: int) -> None:
             {"instance_id": f"{exam}#0", "image_id": exam, "breast_id": f"{exam}_L", "exam_id": exam,
              "patient_id": f"P{number}", "laterality": "L", "view": "CC", "kind": "view", "instances": 1,
              "x": 0, "y": 0, "width": 9, "height": 9, "tissue_fraction": 1.0, "flipped": False,
-             "vector": np.zeros(dim, np.float16), "fingerprint": settings.fingerprint, "image_kind": "presentation",
+             "vector": np.zeros(dim, np.float16), "fingerprint": settings.fingerprint, "image_kind": "ffdm",
              "special": ""}
         )  # fmt: skip
     table = Store(settings.store).open_instances("phantom", "texture", dim=dim, licence=settings.licence)
@@ -37,7 +37,7 @@ def store_exams(settings: Settings, count: int) -> None:
 
 @pytest.fixture
 def chosen(settings_for: MakeSettings) -> ChosenHead:
-    settings = settings_for("dataset.intake.kinds=[presentation]")
+    settings = settings_for()
     head = build_head(DualStreamConfig(), dim=settings.encoder.dim, seeds=[0])
     card = HeadCard.of_settings(settings, task="mass", fingerprint=settings.fingerprint, found={})
     return ChosenHead(head, card, "a head", "key", settings)
