@@ -1,11 +1,16 @@
 # Everything installs itself: `make demo` and `make test` need nothing but Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-# A process a core, of one thread each: threads that wait for each other's core take many times as long.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=15
+# A process a core, of one thread each: threads that wait for each other's core take many times as long. Files in the
+# order of tests/conftest.py, the slow ones first, so that no process is left with a long one at the end.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	--durations=15
+# Lint runs beside the tests, which wait for each other, and is shown after them; either fails the target.
+LINT_BESIDE = $(MAKE) --no-print-directory lint >.lint.log 2>&1 & lint=$$!;
+LINT_SHOWN = tests=$$?; wait $$lint; linted=$$?; cat .lint.log; rm .lint.log; exit $$((tests | linted))
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast test-s3 chaos lint format bench docs clean
+.PHONY: help venv demo test test-fast test-all test-s3 chaos lint format bench docs clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 12
@@ -21,11 +26,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: venv      ## phantoms, extraction, a search of 36 heads and its report; FULL=1 is the larger study
 	$(BIN)/python jobs/demo.py $(if $(FULL),--full)
 
-test: lint      ## lint, then every test, in as many processes as there are cores
-	$(PYTEST)
+test: venv      ## lint, and the tests in as many processes as there are cores
+	@$(LINT_BESIDE) $(PYTEST); $(LINT_SHOWN)
 
 test-fast: venv ## tests that start no Ray and run no whole job
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
+
+test-all: venv  ## lint and every test, the long ones too, but for those of `make chaos`
+	@$(LINT_BESIDE) $(PYTEST) -m 'not chaos'; $(LINT_SHOWN)
 
 test-s3: venv   ## the tests of object storage on a real Ceph gateway (Debian 12; fetches 70 MB once)
 	infra/ceph_rgw.sh start

@@ -69,8 +69,8 @@ def render(of: Mapping[str, argparse.ArgumentParser]) -> str:
     parts = [HEAD + names + STATUS, "\n## Flags of every command\n\n" + _table(shared.values())]
     for name, parser in of.items():
         own = [action for action in _actions(parser) if _row(action) not in {_row(one) for one in shared.values()}]
-        text = "\n\n".join((parser.description or "").split("\n\n")).strip()
-        title = f"\n## tilebank {name}\n\n{_escaped(text)}\n\nOn a cluster: `python jobs/{files[name].name}`.\n"
+        text = "\n\n".join(_paragraph(part) for part in (parser.description or "").strip().split("\n\n"))
+        title = f"\n## tilebank {name}\n\n{text}\n\nOn a cluster: `python jobs/{files[name].name}`.\n"
         parts.append(title + (f"\n{_table(own)}" if own else ""))
     return "".join(parts)
 
@@ -104,6 +104,11 @@ def _row(action: argparse.Action) -> str:
 
 def _first_line(parser: argparse.ArgumentParser) -> str:
     return _escaped((parser.description or "").strip().split("\n\n")[0].replace("\n", " "))
+
+
+def _paragraph(text: str) -> str:
+    """Prose, or a block as it stands where words are set in columns."""
+    return f"```text\n{text}\n```" if "  " in text else _escaped(text)
 
 
 def _escaped(text: str) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tilebank.flows.settings.settings import Settings
 
 EXAMPLES = """examples:
-  tilebank demo                     150 patients, one exam each
-  tilebank demo --full              150 patients, 844 larger images
+  tilebank demo                     100 patients, one exam each: 400 images
+  tilebank demo --full              150 patients, up to three exams each: 844 images
   tilebank demo --patients 60       fewer patients: quicker, wider intervals
 """
 
@@ -38,9 +38,7 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def parser() -> JobParser:
     parser = JobParser(__file__, __doc__, examples=EXAMPLES)
-    parser.what.add_argument(
-        "--full", action="store_true", help="844 images of 2048 x 1536 instead of 600 smaller ones"
-    )
+    parser.what.add_argument("--full", action="store_true", help="844 images of 150 patients instead of 400 of 100")
     parser.what.add_argument("--patients", type=at_least(10), metavar="N", help="another number of patients")
     parser.share("store", "tracking")
     return parser

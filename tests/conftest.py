@@ -1,8 +1,13 @@
-"""What several tests stand on: real DICOM bytes, the real mammograms, and a small phantom study."""
+"""What several tests stand on: DICOM bytes, the real mammograms, a small phantom study and its vectors, one Ray.
+
+What costs seconds is made once for all processes of a test run (once.py); a test that changes it takes a copy.
+"""
 
 import csv
-import os
-from collections.abc import Callable
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +15,6 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from filelock import FileLock
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -20,6 +24,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     generate_uid,
 )
+from tests.once import made_once
 
 from tilebank.phantom.writer import PhantomConfig, write_phantoms
 
@@ -39,14 +44,75 @@ def real_mammograms() -> Path:
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty patients at 512 x 384: small enough to be quick, many enough to be split. Written once for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "phantom"
-    done = root.with_suffix(".done")
-    with FileLock(root.with_suffix(".lock")):
-        if not done.exists():
-            write_phantoms(str(root), PhantomConfig(patients=30, rows=512, columns=384, max_exams=1), processes=2)
-            done.touch()
-    return root
+    config = PhantomConfig(patients=30, rows=512, columns=384, max_exams=1)
+
+    def write(folder: Path) -> None:
+        write_phantoms(str(folder / "phantom"), config, processes=2)
+
+    return made_once(tmp_path_factory, "phantoms", write)[0] / "phantom"
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """Ray on this machine, started once for all tests of a process."""
+    import ray
+
+    from tilebank.flows.engine.cluster import connect_ray
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        connect_ray()
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def phantom_store(phantom_root: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the vectors of the whole phantom study, extracted once as conf/ says. To be read, or copied."""
+    from tilebank.flows.extract.extract import extract
+    from tilebank.flows.settings.choices import Choices
+    from tilebank.flows.settings.settings import load_settings
+
+    def fill(folder: Path) -> None:
+        request.getfixturevalue("ray_session")
+        said = ("extraction.commit_images=8",)
+        summary = extract(load_settings(Choices(root=str(phantom_root), store=str(folder / "store"), set=said)))
+        assert (summary.images, summary.failures) == (120, {})
+
+    return made_once(tmp_path_factory, "phantom-store", fill)[0] / "store"
+
+
+@pytest.fixture(scope="session")
+def new_record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """`new_record(folder)`: the URI of an empty MLflow database in `folder`, a copy of one: its tables cost seconds."""
+    from tilebank.tracking.connection import open_client
+
+    def fill(folder: Path) -> None:
+        open_client(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    folder, _ = made_once(tmp_path_factory, "record", fill)
+
+    def new(place: Path) -> str:
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "mlflow.db", place)
+        return f"sqlite:///{place}/mlflow.db"
+
+    return new
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: the processes then end with quick ones, at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def empty_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of the test's own, to see what is left in it."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture

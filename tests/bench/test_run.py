@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -58,15 +57,6 @@ VARIANTS = {
 RAY = "(c) Tilebank through Ray"
 
 
-@pytest.fixture
-def empty_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of the test's own, to see what is left in it."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
 def assert_consistent(summary: BenchSummary) -> None:
     """Rates above zero; a ratio is the rate over the rate of the row that it names, where it names one."""
     rows = [row for result in summary.parts.values() for row in result.rows]
@@ -83,6 +73,19 @@ def assert_consistent(summary: BenchSummary) -> None:
     assert json.loads(json.dumps(summary.as_dict()))["machine"]["cores"] >= 1
 
 
+def assert_shares_add_up(summary: BenchSummary) -> None:
+    """Each step of reading is a share of the whole; the steps come to about it."""
+    rows = {row.variant: row for row in summary.parts["read"].rows}
+    decoding = [row for variant, row in rows.items() if variant.startswith("decode")]
+    assert decoding
+    assert rows["all: bytes to tiles"].ratio == 1
+    others = sum(rows[variant].ratio for variant in ("read the bytes", "window + mask", "plan + cut"))
+    if len(decoding) == 1:
+        assert others + decoding[0].ratio == pytest.approx(1)
+    else:
+        assert min(row.ratio for row in decoding) <= 1 - others <= max(row.ratio for row in decoding)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("part", [part for part in PARTS if part in VARIANTS])
@@ -94,9 +97,11 @@ def test_a_part_runs_alone_gives_its_rows_and_leaves_nothing(
     assert {(row.what, row.variant) for row in summary.parts[part].rows} >= VARIANTS[part]
     assert_consistent(summary)
     assert not list(empty_tmp.glob("tilebank-bench-*"))
+    if part == "read":
+        assert_shares_add_up(summary)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_session")
 def test_an_extraction_is_held_against_all_other_ways(settings_for: MakeSettings, empty_tmp: Path) -> None:
     sizes = replace(SMALL, images=5, loop_images=3, jpeg2000=True)
@@ -201,19 +206,6 @@ def test_a_search_is_timed_in_packs_and_one_by_one(settings_for: MakeSettings, e
     assert by_what["one epoch of all heads"][:2] == ["one head", "packed"]
     assert set(by_what["peak memory"]) >= {"one head", "plain", "reference", "packed"}
     assert_consistent(summary)
-
-
-@pytest.mark.slow
-def test_shares_of_reading_add_up(settings_for: MakeSettings, empty_tmp: Path) -> None:
-    rows = {row.variant: row for row in bench_parts(settings_for(), ["read"], sizes=SMALL).parts["read"].rows}
-    decoding = [row for variant, row in rows.items() if variant.startswith("decode")]
-    assert decoding
-    assert rows["all: bytes to tiles"].ratio == 1
-    others = sum(rows[variant].ratio for variant in ("read the bytes", "window + mask", "plan + cut"))
-    if len(decoding) == 1:
-        assert others + decoding[0].ratio == pytest.approx(1)
-    else:
-        assert min(row.ratio for row in decoding) <= 1 - others <= max(row.ratio for row in decoding)
 
 
 def test_an_unknown_part_or_size_is_refused_before_any_work(settings_for: MakeSettings, empty_tmp: Path) -> None:

@@ -1,33 +1,60 @@
-"""One Ray for the session, and settings whose roots are a folder of the test's own."""
+"""Settings whose roots are a folder of the test's own."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.flows.feature_studies import SLIDES
 from tests.foreign_features import Slides, write_labels
+from tests.once import made_once
 
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tilebank.flows.search.ablation import AblationSummary
 
 MakeSettings = Callable[..., Settings]
 MakeStudy = Callable[..., Settings]
 
 
+@dataclass(frozen=True)
+class SearchedHeads:
+    """Two heads searched one after the other, and settings whose roots hold them."""
+
+    settings: Settings
+    summary: "AblationSummary"
+
+
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """Ray on this machine, started once."""
-    import ray
+def searched_heads(
+    phantom_root: Path,
+    phantom_store: Path,
+    new_record: Callable[[Path], str],
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SearchedHeads:
+    """A search of two heads on the phantom study, made once. To be read."""
 
-    from tilebank.flows.engine.cluster import connect_ray
+    def settings_at(home: Path) -> Settings:
+        heads = ("search.heads=[tiles_inference, dual_stream]", "search.trials=2", "search.pack=2")
+        fit = ("search.dropout=0.2", "search.fit.max_epochs=5", "splits.val=0.2", f"artifacts={home}/artifacts")
+        places = {"store": str(home / "store"), "tracking": f"sqlite:///{home}/mlflow.db"}
+        return load_settings(Choices(root=str(phantom_root), set=(*heads, *fit), **places))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        connect_ray()
-        yield
-        ray.shutdown()
+    def search(home: Path) -> "AblationSummary":
+        from tilebank.flows.search.ablation import tune_heads
+
+        request.getfixturevalue("ray_session")
+        new_record(home)
+        shutil.copytree(phantom_store, home / "store")
+        return tune_heads(settings_at(home), task="malignancy")
+
+    home, summary = made_once(tmp_path_factory, "searched-heads", search)
+    return SearchedHeads(settings_at(home), summary)
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
-"""Jobs as a user starts them: real commands with a home of their own, every process of which is ended by its id."""
+"""Jobs as a user starts them: in this process where only words, files and the status count, else as real commands.
 
+A command costs an interpreter and a Ray of its own, which is many seconds: it is for tests of what processes do. Each
+has a home of its own, and every process of it is ended by its id.
+"""
+
+import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,8 +27,19 @@ from tests.conftest import CHECKOUT
 import psutil
 
 TIMEOUT_S = 150
-SETTINGS = ("--set", "extraction.commit_images=4", "--set", "tiling.overlap=0.5")  # of all runs that are compared
+SETTINGS = ("--set", "extraction.commit_images=4")  # of extractions that are to be caught in the middle
 IMAGES = 120  # in the phantom study
+
+IN_ONE_PROCESS = """
+import json, runpy, sys
+for name, *flags in json.loads(sys.argv[1]):
+    sys.argv = [f"jobs/{name}.py", *flags]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
 
 
 @dataclass(frozen=True)
@@ -82,14 +98,7 @@ class Command:
         return self._whose_title(lambda title: part in title)
 
     def _whose_title(self, fits: Callable[[str], bool]) -> list[psutil.Process]:
-        found = []
-        for process in self.family():
-            try:
-                if fits(" ".join(process.cmdline())):
-                    found.append(process)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return whose_title(self.family(), fits)
 
     def kill(self) -> None:
         """SIGKILL to the command alone, as the kernel's memory killer would send it."""
@@ -148,10 +157,27 @@ class User:
         """The same, to its end."""
         return self.start_job(name, *flags).wait()
 
+    def run_jobs(self, *jobs: tuple[object, ...]) -> Finished:
+        """Jobs (name and flags) one after another until one fails, in one process with one Ray."""
+        words = json.dumps([[str(word) for word in job] for job in jobs])
+        return self.start(sys.executable, "-c", IN_ONE_PROCESS, words).wait(2 * TIMEOUT_S)
+
     def leave(self) -> None:
         """End whatever is still running."""
         for command in self.started:
             command.end()
+
+
+def whose_title(processes: Iterable[psutil.Process], fits: Callable[[str], bool]) -> list[psutil.Process]:
+    """Those of the processes that live and whose title is a fitting one."""
+    found = []
+    for process in processes:
+        try:
+            if fits(" ".join(process.cmdline())):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 def user_at(home: Path, **env: str) -> User:
@@ -170,23 +196,25 @@ def user(tmp_path: Path) -> Iterator[User]:
 
 
 @pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> RunHere:
-    """`run_here(home, job, *flags)`: a job's script in this process: an interpreter costs seconds. Not for Ray.
+def run_here(ray_session: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> RunHere:
+    """`run_here(home, job, *flags)`: a job's script in this process, with this process's Ray.
 
-    env: what this user's environment says besides.
+    env: what this user's environment says besides; Ray's workers do not hear of it. cwd: where the user stands.
     """
 
-    def run(home: Path, job: str, *flags: object, env: Mapping[str, str] | None = None) -> Finished:
+    def run(
+        home: Path, job: str, *flags: object, env: Mapping[str, str] | None = None, cwd: Path = CHECKOUT
+    ) -> Finished:
         user = user_at(home, **env or {})
         for name in os.environ.keys() - user.env.keys():
             monkeypatch.delenv(name)
         for name, value in user.env.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", [f"jobs/{job}.py", *map(str, flags)])
-        monkeypatch.chdir(CHECKOUT)
+        monkeypatch.chdir(cwd)
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(f"jobs/{job}.py", run_name="__main__")
+            runpy.run_path(str(CHECKOUT / "jobs" / f"{job}.py"), run_name="__main__")
         out, err = capfd.readouterr()
         return Finished(int(ended.value.code or 0), out, err)
 
@@ -203,16 +231,12 @@ class Reference:
 
 
 @pytest.fixture(scope="session")
-def reference(phantom_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """What every other extraction of the phantom study with the same settings must store."""
-    user = user_at(tmp_path_factory.mktemp("reference") / "home")
-    finished = user.run_job("extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS)
-    user.leave()
-    assert finished.status == 0, finished.err
-    instances = read_rows(user.store)
-    assert sorted(instances["kind"].to_pylist()).count("view") == IMAGES
+def reference(phantom_store: Path) -> Reference:
+    """What every other extraction of the phantom study must store."""
+    instances = read_rows(str(phantom_store))
+    assert instances["kind"].to_pylist().count("view") == IMAGES
     (fingerprint,) = set(instances["fingerprint"].to_pylist())
-    return Reference(instances, fingerprint, user.store)
+    return Reference(instances, fingerprint, str(phantom_store))
 
 
 def read_rows(

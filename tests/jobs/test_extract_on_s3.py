@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
-from tests.jobs.conftest import IMAGES, SETTINGS, Reference, User, assert_same_rows, read_rows, user_at
+from tests.jobs.conftest import IMAGES, SETTINGS, Reference, RunHere, User, assert_same_rows, read_rows, user_at
 from tests.s3_server import S3Server, s3_server
 
 pytestmark = pytest.mark.slow
 
 BUCKET = "mammograms"
 FEW = 8
+STUDY = ("--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -64,61 +65,62 @@ def remote(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def extracted(remote: User, bucket: Bucket, phantom_root: Path) -> User:
-    """The phantom study uploaded, and extracted where it lies."""
+def summaries(remote: User, bucket: Bucket, phantom_root: Path) -> dict[str, Any]:
+    """The phantom study uploaded, extracted and searched where it lies; and a prefix of DICOMs, extracted too."""
     for path in sorted(phantom_root.rglob("*")):
         if path.is_file():
             bucket.s3.upload_file(str(path), BUCKET, f"phantom/{path.relative_to(phantom_root)}")
-    finished = remote.run_job("extract", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS)
+    for path in sorted(phantom_root.rglob("*.dcm"))[:FEW]:
+        bucket.s3.upload_file(str(path), BUCKET, f"clinic/deep/{path.stem}")
+    bucket.s3.put_object(Bucket=BUCKET, Key="clinic/letter", Body=b"no image " * 100)
+    bucket.s3.put_object(Bucket=BUCKET, Key="clinic/labels.csv", Body=b"exam_id,birads\n")
+    folder = remote.home.parent
+    search = ("--trials", 4, "--pack", 4, "--set", "search.fit.max_epochs=40", "--set", "splits.val=0.2")
+    finished = remote.run_jobs(
+        ("extract", *STUDY, "--json", folder / "extract.json"),
+        ("tune_head", *STUDY, *search, "--json", folder / "tune_head.json"),
+        ("extract", "--dataset", "folder", "--root", f"s3://{BUCKET}/clinic", *SETTINGS),
+    )
     assert finished.status == 0, finished.err
-    return remote
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("extract", "tune_head")}
 
 
 def test_rows_on_s3_are_those_of_a_local_run_and_a_second_run_adds_none(
-    extracted: User, bucket: Bucket, reference: Reference, tmp_path: Path
+    remote: User,
+    summaries: dict[str, Any],
+    bucket: Bucket,
+    reference: Reference,
+    run_here: RunHere,
+    tmp_path: Path,
 ) -> None:
     store = f"s3://{BUCKET}/store"
+    assert summaries["extract"]["images"] == IMAGES
     assert_same_rows(read_rows(store, options=bucket.options), reference.instances)
     assert read_rows(store, kind="failures", options=bucket.options).num_rows == 0
-    assert not (extracted.home / "store").exists(), "nothing was kept on this machine"
+    assert not (remote.home / "store").exists(), "nothing was kept on this machine"
 
     before = bucket.keys("store/")
-    again = extracted.run_job(
-        "extract", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--json", tmp_path / "s.json"
-    )
+    again = run_here(remote.home, "extract", *STUDY, "--json", tmp_path / "s.json", env=remote.env)
     assert again.status == 0, again.err
     summary = json.loads((tmp_path / "s.json").read_text())
     assert (summary["images"], summary["plan"]["done"]) == (0, IMAGES)
     assert bucket.keys("store/") == before
 
 
-def test_a_head_is_searched_on_s3_and_its_artifacts_stay_there(extracted: User, bucket: Bucket, tmp_path: Path) -> None:
-    finished = extracted.run_job(
-        *("tune_head", "--dataset", "phantom", "--root", f"s3://{BUCKET}/phantom", *SETTINGS, "--trials", "4"),
-        *("--set", "search.fit.max_epochs=40", "--set", "splits.val=0.2", "--json", tmp_path / "summary.json"),
-    )
-    assert finished.status == 0, finished.err
-    summary = json.loads((tmp_path / "summary.json").read_text())
+def test_a_head_is_searched_on_s3_and_its_artifacts_stay_there(
+    remote: User, summaries: dict[str, Any], bucket: Bucket
+) -> None:
+    summary = summaries["tune_head"]
     assert len(summary["val_aucs"]) == 4
     assert summary["registered"]
     artifacts = bucket.keys("artifacts/")
     assert [key for key in artifacts if key.endswith(".safetensors")], artifacts
     left = [key for key in artifacts if key.startswith("artifacts/search/") and not key.endswith("/")]
     assert not left, "what packs handed back is removed"
-    assert [path.name for path in extracted.home.iterdir()] == ["mlflow.db"]
+    assert [path.name for path in remote.home.iterdir()] == ["mlflow.db"]
 
 
-def test_a_prefix_of_dicoms_is_a_dataset(
-    extracted: User, bucket: Bucket, phantom_root: Path, reference: Reference
-) -> None:
-    files = sorted(phantom_root.rglob("*.dcm"))[:FEW]
-    for path in files:
-        bucket.s3.upload_file(str(path), BUCKET, f"clinic/deep/{path.stem}")
-    bucket.s3.put_object(Bucket=BUCKET, Key="clinic/letter", Body=b"no image " * 100)
-    bucket.s3.put_object(Bucket=BUCKET, Key="clinic/labels.csv", Body=b"exam_id,birads\n")
-    finished = extracted.run_job("extract", "--dataset", "folder", "--root", f"s3://{BUCKET}/clinic", *SETTINGS)
-    assert finished.status == 0, finished.err
-
+def test_a_prefix_of_dicoms_is_a_dataset(summaries: dict[str, Any], bucket: Bucket, reference: Reference) -> None:
     found = read_rows(f"s3://{BUCKET}/store", dataset="folder", options=bucket.options)
     ids = found["image_id"].unique()
     assert len(ids) == FEW

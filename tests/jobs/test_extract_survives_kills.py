@@ -3,8 +3,10 @@
 import json
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 from tests.jobs.conftest import (
@@ -12,11 +14,13 @@ from tests.jobs.conftest import (
     SETTINGS,
     Command,
     Reference,
+    RunHere,
     User,
     assert_same_rows,
     read_rows,
     stored_images,
     wait_until,
+    whose_title,
 )
 
 pytestmark = pytest.mark.slow
@@ -32,13 +36,23 @@ def rows_by_image(table: pa.Table) -> Counter[str]:
     return Counter(table["image_id"].to_pylist())
 
 
-def others(command: Command, pid: int) -> list[int]:
-    """Encoders that are not the one with this id."""
-    return [process.pid for process in command.titled("ray::MapWorker") if process.pid != pid]
+def encoders() -> list[psutil.Process]:
+    """The encoders of an extraction in this process."""
+    return whose_title(psutil.Process().children(recursive=True), lambda title: title.startswith("ray::MapWorker"))
+
+
+def kill_encoder(store: str) -> int:
+    """Once something is stored; how many images are stored when another encoder has come in its place."""
+    wait_until(lambda: stored_images(store) > 0, what="the first commit")
+    (worker,) = encoders()
+    worker.send_signal(signal.SIGKILL)
+    stored = stored_images(store)
+    wait_until(lambda: any(each.pid != worker.pid for each in encoders()), what="another encoder", every_s=0.01)
+    return stored
 
 
 def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
-    user: User, phantom_root: Path, reference: Reference, tmp_path: Path
+    user: User, run_here: RunHere, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
     flags = ("--dataset", "phantom", "--root", phantom_root, *SETTINGS)
     first = user.start_job("extract", *flags)
@@ -54,7 +68,7 @@ def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
     whole = rows_by_image(reference.instances)
     assert all(count == whole[image_id] for image_id, count in rows_by_image(left).items()), "no image in part"
 
-    again = user.run_job("extract", *flags, "--json", tmp_path / "again.json")
+    again = run_here(user.home, "extract", *flags, "--json", tmp_path / "again.json")
     assert again.status == 0, again.err
     summary = json.loads((tmp_path / "again.json").read_text())
     assert (summary["plan"]["done"], summary["images"]) == (done, IMAGES - done), "only what was missing is encoded"
@@ -63,21 +77,18 @@ def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
 
 
 def test_a_killed_encoder_worker_is_replaced_and_the_run_ends_well(
-    user: User, phantom_root: Path, reference: Reference, tmp_path: Path
+    run_here: RunHere, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    command = user.start_job(
-        "extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS, "--json", tmp_path / "summary.json"
-    )
-    wait_for_some_images(command, user.store)
-    (worker,) = command.titled("ray::MapWorker")
-    worker.send_signal(signal.SIGKILL)
-    assert stored_images(user.store) < IMAGES, "the kill came in the middle"
-    wait_until(lambda: bool(others(command, worker.pid)) or not command.running(), what="another encoder")
-    assert others(command, worker.pid), command.wait().err
-    finished = command.wait()
+    home, summary = tmp_path / "home", tmp_path / "summary.json"
+    with ThreadPoolExecutor(1) as beside:
+        killing = beside.submit(kill_encoder, f"{home}/store")
+        finished = run_here(
+            home, "extract", "--dataset", "phantom", "--root", phantom_root, *SETTINGS, "--json", summary
+        )
+        assert killing.result() < IMAGES, "the kill came in the middle"
 
     assert finished.status == 0, finished.err
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["images"], summary["failures"]) == (IMAGES, {})
-    assert_same_rows(read_rows(user.store), reference.instances)
-    assert read_rows(user.store, kind="failures").num_rows == 0
+    found = json.loads(summary.read_text())
+    assert (found["images"], found["failures"]) == (IMAGES, {})
+    assert_same_rows(read_rows(f"{home}/store"), reference.instances)
+    assert read_rows(f"{home}/store", kind="failures").num_rows == 0

@@ -82,7 +82,7 @@ def copy_checkout(copy: Path, *, trace: Path) -> None:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(source, copy / name)
-    stages = copy / "platform" / "tilebank" / "flows" / "stages.py"
+    stages = copy / "platform" / "tilebank" / "flows" / "engine" / "stages.py"
     stages.write_text(stages.read_text() + TRACE.format(folder=str(trace)))
 
 
@@ -111,7 +111,7 @@ def test_workers_run_the_submitted_code_and_results_outlive_the_job(cluster: Clu
     workers = [place for program, place in traces if program.endswith("default_worker.py")]
     assert len(workers) >= 2, "a reading task and an encoder have left their trace"
     for _, place in traces:
-        assert place.endswith("tilebank/flows/stages.py")
+        assert place.endswith("tilebank/flows/engine/stages.py")
         assert "/runtime_resources/" in place, "Ray unpacked it"
         assert not place.startswith((str(CHECKOUT), str(cluster.user.cwd))), "neither installed nor the copy itself"
 

@@ -2,27 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
 import mlflow
 import pytest
-from tests.jobs.conftest import SETTINGS, Reference, User, user_at, wait_until
+from tests.jobs.conftest import RunHere, User, wait_until
 
 pytestmark = pytest.mark.slow
 
 TRIALS, ROUND = 8, 4
-LONG = ("--set", "search.fit.max_epochs=500", "--set", "search.fit.patience=500")  # a kill must find it at work
-SEARCH = ("--search", "optuna", "--trials", TRIALS, "--set", f"search.round_trials={ROUND}", "--pack", 2)
-
-
-@pytest.fixture
-def quiet(tmp_path: Path) -> Iterator[User]:
-    """Somebody whose search nobody disturbs."""
-    user = user_at(tmp_path / "quiet")
-    yield user
-    user.leave()
+LONG = ("--set", "search.fit.max_epochs=80", "--set", "search.fit.patience=80")
+# Packs of one head: a kill after the first of a round finds others that are still to be fitted.
+SEARCH = ("--search", "optuna", "--trials", TRIALS, "--set", f"search.round_trials={ROUND}", "--pack", 1)
 
 
 def trials_of(user: User) -> int:
@@ -44,32 +37,38 @@ def weights_of(record: mlflow.MlflowClient) -> bytes:
 
 
 def test_the_same_command_after_a_killed_search_ends_with_the_same_champion_and_one_run(
-    user: User, quiet: User, phantom_root: Path, reference: Reference, tmp_path: Path
+    user: User,
+    run_here: RunHere,
+    new_record: Callable[[Path], str],
+    phantom_root: Path,
+    phantom_store: Path,
+    tmp_path: Path,
 ) -> None:
-    flags = ("--dataset", "phantom", "--root", phantom_root, *SETTINGS, *SEARCH, *LONG, "--set", "splits.val=0.2")
-    for each in (user, quiet):
-        shutil.copytree(reference.store, each.store)
+    flags = ("--dataset", "phantom", "--root", phantom_root, *SEARCH, *LONG, "--set", "splits.val=0.2")
+    quiet = tmp_path / "quiet"
+    records = [mlflow.MlflowClient(new_record(home)) for home in (user.home, quiet)]
+    for home in (user.home, quiet):
+        shutil.copytree(phantom_store, home / "store")
 
     killed = user.start_job("tune_head", *flags)
-    wait_until(lambda: trials_of(user) > ROUND or not killed.running(), what="a pack of the second round")
+    wait_until(lambda: trials_of(user) > ROUND or not killed.running(), what="a pack of the second round", every_s=0.01)
     assert killed.running(), killed.wait().err
     killed.kill()
     killed.end()
     kept = trials_of(user)
     assert ROUND < kept < TRIALS, "the kill came in the middle"
 
-    undisturbed = quiet.start_job("tune_head", *flags, "--json", tmp_path / "quiet.json")
-    again = user.run_job("tune_head", *flags, "--json", tmp_path / "again.json")
+    again = run_here(user.home, "tune_head", *flags, "--json", tmp_path / "again.json")
     assert again.status == 0, again.err
-    alone = undisturbed.wait()
-    assert alone.status == 0, alone.err
+    undisturbed = run_here(quiet, "tune_head", *flags, "--json", tmp_path / "quiet.json")
+    assert undisturbed.status == 0, undisturbed.err
 
     found, wanted = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("again", "quiet"))
     assert (found["resumed"], wanted["resumed"]) == (kept, 0)
     assert f"{found['resumed']} of {TRIALS} trials were fitted before" in again.out
     same = ("val_aucs", "champion_seed", "drawn", "evaluation")
     assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
-    record, other = (mlflow.MlflowClient(f"sqlite:///{each.home}/mlflow.db") for each in (user, quiet))
+    record, other = records
     assert weights_of(record) == weights_of(other)
 
     experiment = record.get_experiment_by_name("phantom--malignancy").experiment_id

@@ -116,7 +116,7 @@ def test_patient_intervals_cover_the_truth_and_breast_intervals_do_not() -> None
     assert covered["breast"] / 150 < 0.85
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_95_percent_interval_of_the_auc_covers_93_to_97_percent_of_600_studies() -> None:
     # 100 patients with two breasts each; 600 studies have a standard error of 0.9 %.
     truth, studies, covered = 0.5 * (1 + erf(1.19 / 2)), 600, 0

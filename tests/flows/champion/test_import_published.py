@@ -1,5 +1,6 @@
 """A head of the published code, imported with what is stated of it, scores as its own computation does."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,9 +82,10 @@ def test_what_was_stated_stands_on_the_card_and_makes_the_settings(
 
 
 def test_it_is_registered_as_a_version_but_never_as_the_champion(
-    settings_for: MakeSettings, checkpoint: Path, tmp_path: Path
+    settings_for: MakeSettings, new_record: Callable[[Path], str], checkpoint: Path, tmp_path: Path
 ) -> None:
     settings = settings_for()
+    new_record(tmp_path / "home")
     summary = do_import(settings, checkpoint, tmp_path / "head", register="phantom--mass--texture", threshold=0.25)
     assert "version 1; no champion, for it has no validation AUC here" in summary.registered
     choices = choices_for(settings)

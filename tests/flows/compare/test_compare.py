@@ -3,12 +3,13 @@
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
-from tests.flows.conftest import MakeSettings
+from tests.flows.conftest import SearchedHeads
 from tests.flows.recorded_searches import Recorded, record, settings_at, split_of
 
 from tilebank.errors import ConfigError
@@ -16,10 +17,8 @@ from tilebank.evaluation.intervals.paired import compare_scores, holm_p_values
 from tilebank.flows.compare.compare import compare_searches
 from tilebank.flows.compare.runs import Wanted
 from tilebank.flows.compare.summary import MOVED, SPENT, ComparisonSummary, as_p
-from tilebank.flows.extract.extract import extract
 from tilebank.flows.search.attention_stability import OF_SEARCH
-from tilebank.flows.search.record import SearchSummary, tags_of
-from tilebank.flows.search.tune import tune_head
+from tilebank.flows.search.record import tags_of
 from tilebank.flows.settings.settings import Settings
 from tilebank.tracking.runs import Tracker
 
@@ -27,8 +26,10 @@ FIGURES = {"auc": "test_auc", "auprc": "test_auprc", "specificity": "test_spec_a
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compared")
+def home(new_record: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("compared")
+    new_record(home)
+    return home
 
 
 @pytest.fixture(scope="module")
@@ -217,15 +218,10 @@ def test_searches_are_chosen_by_head_by_run_or_all_with_names_that_differ(
 
 @pytest.mark.slow
 def test_real_searches_are_compared_with_the_figures_that_they_recorded(
-    settings_for: MakeSettings, ray_session: None, tmp_path: Path
+    searched_heads: SearchedHeads, tmp_path: Path
 ) -> None:
-    common = ("search.trials=2", "search.fit.max_epochs=10", "splits.val=0.2")
-    extract(settings_for(*common))
-    found = {
-        head: tune_head(settings_for(*common, head=head), task="malignancy") for head in ("dual_stream", "views_mean")
-    }
-    assert all(isinstance(one, SearchSummary) for one in found.values())
-    summary = compare_searches(settings_for(), task="malignancy", wanted=Wanted(), out=tmp_path / "out")
+    found = {search.head: search for search in searched_heads.summary.searches}
+    summary = compare_searches(searched_heads.settings, task="malignancy", wanted=Wanted(), out=tmp_path / "out")
     assert sorted(head.run.tags["head"] for head in summary.heads) == sorted(found)
     for head in summary.heads:
         assert head.evaluation.as_metrics() == pytest.approx(found[head.run.tags["head"]].evaluation.as_metrics())

@@ -1,5 +1,6 @@
 """What is left out of a comparison and counted, and what cannot be compared at all."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from tilebank.tracking.runs import Tracker
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("refused")
+def home(new_record: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("refused")
+    new_record(home)
+    return home
 
 
 def test_breasts_that_one_search_did_not_score_are_left_out_for_all_and_counted(home: Path) -> None:

@@ -52,6 +52,22 @@ def test_the_full_study_is_that_of_the_documentation() -> None:
     assert size_of(FULL, exams) == "844 images of 2048 x 1536 pixels, 211 exams of 150 patients, about 3.1 GB"
 
 
+def test_the_small_study_is_a_part_of_the_full_one() -> None:
+    first_exams = {exam.exam_id: exam for exam in plan_exams(FULL) if exam.exam_number == 1}
+    assert all(exam == first_exams[exam.exam_id] for exam in plan_exams(SMALL))
+
+
+@pytest.mark.parametrize(("cores", "full", "read_cpus"), [(2, False, 0.5), (8, False, 1), (2, True, 1)])
+def test_two_images_are_read_at_a_time_on_two_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, full: bool, read_cpus: float
+) -> None:
+    monkeypatch.setenv("TILEBANK_HOME", str(tmp_path))
+    settings = load_settings(Choices(dataset=dataset_of(full=full)))
+    study = study_of(settings, full=full, cores=cores)
+    assert study.settings.extraction.read_cpus == read_cpus
+    assert study.settings.fingerprint == settings.fingerprint
+
+
 def test_each_study_has_a_root_and_tables_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TILEBANK_HOME", str(tmp_path))
     small, full = (load_settings(Choices(dataset=dataset_of(full=full))) for full in (False, True))

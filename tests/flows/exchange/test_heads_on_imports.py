@@ -1,5 +1,6 @@
 """Attention heads on slides that another tool encoded: searched, champions, and scored again, with no view anywhere."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ SLIDES = make_slides(60)
 
 
 @pytest.fixture(scope="module")
-def choices(tmp_path_factory: pytest.TempPathFactory) -> Choices:
+def choices(new_record: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Choices:
     """Sixty slides in a store; of each second one, which are the positives, every other tile is unlike all others."""
     home = tmp_path_factory.mktemp("slides")
     root, labels = write_trident(home / "in", SLIDES), write_labels(home / "labels.csv", SLIDES)
@@ -35,8 +36,8 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Choices:
         encoder="uni_v1",
         root=str(root),
         store=str(home / "store"),
-        tracking=f"sqlite:///{home}/mlflow.db",
-        set=(*said, "splits.val=0.2", "search.fit.max_epochs=25"),
+        tracking=new_record(home),
+        set=(*said, "search.pack=2", "splits.val=0.2", "search.fit.max_epochs=25"),
     )
     exchange(load_settings(choices), Request("import", source="trident"))
     return choices

@@ -1,6 +1,6 @@
 """Where a head looks: maps of overlapped tiles beside scores of the ordinary ones; errors name what is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.conftest import read_csv
 from tests.flows.conftest import MakeSettings
+from tests.flows.stored_phantoms import copy_images
 
 from tilebank.datasets.contract import Manifest
 from tilebank.errors import ConfigError, DatasetError, HeadError, StoreError
@@ -18,7 +19,6 @@ from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.explain.explain import explain
 from tilebank.flows.explain.maps.scales import assert_mappable, at_map_scale
 from tilebank.flows.explain.request import ExplainRequest
-from tilebank.flows.extract.extract import extract
 from tilebank.flows.predict.predict import PredictRequest, predict
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings, load_settings
@@ -47,8 +47,8 @@ class Study:
 
 
 @pytest.fixture
-def study(settings_for: MakeSettings, tmp_path: Path) -> Study:
-    settings = settings_for().model_copy(update={"tracking": f"sqlite:///{tmp_path}/runs.db"})
+def study(settings_for: MakeSettings, new_record: Callable[[Path], str], tmp_path: Path) -> Study:
+    settings = settings_for().model_copy(update={"tracking": new_record(tmp_path / "record")})
     manifest = read_manifest(settings)
     exams = sorted({row.exam_id for row in manifest.images})[:EXAMS]
     card = HeadCard.of_settings(
@@ -65,8 +65,8 @@ def study(settings_for: MakeSettings, tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def stored(study: Study, ray_session: None) -> Iterator[Study]:
-    extract(study.settings, manifest=study.manifest)
+def stored(study: Study, phantom_store: Path, ray_session: None) -> Study:
+    copy_images(phantom_store, study.settings, [row.image_id for row in study.manifest.images])
     return study
 
 

@@ -2,6 +2,7 @@
 
 import io
 import time
+from contextlib import redirect_stderr
 
 import pytest
 
@@ -16,20 +17,13 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    return terminal
-
-
 def test_nothing_is_drawn_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_progress(iter("abc"), what="read", unit="file", total=3)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_sees_the_count_unless_bars_are_off_or_there_is_nothing_to_do(terminal: Terminal) -> None:
-    try:
+def test_a_terminal_sees_the_count_unless_bars_are_off_or_there_is_nothing_to_do() -> None:
+    with redirect_stderr(Terminal()) as terminal:
         show_bars(shown=False)
         list(with_progress(range(2), what="read", unit="file", total=2))
         show_bars(shown=True)
@@ -37,13 +31,11 @@ def test_a_terminal_sees_the_count_unless_bars_are_off_or_there_is_nothing_to_do
         assert terminal.getvalue() == ""
         list(with_progress(range(2), what="read", unit="file", total=2))
         assert "2/2" in terminal.getvalue()
-    finally:
-        show_bars(shown=True)
 
 
-def test_a_bar_is_drawn_again_while_a_step_takes_long(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_is_drawn_again_while_a_step_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "REDRAW_S", 0.01)
-    with progress_bar("encode", unit="image", total=2):
+    with redirect_stderr(Terminal()) as terminal, progress_bar("encode", unit="image", total=2):
         before = terminal.getvalue().count("\r")
         for _ in range(1000):
             if terminal.getvalue().count("\r") > before + 3:

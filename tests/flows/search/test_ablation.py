@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.flows.conftest import MakeSettings
+from tests.flows.conftest import MakeSettings, SearchedHeads
 
 from tilebank.errors import ConfigError
-from tilebank.flows.extract.extract import extract
-from tilebank.flows.search.ablation import AblationSummary, tune_heads
+from tilebank.flows.search.ablation import tune_heads
 from tilebank.mil.heads.registry import HEADS
 
 
@@ -67,17 +66,8 @@ def test_an_ablation_without_heads_is_refused(settings_for: MakeSettings) -> Non
 
 
 @pytest.mark.slow
-def test_every_head_is_searched_and_has_its_row_with_intervals(settings_for: MakeSettings, ray_session: None) -> None:
-    settings = settings_for(
-        "search.heads=[tiles_inference, dual_stream]",
-        "search.trials=2",
-        "search.dropout=0.2",
-        "search.fit.max_epochs=5",
-        "splits.val=0.2",
-    )
-    extract(settings)
-    summary = tune_heads(settings, task="malignancy")
-    assert isinstance(summary, AblationSummary)
+def test_every_head_is_searched_and_has_its_row_with_intervals(searched_heads: SearchedHeads) -> None:
+    summary = searched_heads.summary
     assert [search.head for search in summary.searches] == ["tiles_inference", "dual_stream"]
     rows = summary.as_table().splitlines()
     assert rows[2].startswith("| `tiles_inference` | none | max | inference only | ")

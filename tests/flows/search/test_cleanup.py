@@ -1,6 +1,6 @@
 """What a killed search has left goes with `clean` once nobody has taken it up for long, and not before."""
 
-import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,18 +21,10 @@ from tilebank.tracking.runs import Tracker, experiment_name
 NOW, LONG = timedelta(0), timedelta(days=14)
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record without runs: making one takes seconds."""
-    home = tmp_path_factory.mktemp("record")
-    Tracker(f"sqlite:///{home}/mlflow.db", experiment="none", artifacts=f"{home}/artifacts")
-    return home / "mlflow.db"
-
-
 @pytest.fixture
-def settings(record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(new_record: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("TILEBANK_HOME", str(tmp_path))
-    shutil.copy(record, tmp_path)
+    new_record(tmp_path)
     return load_settings(Choices())
 
 

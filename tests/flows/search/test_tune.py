@@ -1,9 +1,11 @@
 """A whole search on stored vectors: splits, packs, the record, and a champion that anyone can load."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError, StoreError
 from tilebank.flows.champion.load import choose_head
-from tilebank.flows.extract.extract import extract
 from tilebank.flows.predict.predict import PredictRequest, predict
 from tilebank.flows.search import tune as tune_flow
 from tilebank.flows.search.packs import SearchFolder
@@ -35,15 +36,20 @@ TRIALS = 6
 
 @pytest.fixture(scope="module")
 def searched(
-    phantom_root: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory
+    phantom_root: Path,
+    phantom_store: Path,
+    new_record: Callable[[Path], str],
+    ray_session: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Settings, SearchSummary]:
     """One search of six heads on the small study, with its settings."""
     home = tmp_path_factory.mktemp("searched")
+    shutil.copytree(phantom_store, home / "store")
     settings = load_settings(
         Choices(
             root=str(phantom_root),
             store=str(home / "store"),
-            tracking=f"sqlite:///{home}/mlflow.db",
+            tracking=new_record(home),
             set=(
                 f"artifacts={home}/artifacts",
                 f"search.trials={TRIALS}",
@@ -53,7 +59,6 @@ def searched(
             ),
         )
     )
-    extract(settings)
     return settings, tune_head(settings, task="malignancy")
 
 
@@ -221,7 +226,7 @@ def test_a_search_of_architectures_gives_the_champion_its_own_and_is_not_repeate
 ) -> None:
     settings, _ = searched
     space = {"hidden": Dimension(choices=(4, 24))}
-    search = replace(settings.search, trials=4, sampler="random", head_space=space)
+    search = replace(settings.search, trials=4, pack=4, sampler="random", head_space=space)
     settings = settings.model_copy(update={"search": search})
     first, second = (tune_resumably(settings, task="malignancy") for _ in range(2))
     forget_search(settings, second)
@@ -243,19 +248,9 @@ def test_a_search_of_architectures_gives_the_champion_its_own_and_is_not_repeate
     assert card["config"]["hidden"] == widths[first.champion_seed]
 
 
-def test_shuffled_labels_register_nothing_and_are_tagged(searched: tuple[Settings, SearchSummary]) -> None:
-    settings, first = searched
-    search = replace(settings.search, trials=2, shuffle_labels=True)
-    summary = tune_head(settings.model_copy(update={"search": search}), task="malignancy")
-    client = mlflow.MlflowClient(settings.tracking)
-    assert summary.registered == ""
-    assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
-    assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
-
-
-def test_the_test_split_is_read_once_the_champion_is_chosen(
-    searched: tuple[Settings, SearchSummary], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def shuffled(searched: tuple[Settings, SearchSummary]) -> tuple[SearchSummary, list[str]]:
+    """A search of one head on shuffled labels, and in which order it read the splits and chose its champion."""
     settings, _ = searched
     steps: list[str] = []
     read, choose = LabelledStudy.read, tune_flow.choose_champion
@@ -268,11 +263,26 @@ def test_the_test_split_is_read_once_the_champion_is_chosen(
         steps.append("champion")
         return choose(fitted)
 
-    monkeypatch.setattr(LabelledStudy, "read", note_read)
-    monkeypatch.setattr(tune_flow, "choose_champion", note_choice)
     search = replace(settings.search, trials=1, shuffle_labels=True)
-    tune_head(settings.model_copy(update={"search": search}), task="malignancy")
-    assert steps == ["train", "val", "champion", "test"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LabelledStudy, "read", note_read)
+        patch.setattr(tune_flow, "choose_champion", note_choice)
+        return tune_head(settings.model_copy(update={"search": search}), task="malignancy"), steps
+
+
+def test_shuffled_labels_register_nothing_and_are_tagged(
+    searched: tuple[Settings, SearchSummary], shuffled: tuple[SearchSummary, list[str]]
+) -> None:
+    settings, first = searched
+    summary, _ = shuffled
+    client = mlflow.MlflowClient(settings.tracking)
+    assert summary.registered == ""
+    assert client.get_run(summary.run_id).data.tags["shuffled_labels"] == "true"
+    assert client.get_model_version_by_alias("phantom--malignancy--texture", "champion").run_id == first.run_id
+
+
+def test_the_test_split_is_read_once_the_champion_is_chosen(shuffled: tuple[SearchSummary, list[str]]) -> None:
+    assert shuffled[1] == ["train", "val", "champion", "test"]
 
 
 def test_the_champion_is_the_highest_validation_auc_then_the_surest() -> None:

@@ -59,6 +59,7 @@ def settings(settings_for: MakeSettings, tmp_path: Path) -> Settings:
     return settings_for(
         f"dataset.labels={tmp_path / 'labels.csv'}",
         "search.trials=2",
+        "search.pack=2",
         "search.lr=0.02",
         "search.fit.max_epochs=30",
         "splits.val=0.25",
@@ -86,7 +87,10 @@ def served(settings: Settings, task: str, breasts: list[str]) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_density_is_searched_evaluated_stored_and_served(settings: Settings, tmp_path: Path, ray_session: None) -> None:
+def test_density_is_searched_evaluated_stored_and_served(
+    settings: Settings, new_record: Callable[[Path], str], tmp_path: Path, ray_session: None
+) -> None:
+    new_record(tmp_path / "home")
     write_study(settings, tmp_path / "labels.csv")
     summary = tune_head(settings, task="density")
     found = summary.evaluation
@@ -119,7 +123,7 @@ def test_density_is_searched_evaluated_stored_and_served(settings: Settings, tmp
     card = json.loads(next(folder.rglob("head.json")).read_text())
     assert (card["metadata"]["answers"], card["outputs"]["kind"]) == ("A,B,C,D", "multiclass")
 
-    control = settings.model_copy(update={"search": replace(settings.search, shuffle_labels=True)})
+    control = settings.model_copy(update={"search": replace(settings.search, trials=1, shuffle_labels=True)})
     shuffled = tune_head(control, task="density")
     assert shuffled.registered == ""
     assert shuffled.evaluation.auc.value < found.auc.value
@@ -127,7 +131,10 @@ def test_density_is_searched_evaluated_stored_and_served(settings: Settings, tmp
 
 
 @pytest.mark.slow
-def test_findings_are_searched_as_labels_of_their_own(settings: Settings, tmp_path: Path, ray_session: None) -> None:
+def test_findings_are_searched_as_labels_of_their_own(
+    settings: Settings, new_record: Callable[[Path], str], tmp_path: Path, ray_session: None
+) -> None:
+    new_record(tmp_path / "home")
     write_study(settings, tmp_path / "labels.csv")
     summary = tune_head(settings, task="findings")
     found = summary.evaluation

@@ -2,11 +2,8 @@
 
 import csv
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import BreastTomosynthesisImageStorage, JPEG2000Lossless
-from tests.conftest import CHECKOUT, half_disc, make_dicom
+from tests.conftest import half_disc, make_dicom
 from tests.flows.conftest import MakeSettings
 
 from tilebank.errors import ConfigError, DatasetError
@@ -194,15 +191,3 @@ def test_a_sample_shows_every_kind_before_a_second_of_any() -> None:
     assert (sample[0][0], sample[3][0], sample[4][0]) == ("a", "a", "b")
     assert plan_sample(reversed(rows), 5) == sample
     assert plan_sample(rows, 0) == []
-
-
-def test_the_job_takes_a_root_alone_for_a_folder(folder: Path, tmp_path: Path) -> None:
-    words = [sys.executable, CHECKOUT / "jobs" / "validate.py", "--root", folder, "--sample", "0"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("TILEBANK_", "RAY_"))}
-    ended = subprocess.run(
-        words, cwd=tmp_path, env=env | {"TILEBANK_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "accept" in ended.stdout
-    assert "validation.html" in ended.stdout
-    assert (tmp_path / "validation.html").read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -33,13 +33,13 @@ def test_read_only_features_are_wrapped_without_a_copy():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("tile_offsets", np.array([0, 6, 5]), "tile offsets fall at breast 1"),
+        ("tile_offsets", np.array([0, 6, 5]), "tile offsets decrease at breast 1"),
         ("tile_offsets", np.array([0, 2, 4]), "from 0 to 4"),
         ("view_offsets", np.array([1, 2, 3]), "from 1 to 3"),
         ("view_offsets", np.array([0, 3]), r"2 breast ids need int64 of shape \(3,\)"),
         ("labels", np.array([0, 1, 1]), "2 breasts need float32"),
-        ("labels", np.array([0, 0.5]), "other values than 0, 1"),
-        ("labels", np.array([0, -1]), "other values than 0, 1"),
+        ("labels", np.array([0, 0.5]), "values other than whole numbers"),
+        ("labels", np.array([0, -1]), "values other than whole numbers"),
         ("view_features", np.zeros((3, 5), np.float16), "view vectors have 5 numbers, tile vectors 4"),
         ("view_features", np.zeros((3, 4), np.float64), "float64"),
         ("view_features", np.zeros(3, np.float16), r"pass \(N, D\)"),

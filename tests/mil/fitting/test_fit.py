@@ -163,7 +163,7 @@ def test_vectors_that_are_not_finite_are_refused(fit, make_bags):
 
 
 def test_a_metric_of_the_wrong_shape_is_refused(make_bags):
-    with pytest.raises(HeadError, match=r"metric gave shape \(\) for 3 heads"):
+    with pytest.raises(HeadError, match=r"metric returned shape \(\) for 3 heads"):
         fit_heads(
             make_bags(seed=0),
             make_bags(seed=1),
