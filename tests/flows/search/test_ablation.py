@@ -61,7 +61,7 @@ def test_a_head_named_twice_is_refused(settings_for: MakeSettings) -> None:
 
 
 def test_an_ablation_without_heads_is_refused(settings_for: MakeSettings) -> None:
-    with pytest.raises(ConfigError, match="names no heads"):
+    with pytest.raises(ConfigError, match="lists no heads"):
         tune_heads(settings_for(), task="malignancy")
 
 
