@@ -167,5 +167,5 @@ def test_a_class_that_a_split_lacks_is_told_before_anything_is_written(settings:
 
 def test_a_weight_of_positives_is_refused_for_classes_before_any_work(settings: Settings) -> None:
     weighed = settings.model_copy(update={"search": replace(settings.search, positive_weight=3.0)})
-    with pytest.raises(ConfigError, match="say with search.fit.class_weight how classes weigh"):
+    with pytest.raises(ConfigError, match="weigh classes with search.fit.class_weight"):
         tune_head(weighed, task="density")

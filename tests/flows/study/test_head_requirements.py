@@ -74,7 +74,7 @@ def test_a_breast_that_lost_its_tiles_is_named_whatever_its_split(settings: Sett
 def test_what_was_made_elsewhere_is_to_be_imported_again(settings: Settings) -> None:
     study = opened_without(settings, "kind = 'tile' AND breast_id = 'E3_L'")
     with pytest.raises(
-        StoreError, match=r"verify --dataset features --encoder uni; .* import again with jobs/exchange"
+        StoreError, match=r"verify --dataset features --encoder uni; .* import again with tilebank exchange"
     ):
         assert_head_reads(study, head_of("tiles_only", dataset="features", encoder="uni"))
 
