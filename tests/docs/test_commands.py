@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -14,6 +14,7 @@ from tests.docs.pages import PAGES, Command, blocks_of, commands_in_text_of, com
 from tests.foreign_features import make_slides, write_labels, write_trident
 
 RUNNABLE = [page for page in PAGES if any(command.run for command in commands_of(page))]
+SEARCHES = ("heads.md", "labels.md", "results.md", "searches.md")  # a search or more each: many minutes together
 TRIALS = "2"
 QUICK = ("search.fit.max_epochs=3", "evaluation.replicates=50")
 SLIDES = make_slides(30)
@@ -85,8 +86,20 @@ def reader(
         yield Reader(here)
 
 
+@pytest.mark.parametrize("name", SEARCHES)
+def test_settings_of_searches_resolve(name: str, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands_of(CHECKOUT / "docs" / name):
+        if command.run and command.job == "tune":
+            printed = replace(command, flags=(*command.flags, "--print-settings"))
+            assert run_command(printed) == 0, f"{command}\n{capsys.readouterr().err}"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.long) if page.name in SEARCHES else page for page in RUNNABLE],
+    ids=lambda page: page.name,
+)
 def test_commands_run_on_the_demo(page: Path, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     for command in commands_of(page):
         if command.run:
