@@ -194,7 +194,7 @@ def test_shipped_weights_are_named_by_hub_and_commit(name: str) -> None:
 @pytest.mark.parametrize("act", [identity_of, load_encoder])
 def test_a_shipped_pickle_says_how_to_convert_it(name: str, act: Callable[[EncoderConfig], object]) -> None:
     row = read_row(name)
-    command = f"convert_checkpoint.py --encoder {name} --file FILE --folder FOLDER"
+    command = f"tilebank convert --encoder {name} --file FILE --folder FOLDER"
     with pytest.raises(EncoderError, match=command) as caught:
         act(row)
     assert f"--revision {row.revision}" in str(caught.value)

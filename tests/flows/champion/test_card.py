@@ -69,7 +69,7 @@ def test_a_card_of_an_earlier_version_fits_its_own_fingerprint_alone(settings_fo
     old = card_of(settings_for(), vectors="")
     assert old.overrides() == ()
     assert_fits(old, settings_for(), name="h")
-    with pytest.raises(HeadError, match="how one of them was made is not known here"):
+    with pytest.raises(HeadError, match="how one of them was made is not known"):
         assert_fits(old, settings_for("tiling.overlap=0.5"), name="h")
 
 

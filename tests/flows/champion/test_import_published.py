@@ -64,7 +64,7 @@ def test_what_was_stated_stands_on_the_card_and_makes_the_settings(
     settings = settings_for("reader.intensity=published")
     summary = do_import(settings, checkpoint, tmp_path / "head")
     assert "none stated (--threshold)" in summary.as_text()
-    assert "it will show no top tiles" in summary.as_text()
+    assert "there are no top tiles" in summary.as_text()
     chosen = choose_head(choices_for(settings), head=str(tmp_path / "head"), task="")
     assert (chosen.card.task, chosen.card.threshold, chosen.card.origin) == ("mass", None, "imported")
     assert chosen.settings.reader.intensity == "published"
@@ -110,7 +110,7 @@ def test_what_cannot_be_imported_is_refused_and_leaves_nothing(
         do_import(settings_for(encoder="dinov2-small"), checkpoint, tmp_path / "head")
     with pytest.raises(ConfigError, match="unknown task 'mas'"):
         do_import(settings, checkpoint, tmp_path / "head", task="mas")
-    with pytest.raises(ConfigError, match="--threshold nan is no number"):
+    with pytest.raises(ConfigError, match="--threshold nan is not a finite number"):
         do_import(settings, checkpoint, tmp_path / "head", threshold=float("nan"))
     with pytest.raises(HeadError, match="cannot read weights from"):
         do_import(settings, tmp_path / "nothing.pth", tmp_path / "head")

@@ -185,7 +185,7 @@ def test_a_head_without_attention_or_threshold_says_so(study: Study, tmp_path: P
     summary = predict(study.choose(head=str(tmp_path / "max")), PredictRequest(tmp_path / "s.csv"))
     assert read_csv(tmp_path / "s.tiles.csv") == []
     assert {row["at_or_above_threshold"] for row in read_csv(tmp_path / "s.csv")} == {""}
-    assert "none: this dual_stream pools tiles by max" in summary.as_text()
+    assert "none: this dual_stream head pools tiles by max" in summary.as_text()
     assert "gives no threshold" in summary.as_text()
 
 
@@ -244,7 +244,7 @@ def test_choices_that_contradict_the_head_are_refused(study: Study) -> None:
         choose_head(replace(study.choices, encoder="dinov2-small"), head=str(study.head), task="")
     with pytest.raises(HeadError, match="tiling.overlap is 0.0 for the head, 0.5 here"):
         study.choose("tiling.overlap=0.5")
-    with pytest.raises(ConfigError, match="name a registered one, or its folder, with --head"):
+    with pytest.raises(ConfigError, match="name the head for the folder with --head"):
         choose_head(study.choices, head="", task="", folder="/dicoms")
 
 
@@ -267,8 +267,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(study: Study, tm
             predict(chosen, PredictRequest(tmp_path / out))
     with pytest.raises(ConfigError, match="--exam picks stored exams"):
         predict(chosen, PredictRequest(tmp_path / "s.csv", from_folder=True, exams=("E1",)))
-    with pytest.raises(StoreError, match="stored of 2 of the exams, such as E77, E88; exam ids look like E0"):
+    with pytest.raises(StoreError, match="is stored for 2 of the exams, such as E77, E88; exam ids look like E0"):
         predict(chosen, PredictRequest(tmp_path / "s.csv", exams=("E88", "E1", "E77")))
-    with pytest.raises(StoreError, match="none is asked for; let them in with dataset.intake"):
+    with pytest.raises(StoreError, match="dataset.intake leaves out every stored image"):
         predict(study.choose("dataset.intake.views=[LM]"), PredictRequest(tmp_path / "s.csv"))
     assert not list(tmp_path.glob("s.*"))

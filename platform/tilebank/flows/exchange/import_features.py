@@ -61,7 +61,7 @@ class ImportSummary:
         rows += [(f"  {_taken(reason)}, {reason}", str(n)) for reason, n in sorted(self.failures.items())]
         if self.incomplete:
             rows.append(
-                ("  patients without a slide that failed", f"{self.incomplete}; their bags have the other slides")
+                ("  patients who lack a slide that failed", f"{self.incomplete}; their bags have the other slides")
             )
         if self.rounding.changed:
             share = self.rounding.changed / self.rounding.values
