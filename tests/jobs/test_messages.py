@@ -43,7 +43,9 @@ MISTAKES = {
     "misspelt --set": Mistake(
         "extract --set tiling.overlp=0.5", 2, ("--set tiling.overlp=0.5", "'tiling.overlp'", "did you mean 'overlap'?")
     ),
-    "--set out of range": Mistake("extract --set tiling.overlap=2", 2, ("--set tiling.overlap=2", "at least 0 and below 1")),
+    "--set out of range": Mistake(
+        "extract --set tiling.overlap=2", 2, ("--set tiling.overlap=2", "at least 0 and below 1")
+    ),
     "misspelt key in a file": Mistake(
         "extract",
         2,
@@ -87,7 +89,9 @@ MISTAKES = {
     "unknown task": Mistake("compare --task malignant", 2, ("unknown task 'malignant'", "malignancy")),
     "folder without a head": Mistake("predict --folder {tmp}/hollow", 2, ("name the head for the folder", "--head")),
     "head of no folder": Mistake("predict --head {tmp}/none/at/all", 1, ("{tmp}/none/at/all", "save_head")),
-    "folder to explain without a head": Mistake("explain --folder {tmp}/hollow", 2, ("name the head for the folder", "--head")),
+    "folder to explain without a head": Mistake(
+        "explain --folder {tmp}/hollow", 2, ("name the head for the folder", "--head")
+    ),
     "head without a record": Mistake("predict --task mass", 1, ("there is no run record", "tilebank tune")),
     "head of nothing stated": Mistake(
         "import_head --checkpoint {tmp}/file --out {tmp}/head --l2-normalise no",

@@ -112,7 +112,10 @@ def test_trials_fill_packs_evenly(settings_for: MakeSettings) -> None:
         ("search.space.lr.choices=[0.1]", "'search.space.lr': give choices, or low and high, not both"),
         ("search.space.lr={choices: [0.1, 0.1]}", "name one twice"),
         ("search.space.lr={choices: [quick]}", "lr: 'quick' is no number"),
-        ("search.space.dropout.high=1.5", "dropout cannot be 1.5 (trial of seed 0: dropout 1.5 must be at least 0 and below"),
+        (
+            "search.space.dropout.high=1.5",
+            "dropout cannot be 1.5 (trial of seed 0: dropout 1.5 must be at least 0 and below",
+        ),
         ("search.space.lrr={low: 1, high: 2}", "unknown key 'search.space.lrr' (did you mean 'lr'?); known here: drop"),
         ("search.space.lr.hihg=1", "unknown key 'search.space.lr.hihg' (did you mean 'high'?)"),
         ("search.head_space.hiden={choices: [8]}", "unknown key 'search.head_space.hiden' (did you mean 'hidden'?)"),
