@@ -8,6 +8,7 @@
     |-- HeadError          a head cannot be built or fitted on the bags it was given
     |-- StoreError         a table cannot be read or written, or does not hold what was asked for
     |-- LeakageError       a patient is in two splits
+    |-- EngineError        Ray does not start, or its cluster cannot be joined
     `-- TrackingError      MLflow cannot be reached or written, or does not hold what was asked for
 
 A message says what is wrong, which thing it is, and what to do.
@@ -57,6 +58,10 @@ class StoreError(TilebankError):
 
 class LeakageError(TilebankError):
     """A patient is in more than one split."""
+
+
+class EngineError(TilebankError):
+    """Ray does not start on this machine, or the cluster of RAY_ADDRESS cannot be joined."""
 
 
 class TrackingError(TilebankError):

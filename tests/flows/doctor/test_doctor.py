@@ -232,5 +232,5 @@ def test_the_table_shows_each_fix_and_fails_with_a_failure() -> None:
         "PASS  python  3.11",
         "FAIL  store   cannot be written",
         "              fix: choose another",
-        "1 passed, 0 warnings, 1 failed",
+        "1 PASS, 0 WARN, 1 FAIL",
     ]

@@ -9,7 +9,7 @@ from tilebank.flows.reporting.run_facts import command_line, mask_secrets, run_f
     ("words", "shown"),
     [
         (["/x/bin/tilebank", "tune", "--task", "mass"], "tilebank tune --task mass"),
-        (["jobs/tune_head.py", "--tracking", "https://ann:pw1@host:5000"], "tune_head.py --tracking 'https://***@host:5000'"),
+        (["jobs/tune_head.py", "--tracking", "https://ann:pw1@host:5000"], "tilebank tune --tracking 'https://***@host:5000'"),
         (["t", "--tracking=postgresql://ann:pw1@db/x"], "t '--tracking=postgresql://***@db/x'"),
         (["t", "--store", "s3://b/x?secret_key=pw1&region=eu"], "t --store 's3://b/x?secret_key=***&region=eu'"),
         (["t", "--hf-token", "pw1", "--json", "out.json"], "t --hf-token *** --json out.json"),

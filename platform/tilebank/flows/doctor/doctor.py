@@ -40,7 +40,7 @@ class DoctorSummary:
             if check.fix:
                 lines.append(f"      {'':<{width}}  fix: {visible(check.fix)}")
         counts = Counter(check.state for check in self.checks)
-        told = f"{counts['PASS']} passed, {counts['WARN']} warnings, {counts['FAIL']} failed"
+        told = f"{counts['PASS']} PASS, {counts['WARN']} WARN, {counts['FAIL']} FAIL"
         return "\n".join([*lines, told])
 
 

@@ -7,24 +7,44 @@ import warnings
 import ray
 import ray.data
 
-from tilebank.errors import ConfigError
+from tilebank.errors import ConfigError, EngineError
 
 
 def connect_ray() -> None:
-    """Join the cluster that RAY_ADDRESS names (a submitted job finds its own there), or start Ray on this machine."""
+    """Join the cluster that RAY_ADDRESS names (a submitted job finds its own there), or start Ray on this machine.
+
+    Raises EngineError where that fails.
+    """
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with warnings.catch_warnings():
         # Ray starts its processes by fork and exec at once; Lance warns of forks that live on.
         warnings.filterwarnings("ignore", message=".*fork", module="subprocess|lance")
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            _init_ray(os.environ.get("RAY_ADDRESS", ""))
+        except Exception as error:  # Ray raises a plain Exception when its node does not start
+            raise EngineError(_why_not_started(error)) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts images and says what failed
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _init_ray(address: str) -> None:
+    if address:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    else:
+        ray.init(address="local", include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+def _why_not_started(error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if address := os.environ.get("RAY_ADDRESS"):
+        return f"cannot join the Ray cluster at {address}: {reason}; check RAY_ADDRESS and RAY_AUTH_TOKEN_PATH"
+    return (
+        f"Ray did not start: {reason}; it waits 30 s, which a busy machine can exceed: run the same command again, or"
+        " start Ray beforehand (`ray start --head --disable-usage-stats`) and set RAY_ADDRESS=auto"
+    )
 
 
 def cluster_cpus() -> int:

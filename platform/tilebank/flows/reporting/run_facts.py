@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tilebank.flows.reporting.commands import COMMANDS, command_name
+
 MASK = "***"
 PACKAGES = ("torch", "ray", "pylance", "mlflow", "numpy")
 PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")  # of an address, user and all
@@ -24,7 +26,8 @@ def mask_secrets(text: str) -> str:
 def command_line(words: Sequence[str] | None = None) -> str:
     """The command that started this process, as it can be shown to anybody; `words`: in place of sys.argv."""
     program, *rest = sys.argv if words is None else words
-    shown = [Path(program).name]
+    name = command_name(program)
+    shown = ["tilebank", name] if name in COMMANDS else [Path(program).name]
     hidden = False
     for word in rest:
         shown.append(MASK if hidden else mask_secrets(word))
