@@ -1,6 +1,6 @@
 """Show the whole road on synthetic mammograms: phantoms, extraction, a search of 36 heads, a report.
 
-Takes about three minutes on two CPU cores. --full is the larger study of the documentation's figures. What stands from
+Takes 3 to 6 minutes on two CPU cores. --full is the larger study of the documentation's figures. What stands from
 an earlier call is not made again; a call that was interrupted goes on.
 """
 
