@@ -1,7 +1,7 @@
 """Run a function in a process that can die: a time and a memory limit, and a crash that costs one call.
 
 Codecs are C libraries fed with files from anywhere. One that hangs, crashes or asks for all memory must not take a
-worker of Ray with it. Knows processes and limits; knows nothing of images.
+worker of Ray with it.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""Text that others wrote, as a person or a spreadsheet may be shown it. Knows no rows and no files."""
+"""Make text from files safe to show in a terminal or a spreadsheet."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
 

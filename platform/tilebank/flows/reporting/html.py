@@ -1,4 +1,4 @@
-"""What pages have in common: one HTML file that needs nothing beside it, its style, its pictures. Knows no figures."""
+"""Render a report as one self-contained HTML file, with its style and pictures inside."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Seconds that the parts of a flow take, by name. Knows no flow."""
+"""Measure the seconds that each named part of a flow takes."""
 
 import time
 from collections.abc import Iterator

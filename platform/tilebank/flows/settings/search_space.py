@@ -1,4 +1,4 @@
-"""What a search draws: its settings, ranges and choices among them. Knows how to check them, not who draws."""
+"""The settings of a search: its recipe, and the ranges and choices that trials are drawn from."""
 
 import itertools
 import math
