@@ -4,20 +4,18 @@ Some images are read, masked and mapped here, and some of their tiles encoded; t
 """
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from tilebank.datasets.contract import Manifest
-from tilebank.errors import EncoderError, ImageError
+from tilebank.errors import EncoderError
 from tilebank.flows.champion.load import ChosenHead
-from tilebank.flows.engine.image_task import Expected, fetch, instances_of
-from tilebank.flows.engine.isolation import isolated
-from tilebank.flows.engine.pipelines import limits_of, read_manifest, recipe_of
+from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.explain.maps.scales import at_map_scale
 from tilebank.flows.explain.request import ExplainRequest, assert_explainable, images_of, wanted_breasts
+from tilebank.flows.extract.cost import read_samples
 from tilebank.flows.extract.plan import plan_of
 from tilebank.flows.reporting.csv_cells import visible
 from tilebank.flows.reporting.job import aligned
@@ -164,19 +162,11 @@ def _read(settings: Settings, images: Sequence[ManifestRow]) -> tuple[float, flo
     """Tiles and seconds of one image (means of those that can be read), and some tiles as (n, size, size) uint16."""
     size = settings.encoder.input_size_px
     counts, seconds, pixels = [], [], np.empty((0, size, size), np.uint16)
-    for row in images[:: max(1, len(images) // LOOKED_AT)][:LOOKED_AT]:
-        began = time.perf_counter()
-        try:
-            expected = Expected(row.laterality.value, row.view, row.sop_instance_uid)
-            found = isolated(limits_of(settings)).call(
-                instances_of, fetch(row.uri), expected, recipe=recipe_of(settings)
-            )
-        except ImageError:
-            continue  # the run itself will say which and why
-        seconds.append(time.perf_counter() - began)
-        instances = np.frombuffer(found["pixels"], np.uint16).reshape(-1, size, size)
-        counts.append(len(instances) - 1)  # the first is the view
-        pixels = instances[1 : 1 + ENCODED] if len(instances) - 1 > len(pixels) else pixels
+    for sample in read_samples(settings, images, count=LOOKED_AT):
+        counts.append(sample.tiles)
+        seconds.append(sample.seconds)
+        if sample.tiles > len(pixels):  # the first instance is the view
+            pixels = np.frombuffer(sample.pixels, np.uint16).reshape(-1, size, size)[1 : 1 + ENCODED]
     if not counts:
         return 0.0, 0.0, pixels
     return float(np.mean(counts)), float(np.median(seconds)), pixels

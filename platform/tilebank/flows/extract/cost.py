@@ -1,7 +1,7 @@
 """Estimate what an extraction would cost: read a few images, count the encoder's operations."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from tilebank.encoders.registry import flops_per_tile
@@ -15,6 +15,15 @@ from tilebank.terms import ManifestRow
 BYTES_A_PIXEL, BYTES_A_VALUE = 2, 2  # uint16 pixels, float16 vectors
 EACH = 100_000
 MANY = 1000  # an encoder that more cores than this could not keep busy needs no GPU
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """An image that was read for an estimate: its tiles, seconds to read it, and the uint16 pixels of its instances."""
+
+    tiles: int
+    seconds: float
+    pixels: bytes
 
 
 @dataclass(frozen=True)
@@ -95,22 +104,15 @@ class Estimate:
 
 def estimate(settings: Settings, images: Sequence[ManifestRow], *, look_at: int = 8) -> Estimate | None:
     """Read up to `look_at` of `images`, spread over them; None where not one of them can be read."""
-    step = max(1, len(images) // look_at)
-    tiles, seconds = [], []
-    for row in images[::step][:look_at]:
-        began = time.perf_counter()
-        try:
-            tiles.append(_count_tiles(row, settings))
-        except ImageError:
-            continue  # the run itself will say which and why
-        seconds.append(time.perf_counter() - began)
-    if not tiles:
+    samples = list(read_samples(settings, images, count=look_at))
+    if not samples:
         return None
+    seconds = sorted(sample.seconds for sample in samples)
     return Estimate(
         images=len(images),
-        looked_at=len(tiles),
-        tiles=sum(tiles) / len(tiles),
-        read_s=sorted(seconds)[len(seconds) // 2],
+        looked_at=len(samples),
+        tiles=sum(sample.tiles for sample in samples) / len(samples),
+        read_s=seconds[len(seconds) // 2],
         gflop=_gflop(settings),
         gpu_tflops=settings.extraction.gpu_tflops,
         input_size_px=settings.encoder.input_size_px,
@@ -118,11 +120,19 @@ def estimate(settings: Settings, images: Sequence[ManifestRow], *, look_at: int 
     )
 
 
-def _count_tiles(row: ManifestRow, settings: Settings) -> int:
-    content = fetch(row.uri)
-    expected = Expected(row.laterality.value, row.view, row.sop_instance_uid)
-    seen = isolated(limits_of(settings)).call(instances_of, content, expected, recipe=recipe_of(settings))
-    return len(seen["tissue"]) // 4 - 1  # float32 an instance, the first is the view
+def read_samples(settings: Settings, images: Sequence[ManifestRow], *, count: int) -> Iterator[SampleImage]:
+    """Up to `count` of `images`, spread over them, read as an extraction reads them; those that fail are left out."""
+    for row in images[:: max(1, len(images) // count)][:count]:
+        began = time.perf_counter()
+        try:
+            expected = Expected(row.laterality.value, row.view, row.sop_instance_uid)
+            found = isolated(limits_of(settings)).call(
+                instances_of, fetch(row.uri), expected, recipe=recipe_of(settings)
+            )
+        except ImageError:
+            continue  # the run itself will say which and why
+        tiles = len(found["tissue"]) // 4 - 1  # float32 an instance, the first is the view
+        yield SampleImage(tiles, time.perf_counter() - began, found["pixels"])
 
 
 def _gflop(settings: Settings) -> float | None:
