@@ -1,18 +1,18 @@
 """The result of one check, and the way checks are run: with a deadline, and without a secret in what is shown."""
 
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from tilebank.flows.reporting.run_facts import mask_passwords
 
 State = Literal["PASS", "WARN", "FAIL"]
 SECRETS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "TILEBANK_ID_KEY"),
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
 )
-PASSWORD = re.compile(r"://[^/@\s]+@")
 DEADLINE_S = 30.0
 
 
@@ -64,4 +64,4 @@ def without_secrets(text: str) -> str:
     for name in SECRETS:
         if value := os.environ.get(name):
             text = text.replace(value, f"({name})")
-    return PASSWORD.sub("://***@", " ".join(text.split()))
+    return mask_passwords(" ".join(text.split()))

@@ -18,9 +18,14 @@ ASSIGNED = re.compile(rf"(?i)({SECRET_NAME}\s*[=:]\s*)([^\s&;]+)")
 NAMED = re.compile(rf"(?i)--?{SECRET_NAME}")
 
 
+def mask_passwords(text: str) -> str:
+    """`text` without users and passwords in addresses."""
+    return PASSWORD.sub(f"{MASK}@", text)
+
+
 def mask_secrets(text: str) -> str:
     """`text` without passwords and keys: users in addresses, and values of what is called token, secret, key, ..."""
-    return ASSIGNED.sub(rf"\1{MASK}", PASSWORD.sub(f"{MASK}@", text))
+    return ASSIGNED.sub(rf"\1{MASK}", mask_passwords(text))
 
 
 def command_line(words: Sequence[str] | None = None) -> str:
