@@ -3,6 +3,7 @@
     TilebankError
     |-- ConfigError        a file, flag or setting is wrong: nothing was started
     |-- DatasetError       the study cannot be read: missing root, no images, a broken label table
+    |   `-- TooFewLabelsError  a task has no labels, one class only, or too few patients
     |-- ImageError         one image cannot be used: becomes a row in `failures`, the run goes on
     |-- EncoderError       weights are missing, gated or do not fit their settings
     |-- HeadError          a head cannot be built or fitted on the bags it was given
@@ -25,6 +26,17 @@ class ConfigError(TilebankError):
 
 class DatasetError(TilebankError):
     """A dataset cannot be read as it was described."""
+
+
+class TooFewLabelsError(DatasetError):
+    """A task lacks the labels that a search needs. `short` says so in a few words; neither text names an id."""
+
+    def __init__(self, message: str, short: str) -> None:
+        super().__init__(message, short)  # all in args, so that the error can be pickled
+        self.short = short
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ImageError(TilebankError):

@@ -113,12 +113,12 @@ def test_several_labels_at_once_are_the_bits_of_one_number_and_need_every_fact()
     assert rows[0].rule.startswith("+1 for mass (no annotated mass -> 0; one or more -> 1); +2 for calcification")
     with pytest.raises(DatasetError, match="breast E1_L: calcifications is 'some', not a whole number"):
         label_breasts("findings", [breast("1")], truth={"E1_L": {"calcifications": "some"}}, dataset="d")
-    with pytest.raises(DatasetError, match="no usable 'masses' and 'calcifications' column"):
+    with pytest.raises(DatasetError, match="no usable columns 'masses' and 'calcifications'"):
         label_breasts("findings", [breast("1")], truth={"E1_L": {"masses": "1"}}, dataset="d")
 
 
 def test_unknown_tasks_and_facts_that_nobody_gives_are_named() -> None:
     with pytest.raises(ConfigError, match="unknown task 'malignant'; known: malignancy"):
         label_breasts("malignant", [], truth={}, dataset="d")
-    with pytest.raises(DatasetError, match="no usable 'masses' column"):
+    with pytest.raises(DatasetError, match="no usable column 'masses'"):
         label_breasts("mass", [breast("1")], truth={"E1_L": {"birads": "1"}}, dataset="d")

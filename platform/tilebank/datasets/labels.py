@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from tilebank.datasets.contract import Truth
-from tilebank.errors import ConfigError, DatasetError
+from tilebank.errors import ConfigError, DatasetError, TooFewLabelsError
 from tilebank.terms import LabelRow
 
 T = TypeVar("T")
@@ -168,7 +168,7 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
 
     `breasts` may name one several times, as a manifest does. The stratum is the BI-RADS for a task that is answered
     from it, else the label, with the BI-RADS behind it where known. Raises ConfigError for an unknown task and
-    DatasetError when no breast gets a label or a fact cannot be read.
+    DatasetError when a fact cannot be read, TooFewLabelsError when no breast gets a label.
     """
     task = task_named(task_name)
     rows = []
@@ -190,9 +190,12 @@ def label_breasts(task_name: str, breasts: Iterable[Breast], *, truth: Truth, da
             )
     if not rows:
         columns = " and ".join(map(repr, task.facts))
-        raise DatasetError(
-            f"no breast has a label for {task.name!r}: the tables give no usable {columns} column; add"
-            " one to the labels, or choose another --task"
+        column = "column" if len(task.facts) == 1 else "columns"
+        missing = f"no usable {column} {columns}"
+        raise TooFewLabelsError(
+            f"no breast has a label for {task.name!r}: the tables have {missing}; add the {column} to the labels, or"
+            " choose another --task",
+            short=missing,
         )
     return rows
 

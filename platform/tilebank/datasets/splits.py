@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import Breast
-from tilebank.errors import DatasetError, LeakageError
+from tilebank.errors import DatasetError, LeakageError, TooFewLabelsError
 from tilebank.terms import LabelRow, Split
 
 logger = logging.getLogger(__name__)
@@ -199,7 +199,8 @@ def _assert_none_empty(splits: Mapping[str, Split], config: SplitConfig) -> None
             (config.val, 1 - config.val) if config.official else (config.val, config.test, 1 - config.val - config.test)
         )
         where = " outside the owner's test and one inside" if config.official else ""
-        raise DatasetError(
+        raise TooFewLabelsError(
             f"too few patients with a label, {len(splits)}: {', '.join(empty)} would be empty;"
-            f" label {math.ceil(1 / min(shares))} or more{where}"
+            f" label {math.ceil(1 / min(shares))} or more{where}",
+            short=f"too few patients with a label, {len(splits)}",
         )

@@ -99,7 +99,7 @@ def test_files_that_are_no_mammograms_are_told_of(here: Path) -> None:
     (here / "images").mkdir()
     (here / "images" / "notes").write_text("no DICOM")
     shown = init_dataset(InitRequest("mystudy", root="images")).as_text()
-    assert "1 files that may be images; of 1 looked at, 0 would be used" in shown
+    assert "1 file that may be an image; of 1 looked at, 0 would be used" in shown
     assert "1 x read: " in shown
 
 

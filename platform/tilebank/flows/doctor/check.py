@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tilebank.errors import TilebankError
 from tilebank.flows.reporting.run_facts import mask_passwords
 
 State = Literal["PASS", "WARN", "FAIL"]
@@ -14,6 +15,7 @@ SECRETS = (
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
 )
 DEADLINE_S = 30.0
+MEND = "mend what the message names"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ def run_check(name: str, check: Callable[[], Iterable[Check]], *, deadline_s: fl
     def work() -> None:
         try:
             findings.extend(check())
+        except TilebankError as error:  # its message ends with what to do
+            found, _, fix = str(error).partition("; ")
+            findings.append(failed(name, found, fix=fix or MEND))
         except Exception as error:  # noqa: BLE001 - whatever breaks a check is what the user has to know
-            findings.append(failed(name, f"{type(error).__name__}: {error}", fix="mend what the message names"))
+            findings.append(failed(name, f"{type(error).__name__}: {error}", fix=MEND))
 
     thread = threading.Thread(target=work, name=f"doctor: {name}", daemon=True)
     thread.start()

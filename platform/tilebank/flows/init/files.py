@@ -32,10 +32,12 @@ class SampledFiles:
         """One line for people."""
         if not self.listed:
             return "object storage, not listed"
+        files = "1 file" if self.count == 1 else f"{self.count} files"
         if not self.looked_at:
-            return f"{self.count} files"
+            return files
         good = self.looked_at - sum(count for _, count in self.refusals)
-        return f"{self.count} files that may be images; of {self.looked_at} looked at, {good} would be used"
+        may_be = "that may be an image" if self.count == 1 else "that may be images"
+        return f"{files} {may_be}; of {self.looked_at} looked at, {good} would be used"
 
     def matching(self, exam_ids: frozenset[str], key: ExamKey) -> int:
         """How many of the files looked at belong to one of `exam_ids` by the tag `key`."""

@@ -71,7 +71,7 @@ class InitSummary:
         which = f"--dataset {self.name}"
         if self.conf["adapter"] == "features":
             return [f"tilebank exchange import --from LAYOUT {which} --encoder NAME", f"tilebank tune {which}"]
-        commands = [f"tilebank validate {which}", f"tilebank extract {which} --encoder texture"]
+        commands = [f"tilebank validate {which} --pixels", f"tilebank extract {which} --encoder texture"]
         tasks = [task.task for task in self.labels.tasks if task.usable] if self.labels else ["malignancy"]
         if "labels" in self.conf and not self.labels:
             return [*commands, "then add labels: to the file, and run tilebank tune"]

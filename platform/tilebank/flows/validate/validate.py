@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tilebank.datasets.labels import TASKS, task_named
-from tilebank.errors import TilebankError
+from tilebank.errors import TilebankError, TooFewLabelsError
 from tilebank.flows.champion.code_revision import code_revision
 from tilebank.flows.reporting.csv_cells import visible
 from tilebank.flows.reporting.job import aligned, assert_writable
@@ -28,7 +28,7 @@ NO_LABELS = (
     "No task has labels here. The dataset `folder` reads them from a CSV (--set dataset.labels=labels.csv), the others"
     " from their owner's tables; the job's output says what is missing."
 )
-UNPLANNED = "Cannot be labelled and split; the job's output says why."
+UNPLANNED = "The tables cannot be used for this task; the job's output names the row."
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def validate(
     files = read_files(settings, pixels=pixels)
     pictures = draw_sample(settings, files, count=sample)
     report = summarise(list(files.rows.values()))
-    tasks, unlabelled = _count_tasks(settings, list(files.images.values()))
+    tasks, unlabelled = _count_tasks(settings, list(files.images.values()), asked=task)
     size = size_of(list(files.images.values()))
     note = "" if any(task.lines for task in tasks) else NO_LABELS
     study = PageStudy(size, () if note else tasks, note)
@@ -126,13 +126,18 @@ def validate(
     )
 
 
-def _count_tasks(settings: Settings, images: Sequence[ManifestRow]) -> tuple[tuple[TaskCounts, ...], dict[str, str]]:
+def _count_tasks(
+    settings: Settings, images: Sequence[ManifestRow], *, asked: str
+) -> tuple[tuple[TaskCounts, ...], dict[str, str]]:
     """Labels and splits of the accepted breasts for every task, or why there are none."""
     counts, unlabelled = [], {}
     for task in TASKS if images else ():
         try:
             labels, splits = plan_study(settings, images, task=task)
             counts.append(count_task(task, labels, splits, config=settings.splits))
+        except TooFewLabelsError as error:
+            counts.append(TaskCounts(task, f"Cannot be searched: {error.short}.", (), ()))
+            unlabelled[task] = str(error) if task == asked else error.short
         except TilebankError as error:  # the files were read: a study that cannot be planned takes nothing from that
             counts.append(TaskCounts(task, UNPLANNED, (), ()))
             unlabelled[task] = str(error)
