@@ -43,6 +43,17 @@ def test_heads_and_encoders_need_no_ray_lance_or_mlflow() -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def test_processes_that_read_images_or_fit_heads_import_only_what_they_need() -> None:
+    wanted = {
+        "tilebank.flows.engine.stages": ("torch", "lancedb", "mlflow"),
+        "tilebank.flows.search.fit_pack": ("lancedb", "mlflow", "pydicom", "imagecodecs"),
+    }
+    for module, heavy in wanted.items():
+        code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert answer.stdout.strip() == "[]", module
+
+
 def test_jobs_are_thin() -> None:
     for job in (CHECKOUT / "jobs").glob("*.py"):
         assert len(job.read_text().splitlines()) <= 60, f"{job.name}: a job parses, calls one flow and prints"

@@ -1,20 +1,28 @@
 """The recipes of docs/extending.md work as they are written."""
 
+import shutil
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from pydicom import dcmread
 from tests.conftest import CHECKOUT
 from tests.docs.pages import blocks_of
 
+from tilebank.datasets.registry import DATASETS
 from tilebank.errors import DatasetError
+from tilebank.flows.settings.choices import Choices
+from tilebank.flows.settings.settings import load_settings
+from tilebank.flows.validate.validate import validate
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.fitting.fit import FitConfig, TrialConfig, fit_heads
 from tilebank.mil.heads.registry import HEADS, HeadKind, build_head
 
+SIDES = {"L": "left", "R": "right"}
 PAGE = CHECKOUT / "docs" / "extending.md"
 
 
@@ -70,3 +78,29 @@ def test_a_task_of_its_own_reads_its_column() -> None:
     assert [task.label({"followup": text}, breast_id="A_L") for text in ("no", "Yes", "")] == [0, 1, None]
     with pytest.raises(DatasetError, match="followup is 'perhaps', not yes or no"):
         task.label({"followup": "perhaps"}, breast_id="A_L")
+
+
+def test_a_dataset_of_its_own_is_validated(
+    monkeypatch: pytest.MonkeyPatch, phantom_root: Path, tmp_path: Path, ray_session: None
+) -> None:
+    """Four images of the phantom study under an owner's table; one of them of a view that is not asked for."""
+    for image in sorted(phantom_root.rglob("*.dcm"))[:4]:
+        shutil.copy(image, tmp_path)
+    headers = [(image.name, dcmread(image)) for image in sorted(tmp_path.glob("*.dcm"))]
+    lines = [
+        f"{read.PatientID},{read.AccessionNumber},{SIDES[read.ImageLaterality]},{read.ViewPosition},{name},1"
+        for name, read in headers
+    ]
+    lines[0] = lines[0].replace(",MLO,", ",ML,").replace(",CC,", ",ML,")
+    (tmp_path / "images.csv").write_text("\n".join(["patient,study,side,view,file,cancer", *lines]))
+    monkeypatch.setitem(DATASETS, "hillside", module_of("dataset").Hillside)
+    conf = tmp_path / "conf" / "datasets" / "hillside.yaml"
+    conf.parent.mkdir(parents=True)
+    conf.write_text(recipe("dataset file"))
+    monkeypatch.setenv("TILEBANK_CONF", str(tmp_path / "conf"))
+    summary = validate(
+        load_settings(Choices(dataset="hillside", root=str(tmp_path))), pixels=True, sample=0, html=tmp_path / "v.html"
+    )
+    counts = summary.report.all
+    assert (counts.accept, counts.filter, counts.refuse) == (3, 1, 0)
+    assert summary.unlabelled["cancer"].startswith("all 2 labelled breasts are of class 1")

@@ -10,7 +10,8 @@ import pytest
 
 from tilebank.errors import StoreError
 from tilebank.store.commits import CHUNK
-from tilebank.store.reader import Reader, StoredView
+from tilebank.store.reader import Reader
+from tilebank.store.records import StoredView
 from tilebank.store.schema import PREDICTIONS, instances_schema
 from tilebank.store.tables import Instances, Store
 from tilebank.terms import FailureRow

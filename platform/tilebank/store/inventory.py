@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lance
-import lancedb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,6 +44,8 @@ class StoredTable:
 
 def list_tables(store_uri: str) -> list[StoredTable]:
     """Every table of the store, by name; none where there is no store. Raises StoreError when one cannot be read."""
+    import lancedb  # takes a second or more
+
     try:
         if is_local(store_uri) and not exists(store_uri):  # a bucket that is not there is an error
             return []

@@ -10,7 +10,6 @@ from dataclasses import fields
 from functools import partial
 
 import lance
-import lancedb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -170,6 +169,8 @@ class Store:
         place = join_uri(self.uri, f"{name}.lance")
 
         def create() -> None:
+            import lancedb  # takes a second or more; most commands find their tables
+
             database = lancedb.connect(self.uri, storage_options=storage_options_of(self.uri))
             try:
                 database.create_table(name, schema=schema.with_metadata(_metadata(licence)), exist_ok=True)

@@ -27,7 +27,8 @@ from tilebank.flows.search.tune import forget_search, tune_head, tune_resumably
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.search_space import Dimension
 from tilebank.flows.settings.settings import Settings, load_settings
-from tilebank.flows.study.study import LabelledBags, LabelledStudy, open_study
+from tilebank.flows.study.labelled_bags import LabelledBags
+from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.mil.fitting.fit import FittedHead
 from tilebank.terms import Split
 
@@ -307,5 +308,5 @@ def test_a_search_without_vectors_labels_or_task_says_what_to_do(
         tune_head(settings.model_copy(update={"tiling": replace(settings.tiling, overlap=0.5)}), task="malignancy")
     with pytest.raises(ConfigError, match="unknown task 'malignant'"):
         tune_head(settings, task="malignant")
-    with pytest.raises(DatasetError, match="no usable 'cancer' column"):
+    with pytest.raises(DatasetError, match="no usable column 'cancer'"):
         tune_head(settings, task="cancer")

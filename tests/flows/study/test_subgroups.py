@@ -1,7 +1,7 @@
 import pytest
 
 from tilebank.flows.study.subgroups import age_band, group_breasts, views_there
-from tilebank.store.reader import StoredView
+from tilebank.store.records import StoredView
 
 
 def view(breast_id: str, position: str, *, vendor: str = "Acme", kind: str = "ffdm") -> StoredView:

@@ -13,7 +13,7 @@ import tilebank
 from tilebank.flows.champion.card import HeadCard
 from tilebank.mil.heads.registry import Head, save_head
 from tilebank.mil.serving import score_columns
-from tilebank.store.reader import BagArrays
+from tilebank.store.records import BagArrays
 from tilebank.tracking.registry import ServedModel
 
 SERVING = "tilebank.mil.serving"

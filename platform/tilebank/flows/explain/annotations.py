@@ -7,7 +7,7 @@ from tilebank.datasets.labels import TASKS, JointTask, label_breasts
 from tilebank.datasets.registry import open_dataset
 from tilebank.errors import DatasetError
 from tilebank.flows.settings.settings import Settings
-from tilebank.store.reader import StoredBreast
+from tilebank.store.records import StoredBreast
 from tilebank.terms import Finding
 
 

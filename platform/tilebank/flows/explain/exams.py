@@ -16,7 +16,7 @@ from tilebank.flows.predict.rows import Scoring
 from tilebank.flows.reporting.progress import progress_bar
 from tilebank.flows.settings.settings import Settings
 from tilebank.imaging.dicom.presentation_state import MarkAuthor
-from tilebank.store.reader import StoredBreast
+from tilebank.store.records import StoredBreast
 from tilebank.terms import Finding, Laterality, ManifestRow
 
 EXAMS_A_RUN = 128  # in one Ray pipeline, so that little waits in memory

@@ -13,7 +13,7 @@ from tilebank.flows.predict.inputs import assert_one_source, pick_breasts, split
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.study import open_reader
 from tilebank.mil.explaining.tile_attention import why_no_attention
-from tilebank.store.reader import StoredBreast
+from tilebank.store.records import StoredBreast
 
 ASK_ABOVE = 20  # exams: more are mapped only where the user has said which, or has confirmed it
 

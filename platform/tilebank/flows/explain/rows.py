@@ -20,7 +20,8 @@ from tilebank.mil.explaining.contributions import stream_contributions, tile_con
 from tilebank.mil.explaining.faithfulness import BreastCurves, score_curves
 from tilebank.mil.explaining.tile_attention import tile_attention
 from tilebank.mil.heads.registry import Head
-from tilebank.store.reader import Reader, StoredBreast
+from tilebank.store.reader import Reader
+from tilebank.store.records import StoredBreast
 
 SHOWN: dict[str, Callable[[Head, BagBatch], NDArray[np.float64]]] = {  # of each tile, (Nt,), by `ExplainConfig.map`
     "attention": lambda head, bags: np.asarray(tile_attention(head, bags)[0]),

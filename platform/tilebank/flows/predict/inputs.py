@@ -11,7 +11,7 @@ from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.extract.extract import extract
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.validate.rows import relative_uri
-from tilebank.store.reader import StoredBreast
+from tilebank.store.records import StoredBreast
 from tilebank.store.tables import Store
 from tilebank.terms import FailureRow
 

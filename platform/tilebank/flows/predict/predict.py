@@ -21,7 +21,8 @@ from tilebank.flows.study.study import open_reader
 from tilebank.mil.explaining.tile_attention import why_no_attention
 from tilebank.mil.serving import score_columns
 from tilebank.store.predictions import answer_columns
-from tilebank.store.reader import Reader, StoredBreast
+from tilebank.store.reader import Reader
+from tilebank.store.records import StoredBreast
 from tilebank.store.tables import Store
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from tilebank.mil.bags.bags import BagBatch
 from tilebank.mil.explaining.tile_attention import tile_attention
 from tilebank.mil.heads.registry import Head, score_bags
-from tilebank.store.reader import Reader, StoredBreast, TilePlaces
+from tilebank.store.reader import Reader
+from tilebank.store.records import StoredBreast, TilePlaces
 from tilebank.terms import TileBox
 
 AT_ONCE = 256  # breasts read together: some 50 MB of vectors of 1536 numbers

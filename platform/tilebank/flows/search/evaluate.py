@@ -17,7 +17,7 @@ from tilebank.evaluation.report import Evaluation, evaluate
 from tilebank.evaluation.scores import ScoredBreasts
 from tilebank.evaluation.subgroups import Subgroup, evaluate_subgroups
 from tilebank.flows.settings.settings import EvaluationConfig
-from tilebank.flows.study.study import LabelledBags
+from tilebank.flows.study.labelled_bags import LabelledBags
 from tilebank.mil.heads.registry import Head, score_bags
 from tilebank.terms import LabelRow, Split
 

@@ -12,14 +12,12 @@ from tilebank.errors import HeadError
 from tilebank.files import join_uri
 from tilebank.flows.engine.cluster import cluster_cpus, cluster_gpus
 from tilebank.flows.reporting.progress import progress_bar
+from tilebank.flows.search.fit_pack import fit_pack
 from tilebank.flows.search.packs import Pack, SearchFolder
 from tilebank.flows.search.sampling import open_sampler
 from tilebank.flows.settings.settings import Settings
-from tilebank.flows.study.study import LabelledBags
-from tilebank.mil.bags.bags import default_device
-from tilebank.mil.fitting.fit import FitConfig, FitProgress, FittedHead, fit_heads
-
-REPORT_EPOCHS = 10  # how often a pack says how far it is
+from tilebank.flows.study.labelled_bags import LabelledBags
+from tilebank.mil.fitting.fit import FittedHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +36,8 @@ def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, 
     config, gpus = settings.search, cluster_gpus()
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    fit_pack = tune.with_parameters(_fit_pack, train=train, val=val, fit=config.fit, folder=folder)
-    fit_pack = tune.with_resources(fit_pack, {"cpu": 1, "gpu": 1 if gpus else 0})
+    trainable = tune.with_parameters(fit_pack, train=train, val=val, fit=config.fit, folder=folder)
+    trainable = tune.with_resources(trainable, {"cpu": 1, "gpu": 1 if gpus else 0})
     sampler = open_sampler(config, settings.head)
     fitted: list[FittedHead] = []
     rounds = resumed = 0
@@ -52,7 +50,7 @@ def search_heads(settings: Settings, *, train: LabelledBags, val: LabelledBags, 
             resumed += len(asked) - new
             bar.update(len(asked) - new)
             if missing:
-                _fit_packs(missing, fit_pack, folder=folder, bar=bar)
+                _fit_packs(missing, trainable, folder=folder, bar=bar)
             heads = [head for pack in packs for head in folder.read_pack(pack)]
             heads.sort(key=lambda head: head.trial.seed)
             sampler.tell([head.best_val_auc for head in heads])
@@ -67,10 +65,10 @@ def choose_champion(fitted: Sequence[FittedHead]) -> int:
     return min(range(len(fitted)), key=lambda place: (-fitted[place].best_val_auc, losses[place]))
 
 
-def _fit_packs(packs: Sequence[Pack], fit_pack: Any, *, folder: SearchFolder, bar: Any) -> None:
+def _fit_packs(packs: Sequence[Pack], trainable: Any, *, folder: SearchFolder, bar: Any) -> None:
     """Ray Tune keeps its own notes below the search's folder, under a name that no earlier attempt had."""
     tuner = tune.Tuner(
-        fit_pack,
+        trainable,
         param_space={"pack": tune.grid_search(list(packs))},
         tune_config=tune.TuneConfig(reuse_actors=True),  # a process that has loaded torch takes the next pack
         run_config=tune.RunConfig(
@@ -80,34 +78,6 @@ def _fit_packs(packs: Sequence[Pack], fit_pack: Any, *, folder: SearchFolder, ba
     results = tuner.fit()
     if results.errors:
         raise HeadError(f"{len(results.errors)} of {len(packs)} packs failed; the first: {results.errors[0]}")
-
-
-def _fit_pack(
-    config: dict[str, Any], *, train: LabelledBags, val: LabelledBags, fit: FitConfig, folder: SearchFolder
-) -> None:
-    """One Ray Tune trial: fit the heads of config["pack"], tell of it, keep them in the search's folder."""
-    pack: Pack = config["pack"]
-
-    def tell(progress: FitProgress) -> None:
-        if progress.epoch % REPORT_EPOCHS == 0:
-            tune.report(_progress(len(pack.trials) - len(progress.active), progress.epoch))
-
-    fitted = fit_heads(
-        train.as_batch(),
-        val.as_batch(),
-        head=pack.head,
-        trials=pack.trials,
-        config=fit,
-        outputs=train.outputs,
-        device=default_device(),
-        progress=tell,
-    )
-    folder.write_pack(pack, fitted)
-    tune.report(_progress(len(pack.trials), max(result.epochs for result in fitted)))
-
-
-def _progress(finished: int, epoch: int) -> dict[str, int]:
-    return {"finished": finished, "epoch": epoch}
 
 
 class _Progress(tune.Callback):  # type: ignore[misc]  # Ray has no types

@@ -21,13 +21,14 @@ from tilebank.flows.search.resume import LEASE, SearchRun, folder_of, search_run
 from tilebank.flows.search.trials import Searched, choose_champion, search_heads
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.head_requirements import assert_head_reads
+from tilebank.flows.study.labelled_bags import LabelledBags
 from tilebank.flows.study.outputs import assert_weights
-from tilebank.flows.study.study import LabelledBags, LabelledStudy, open_study
+from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.flows.study.subgroups import group_breasts
 from tilebank.mil.fitting.fit import FittedHead
 from tilebank.store.lease.lease import hold_lease
 from tilebank.store.predictions import answer_columns
-from tilebank.store.reader import BagArrays
+from tilebank.store.records import BagArrays
 from tilebank.store.tables import Store
 from tilebank.terms import Split
 from tilebank.tracking.places import find_place

@@ -5,49 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tilebank.datasets.contract import DatasetConfig, Truth
 from tilebank.datasets.intake import is_included
 from tilebank.datasets.labels import TASKS, Breast, JointTask, Task, label_breasts, task_named
 from tilebank.datasets.registry import open_dataset
 from tilebank.datasets.splits import assert_no_leak, keep_fraction, official_splits, plan_splits
-from tilebank.errors import DatasetError
+from tilebank.errors import DatasetError, TooFewLabelsError
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.declared_fingerprints import stored_fingerprint
+from tilebank.flows.study.labelled_bags import LabelledBags
 from tilebank.flows.study.outputs import assert_every_answer, label_array, outputs_of
-from tilebank.mil.bags.bags import BagBatch
-from tilebank.mil.contract.outputs import BINARY, Outputs
-from tilebank.store.reader import BagArrays, Reader
+from tilebank.store.reader import Reader
 from tilebank.store.tables import Store
 from tilebank.terms import LabelRow, Split
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LabelledBags:
-    """The breasts of one split as arrays: what Ray keeps once a node, and every pack reads without a copy.
-
-    labels: (B,) classes, or (B, C) of 0 and 1 where `outputs` are several labels.
-    """
-
-    bags: BagArrays
-    labels: NDArray[np.int64]
-    outputs: Outputs = BINARY
-
-    def as_batch(self) -> BagBatch:
-        """The same as tensors, features not copied."""
-        bags = self.bags
-        return BagBatch.from_arrays(
-            view_features=bags.view_features,
-            view_offsets=bags.view_offsets,
-            tile_features=bags.tile_features,
-            tile_offsets=bags.tile_offsets,
-            breast_ids=bags.breast_ids,
-            labels=self.labels,
-        )
 
 
 @dataclass(frozen=True)
@@ -122,13 +94,14 @@ def _plan(
 
 
 def _assert_classes(labels: Sequence[LabelRow], *, task: str) -> None:
-    """Raise DatasetError where there is nothing to tell apart, however many more are labelled."""
+    """Raise TooFewLabelsError where there is nothing to tell apart, however many more are labelled."""
     classes = {row.label for row in labels}
     if len(classes) == 1:
         others = ", ".join(name for name in TASKS if name != task)
-        raise DatasetError(
-            f"all {len(labels)} breasts with a label for {task!r} are of class {classes.pop()} ({labels[0].rule});"
-            f" choose another task with --task: {others}"
+        alike = f"are of class {classes.pop()} ({labels[0].rule})"
+        raise TooFewLabelsError(
+            f"all {len(labels)} breasts with a label for {task!r} {alike}; choose another task with --task: {others}",
+            short=f"all {len(labels)} labelled breasts {alike}",
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tilebank.datasets.contract import Truth
 from tilebank.datasets.labels import task_named
 from tilebank.errors import DatasetError
-from tilebank.store.reader import StoredView
+from tilebank.store.records import StoredView
 
 AGE = re.compile(r"0*(\d{1,3})(?:\.\d+)?\+?Y?", re.IGNORECASE)  # 61, 61.4, 061Y (PS3.5 AS), 89+
 UNREADABLE = "unreadable"
