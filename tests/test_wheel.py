@@ -34,7 +34,7 @@ def test_code_templates_configuration_and_jobs_are_in_the_wheel(wheel: ZipFile) 
     jobs = {f"tilebank/jobs/{file}" for file in files_below("jobs", "*.py")}
     assert len(conf) > 50
     assert any(file.endswith(".j2") for file in code)
-    assert held == code | conf | jobs
+    assert held == code | conf | jobs | {"tilebank/constraints.txt"}
 
 
 def test_the_wheel_installs_the_command(wheel: ZipFile) -> None:
