@@ -19,11 +19,13 @@ SIZES = {"patients": "how many", "rows": "of an image", "columns": "of an image"
 
 
 def flow(args: argparse.Namespace) -> Summary:
+    from tilebank.phantom.plan import count_images, plan_exams
     from tilebank.phantom.writer import write_phantoms
 
     root = settings_of(args).dataset.root
     config = PhantomConfig(**{name: getattr(args, name) for name in SIZES})
-    with progress_bar("phantoms", unit="image") as bar:
+    images = count_images(plan_exams(config))
+    with progress_bar("phantoms", unit="image", total=images, leave=False) as bar:
         return write_phantoms(root, config, progress=bar.update)
 
 

@@ -64,7 +64,8 @@ def list_candidates(root: str, *, may_be_image: Callable[[str], bool]) -> list[s
             left_out[_sort_of(name)] += 1
     if left_out:
         parts = ", ".join(f"{count} {sort}" for sort, count in left_out.most_common())
-        logger.warning("%d files are not read as images: %s", left_out.total(), parts)
+        files = "1 file is" if left_out.total() == 1 else f"{left_out.total()} files are"
+        logger.warning("%s not read as images: %s", files, parts)
     return uris
 
 

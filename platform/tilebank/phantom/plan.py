@@ -78,6 +78,11 @@ def plan_exams(config: PhantomConfig) -> list[PhantomExam]:
     return exams
 
 
+def count_images(exams: Sequence[PhantomExam]) -> int:
+    """How many images the exams have."""
+    return sum(len(exam.breasts) * len(VIEWS) for exam in exams)
+
+
 def _plan_exam(
     config: PhantomConfig, patient: int, number: int, *, density: str, sides: Sequence[BreastShape]
 ) -> PhantomExam:

@@ -23,7 +23,7 @@ from tilebank.files import exists, join_uri, read_bytes, write_bytes
 from tilebank.phantom.anatomy import VIEWS, View
 from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.header import describe_image
-from tilebank.phantom.plan import PhantomBreast, PhantomExam, plan_exams
+from tilebank.phantom.plan import PhantomBreast, PhantomExam, count_images, plan_exams
 from tilebank.phantom.truth import FindingTruth, ImageTruth, WrittenImage, truth_tables
 from tilebank.phantom.view import PhantomView, render_view
 from tilebank.storage_errors import storage_reason
@@ -80,8 +80,7 @@ def _write_study(
 ) -> PhantomSummary:
     standing = _stands(root, config)
     exams = plan_exams(config)
-    images = sum(len(exam.breasts) * len(VIEWS) for exam in exams)
-    summary = PhantomSummary(root, config.patients, len(exams), images, written=not standing)
+    summary = PhantomSummary(root, config.patients, len(exams), count_images(exams), written=not standing)
     if standing:
         return summary
     done: dict[str, list[WrittenImage]] = {}

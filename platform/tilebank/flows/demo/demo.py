@@ -12,7 +12,7 @@ from tilebank.flows.reporting.stopwatch import Stopwatch
 from tilebank.flows.search.resume import SearchRun, search_run
 from tilebank.flows.search.tune import tune_head
 from tilebank.flows.study.study import LabelledStudy, open_study
-from tilebank.phantom.plan import plan_exams
+from tilebank.phantom.plan import count_images, plan_exams
 from tilebank.phantom.writer import PhantomSummary, write_phantoms
 from tilebank.terms import Split
 from tilebank.tracking.finished_runs import RecordedRun, find_runs
@@ -86,8 +86,9 @@ def run_demo(study: DemoStudy, *, announce: Callable[[str], None]) -> DemoSummar
     announce is told each step before it begins. Raises TilebankError as the three steps do.
     """
     settings, watch = study.settings, Stopwatch("phantoms", "extraction", "search")
-    announce(f"1/3 phantoms: {size_of(study.phantoms, plan_exams(study.phantoms))} at {settings.dataset.root}")
-    with watch.part("phantoms"), progress_bar("phantoms", unit="image") as bar:
+    exams = plan_exams(study.phantoms)
+    announce(f"1/3 phantoms: {size_of(study.phantoms, exams)} at {settings.dataset.root}")
+    with watch.part("phantoms"), progress_bar("phantoms", unit="image", total=count_images(exams), leave=False) as bar:
         written = write_phantoms(settings.dataset.root, study.phantoms, progress=bar.update)
     announce(f"2/3 extraction: every view and its tiles through the encoder {settings.encoder.name}")
     with watch.part("extraction"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tilebank.flows.settings.settings import Settings
 from tilebank.phantom.config import PhantomConfig
-from tilebank.phantom.plan import PhantomExam
+from tilebank.phantom.plan import PhantomExam, count_images
 
 FULL_DATASET = "phantom"
 DATASET = "demo"
@@ -53,7 +53,7 @@ def study_of(settings: Settings, *, full: bool, patients: int | None = None, cor
 
 def size_of(phantoms: PhantomConfig, exams: Sequence[PhantomExam]) -> str:
     """The study's size in words: images, exams, patients, pixels and gigabytes on disk."""
-    images = 4 * len(exams)
+    images = count_images(exams)
     gigabytes = images * phantoms.rows * phantoms.columns * BYTES_A_PIXEL / 1e9
     return (
         f"{images} images of {phantoms.rows} x {phantoms.columns} pixels, {len(exams)} exams of {phantoms.patients}"
