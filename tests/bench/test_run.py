@@ -140,6 +140,7 @@ def test_all_files_of_a_study_are_jpeg_2000_where_that_is_asked_for(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_encoder_without_its_weights_is_timed_on_random_ones(settings_for: MakeSettings, empty_tmp: Path) -> None:
     row = settings_for(encoder="rad-dino").encoder
     shape = dict(row.architecture or {}) | {"hidden_size": 32, "num_hidden_layers": 2, "image_size": 56}
@@ -196,6 +197,7 @@ def test_the_reference_way_gives_the_vectors_of_the_encoder(tmp_path: Path, sett
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_is_timed_in_packs_and_one_by_one(settings_for: MakeSettings, empty_tmp: Path) -> None:
     summary = bench_parts(settings_for(), ["search"], sizes=SMALL)
     by_what: dict[str, list[str]] = {}

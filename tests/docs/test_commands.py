@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -15,8 +15,9 @@ from tests.foreign_features import make_slides, write_labels, write_trident
 
 RUNNABLE = [page for page in PAGES if any(command.run for command in commands_of(page))]
 SEARCHES = ("heads.md", "labels.md", "results.md", "searches.md")  # a search or more each: many minutes together
+LONG = (*SEARCHES, "compare.md", "explain.md", "exchange.md")
 TRIALS = "2"
-QUICK = ("search.fit.max_epochs=3", "evaluation.replicates=50")
+QUICK = ("search.fit.max_epochs=3", "evaluation.replicates=50", "search.pack=36")
 SLIDES = make_slides(30)
 PREPARED = "tune --dataset demo --task malignancy"  # pages after the first read what a search has left
 
@@ -54,9 +55,13 @@ def test_targets_of_make_exist() -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who follows the pages in a folder: `dicoms` and `new-exam` in the home folder, labels here."""
+    """Somebody who follows the pages in a folder: `dicoms` and `new-exam` in the home folder, labels here.
+
+    ran: the commands that have run and need not run again, as pages share some.
+    """
 
     here: Path
+    ran: set[tuple[str, ...]] = field(default_factory=set)
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +102,15 @@ def test_settings_of_searches_resolve(name: str, reader: Reader, capsys: pytest.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.long) if page.name in SEARCHES else page for page in RUNNABLE],
+    [pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page for page in RUNNABLE],
     ids=lambda page: page.name,
 )
 def test_commands_run_on_the_demo(page: Path, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     for command in commands_of(page):
-        if command.run:
+        words = (command.job, *command.flags)
+        if command.run and words not in reader.ran:
             status = run_command(quick(command))
+            reader.ran.add(words)
             out, err = capsys.readouterr()
             assert status == 0, f"{command}\n{err}"
             assert out.strip(), f"{command} said nothing"
@@ -125,7 +132,7 @@ def _quicker(job: str, flags: list[str]) -> list[str]:
     if job == "init":  # two pages name their study alike
         return ["--force"]
     if job == "explain":
-        return ["--limit", "1", *_set("explain.draws=1", *QUICK[1:])]
+        return ["--limit", "1", *_set("explain.draws=1", QUICK[1])]
     if job != "tune":
         return []
     many = any(name in flags for name in ("ablation", "heads", "transformers"))
@@ -148,6 +155,7 @@ def test_python_on_a_page_runs(name: str, reader: Reader, capsys: pytest.Capture
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_notebook_runs_on_the_demo(reader: Reader) -> None:
     notebook = nbformat.read(CHECKOUT / "docs" / "library.ipynb", as_version=4)
     for cell in notebook.cells:

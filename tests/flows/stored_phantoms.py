@@ -14,5 +14,7 @@ def copy_images(store: Path, settings: Settings, image_ids: Sequence[str]) -> No
     names = ", ".join(f"'{image_id}'" for image_id in image_ids)
     rows = lance.dataset(f"{store}/instances--phantom--texture.lance").to_table(filter=f"image_id IN ({names})")
     encoder = settings.encoder
-    table = Store(settings.store).open_instances("phantom", encoder.name, dim=encoder.dim, licence=settings.licence)
+    table = Store(settings.store).open_instances(
+        settings.dataset.name, encoder.name, dim=encoder.dim, licence=settings.licence
+    )
     table.commit(rows)

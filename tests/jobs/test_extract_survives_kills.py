@@ -51,6 +51,7 @@ def kill_encoder(store: str) -> int:
     return stored
 
 
+@pytest.mark.long
 def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
     user: User, run_here: RunHere, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_workers_run_the_submitted_code_and_results_outlive_the_job(cluster: Clu
         assert not place.startswith((str(CHECKOUT), str(cluster.user.cwd))), "neither installed nor the copy itself"
 
 
+@pytest.mark.long
 def test_a_job_without_a_home_is_told_to_set_one(cluster: Cluster) -> None:
     finished = cluster.submit("env", "-u", "TILEBANK_HOME", "python", "jobs/extract.py", "--dataset", "phantom")
     said = finished.out + finished.err

@@ -10,9 +10,9 @@ import mlflow
 import pytest
 from tests.jobs.conftest import RunHere, User, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
-TRIALS, ROUND = 8, 4
+TRIALS, ROUND = 6, 3
 LONG = ("--set", "search.fit.max_epochs=80", "--set", "search.fit.patience=80")
 # Packs of one head: a kill after the first of a round finds others that are still to be fitted.
 SEARCH = ("--search", "optuna", "--trials", TRIALS, "--set", f"search.round_trials={ROUND}", "--pack", 1)

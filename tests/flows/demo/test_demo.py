@@ -5,26 +5,33 @@ from pathlib import Path
 import mlflow
 import pytest
 from tests.flows.conftest import MakeSettings
+from tests.flows.stored_phantoms import copy_images
 
 from tilebank.flows.demo.demo import run_demo
 from tilebank.flows.demo.study import FULL, SMALL, DemoStudy, dataset_of, size_of, study_of
+from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import load_settings
 from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.plan import plan_exams
 
 TINY = PhantomConfig(patients=30, rows=512, columns=384, max_exams=1)  # that of the fixture phantom_root
-SHORT = ("search.trials=2", "search.fit.max_epochs=3", "splits.val=0.2", "evaluation.replicates=20")
+NEW = 4
+SHORT = ("search.trials=2", "search.pack=2", "search.fit.max_epochs=3", "splits.val=0.2", "evaluation.replicates=20")
 
 
 @pytest.mark.slow
-def test_a_second_call_makes_nothing_again_and_shows_the_same(settings_for: MakeSettings, ray_session: None) -> None:
+def test_a_second_call_makes_nothing_again_and_shows_the_same(
+    settings_for: MakeSettings, phantom_store: Path, ray_session: None
+) -> None:
     settings, said = settings_for(*SHORT, dataset="demo"), list[str]()
+    images = [image.image_id for image in read_manifest(settings).images]
+    copy_images(phantom_store, settings, images[NEW:])  # as a call that was interrupted leaves it
     study = DemoStudy(settings, TINY, flags="--dataset demo")
     first = run_demo(study, announce=said.append)
     assert [line[:3] for line in said] == ["1/3", "2/3", "3/3"]
     assert "120 images of 512 x 384 pixels, 30 exams of 30 patients" in said[0]
-    assert (first.searched, first.extraction.images) == (True, 120)
+    assert (first.searched, first.extraction.images) == (True, NEW)
     second = run_demo(study, announce=said.append)
     assert (second.searched, second.phantoms.written, second.extraction.images) == (False, False, 0)
     assert (second.place, second.champion) == (first.place, first.champion)

@@ -50,7 +50,7 @@ def is_unlike(tile: dict[str, str]) -> bool:
     return place % 2 == 0
 
 
-@pytest.mark.parametrize("head", ["abmil", "asmil"])
+@pytest.mark.parametrize("head", [pytest.param("abmil", marks=pytest.mark.long), "asmil"])
 def test_a_head_with_attention_is_searched_on_imported_slides_and_its_champion_scores_them(
     head: str, choices: Choices, ray_session: None, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_study_is_recorded_with_figures_and_evidence_needs_no_attention(stored
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_is_explained_as_it_is_scored_and_leaves_nothing_in_the_store(stored: Study, tmp_path: Path) -> None:
     exam = stored.exams[0]
     folder = Path(next(row.uri for row in stored.manifest.images if row.exam_id == exam)).parent

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from tilebank.errors import ConfigError, DatasetError, TilebankError
-from tilebank.flows.extract.extract import extract
+from tilebank.flows.extract.plan import plan_extraction
 from tilebank.flows.init.init import InitRequest, init_dataset
-from tilebank.flows.search.tune import tune_head
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import load_settings
+from tilebank.flows.study.study import plan_study
 from tilebank.flows.validate.validate import validate
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -47,14 +47,15 @@ def test_the_name_is_enough_in_every_job_afterwards(here: Path, phantom_root: Pa
     assert "120 files that may be images; of 20 looked at, 20 would be used" in shown
     assert "task malignancy" in shown
     assert "tilebank tune --dataset mystudy --encoder texture --task malignancy" in shown
-    pairs = ("search.trials=2", "search.fit.max_epochs=3", "splits.val=0.2", "evaluation.replicates=20")
-    settings = load_settings(Choices(dataset="mystudy", set=pairs))
+    settings = load_settings(Choices(dataset="mystudy"))
     assert settings.dataset.name == "mystudy"
     looked = validate(settings, pixels=False, sample=0, html=here / "validation.html")
     assert looked.report.all.accept == 120
     assert {task.task for task in looked.tasks if task.lines} >= {"malignancy", "density", "mass"}
-    assert extract(settings).images == 120
-    assert tune_head(settings, task="malignancy").dataset == "mystudy"
+    plan = plan_extraction(settings)
+    assert (plan.images, plan.done) == (120, 0)
+    labels, splits = plan_study(settings, plan.pending, task="malignancy")
+    assert {row.patient_id for row in labels} == set(splits)
 
 
 def test_the_file_holds_absolute_places_and_explains_each_key(here: Path, phantom_root: Path) -> None:
