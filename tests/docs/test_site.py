@@ -63,7 +63,7 @@ def test_sentences_are_short(page: Path) -> None:
 def test_files_that_a_page_names_exist(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     named = re.findall(r"`((?:conf|docs|infra|jobs|platform|tests)/[\w./-]+\.\w+)`", text)
-    made = re.compile("NAME|mystudy|softmax_pool")  # by `tilebank init`, or by following a recipe
+    made = re.compile("NAME|mystudy|softmax_pool|hillside")  # by `tilebank init`, or by following a recipe
     missing = [name for name in named if not made.search(name) and not (CHECKOUT / name).is_file()]
     assert not missing
 

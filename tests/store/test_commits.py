@@ -14,6 +14,7 @@ from tests.store.conftest import DIM, LICENCE, rows_of
 
 from tilebank.errors import StoreError
 from tilebank.store.commits import CHUNK, append_once, open_table
+from tilebank.store.reader import Reader
 from tilebank.store.tables import Instances, Store
 
 MANIFEST = r"\.manifest"
@@ -169,6 +170,26 @@ def test_an_outage_that_lasts_is_told_and_stores_nothing(
     again = open_instances(store)
     again.commit(rows_of("i1"))
     assert len(stored_ids(store)) == 3
+
+
+def test_vectors_are_read_through_trouble_and_an_outage_is_one_message(
+    store: Store, table: Instances, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilebank.store.commits.PAUSE_S", 0.05)
+    quick = {"client_max_retries": "1", "client_retry_timeout": "2"}
+    monkeypatch.setattr("tilebank.store.commits.REMOTE_OPTIONS", quick)
+    table.commit(rows_of("i1"))
+    reader = Reader(store.uri, dataset="d", encoder="e", fingerprint="f1")
+    (breast,) = reader.read_breasts()
+    wanted = reader.read_bags([breast.breast_id])
+    proxy.expect(Fault(Kind.RESET, path=r"\.lance", method="GET", times=9))
+    found = reader.read_bags([breast.breast_id])
+    assert len(proxy.struck) == 9
+    assert (found.tile_features == wanted.tile_features).all()
+    monkeypatch.setattr("tilebank.store.commits.ATTEMPTS", 1)
+    proxy.expect(Fault(Kind.RESET, path=r"\.lance", method="GET", times=1000))
+    with pytest.raises(StoreError, match=r"cannot read vectors in s3://.*run the same command again"):
+        reader.read_bags([breast.breast_id])
 
 
 def test_no_attempt_is_made_once_the_guard_objects(store: Store, proxy: FaultyProxy) -> None:

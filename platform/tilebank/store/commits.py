@@ -88,12 +88,14 @@ def retry(work: Callable[[], T], uri: str, *, what: str, guard: Guard = unguarde
         guard()
         try:
             return work()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a failed read is a ValueError of pyarrow's
+            if isinstance(error, ValueError) and not is_failed_request(error, uri):
+                raise
             _wait(attempt, error, uri=uri, what=what)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
+def _wait(attempt: int, error: OSError | ValueError, *, uri: str, what: str) -> None:
     if attempt == ATTEMPTS - 1 or not _may_pass(error, uri):
         reason = storage_reason(error, uri)
         raise StoreError(f"cannot {what} in {uri}: {reason}; run the same command again to go on") from error
@@ -102,7 +104,7 @@ def _wait(attempt: int, error: OSError, *, uri: str, what: str) -> None:
     time.sleep(pause_s)
 
 
-def _may_pass(error: OSError, uri: str) -> bool:
+def _may_pass(error: OSError | ValueError, uri: str) -> bool:
     """Whether a retry may help: after another writer's commit or a network error, but not after a disk error."""
     if isinstance(error, CommitConflictError):
         return bool(error.retryable)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from tilebank.errors import StoreError
 from tilebank.files import join_uri
 from tilebank.storage_errors import is_failed_request, storage_reason
-from tilebank.store.commits import open_table
+from tilebank.store.commits import open_table, retry
 from tilebank.store.records import BagArrays, StoredBreast, StoredView, TilePlaces
 from tilebank.store.schema import sql_literal, table_name
 from tilebank.terms import InstanceKind
+
+T = TypeVar("T")
 
 LOOKED_UP = 1000  # breasts that a filter names one by one
 PLACED_BY = ("image_id", "kind", "x", "y")  # columns that decide an instance's place in its bag
@@ -54,8 +57,8 @@ class Reader:
         self.fingerprint = fingerprint
         self.dim = int(self._table.schema.field("vector").type.list_size)
         self._clause = f"fingerprint = {sql_literal(fingerprint)}"
-        if self._table.count_rows(self._clause) == 0:
-            held = sorted(set(self._table.to_table(columns=["fingerprint"])["fingerprint"].to_pylist()))
+        if not self._retry(lambda: self._table.count_rows(self._clause)):
+            held = sorted(set(self._read(["fingerprint"], "true")["fingerprint"].to_pylist()))
             raise StoreError(
                 f"table {name} (version {self.version}) holds no vector under the fingerprint {fingerprint}"
                 f" (it holds {', '.join(held) or 'nothing'}): the settings of mask, tiling or encoder differ from those"
@@ -68,7 +71,7 @@ class Reader:
     def _only(self, include: Callable[[str, str, str], bool]) -> str:
         """A clause that leaves out the images that are not included; empty if all are."""
         names = ["image_kind", "view", "special"]
-        rows = self._table.to_table(columns=names, filter=f"{self._clause} AND kind = 'view'")
+        rows = self._read(names, f"{self._clause} AND kind = 'view'")
         stored = {tuple(row[name] for name in names) for row in rows.to_pylist()}
         out = sorted(one for one in stored if not include(*one))
         same = [
@@ -85,16 +88,20 @@ class Reader:
     def _breasts_among(self, clause: str) -> list[dict[str, str]]:
         """The distinct breasts of the rows that `clause` leaves, counted batch by batch: a slide has many rows."""
         columns = ["patient_id", "exam_id", "breast_id", "laterality"]
-        found = pa.table({name: pa.array([], pa.string()) for name in columns})
-        for batch in self._table.scanner(columns=columns, filter=self._clause + clause).to_batches():
-            found = pa.concat_tables([found, pa.table(batch)]).group_by(columns).aggregate([])
-        rows: list[dict[str, str]] = found.to_pylist()
-        return rows
+
+        def count() -> list[dict[str, str]]:
+            found = pa.table({name: pa.array([], pa.string()) for name in columns})
+            for batch in self._table.scanner(columns=columns, filter=self._clause + clause).to_batches():
+                found = pa.concat_tables([found, pa.table(batch)]).group_by(columns).aggregate([])
+            rows: list[dict[str, str]] = found.to_pylist()
+            return rows
+
+        return self._retry(count)
 
     def read_views(self) -> list[StoredView]:
         """Every stored image of a breast, by breast_id and view; what was not known is an empty text."""
         columns = ["breast_id", "view", "manufacturer", "image_kind", "windowed_by"]
-        rows = self._table.to_table(columns=columns, filter=f"{self._clause} AND kind = 'view'").to_pylist()
+        rows = self._read(columns, f"{self._clause} AND kind = 'view'").to_pylist()
         views = (StoredView(**{name: value or "" for name, value in row.items()}) for row in rows)
         return sorted(views, key=lambda view: (view.breast_id, view.view))
 
@@ -123,7 +130,7 @@ class Reader:
     def count_instances(self, breast_ids: Sequence[str]) -> dict[InstanceKind, NDArray[np.int64]]:
         """How many views and tiles these breasts have, (B,) each, in the order given."""
         wanted = pa.array(breast_ids, pa.string())
-        rows = self._table.to_table(columns=["breast_id", "kind"], filter=self._clause + self._among(breast_ids))
+        rows = self._read(["breast_id", "kind"], self._clause + self._among(breast_ids))
         counts = {}
         for kind in InstanceKind:
             of_kind = rows.filter(pc.equal(rows["kind"], kind.value))["breast_id"]
@@ -148,7 +155,7 @@ class Reader:
         if len(set(breast_ids)) != len(breast_ids):
             raise StoreError("a breast is named twice; name each breast once")
         wanted = pa.array(breast_ids, pa.string())
-        rows = self._table.to_table(columns=["breast_id", *PLACED_BY, *also], filter=clause)
+        rows = self._read(["breast_id", *PLACED_BY, *also], clause)
         bag = pc.fill_null(pc.index_in(rows["breast_id"], value_set=wanted), -1).to_numpy().astype(np.int64)
         is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
         order = self._order(rows, clause, bag)
@@ -161,7 +168,7 @@ class Reader:
         Columns: those of the instances table. Raises StoreError when it has none.
         """
         clause = self._clause + self._among([breast_id])
-        rows = self._table.to_table(filter=clause, scan_in_order=True)
+        rows = self._read(None, clause)
         if not rows.num_rows:
             raise StoreError(f"breast {breast_id} has no stored vector")
         return rows.take(self._order(rows, clause, np.zeros(rows.num_rows, np.int64)))
@@ -171,7 +178,7 @@ class Reader:
         is_tile = pc.equal(rows["kind"], InstanceKind.TILE.value).to_numpy()
         x, y = (pc.fill_null(rows[name], 0).to_numpy() for name in ("x", "y"))
         if rows["x"].null_count:
-            ids = self._table.to_table(columns=["instance_id"], filter=clause)["instance_id"]
+            ids = self._read(["instance_id"], clause)["instance_id"]
             x = np.where(rows["x"].is_null().to_numpy(), _numbers(ids), x)
         return np.lexsort((x, y, _ranks(rows["image_id"]), bag, is_tile))
 
@@ -184,14 +191,27 @@ class Reader:
         features = np.empty((len(wanted), self.dim), np.float16)
         home = np.full(rows, -1, dtype=np.int64)
         home[wanted] = np.arange(len(wanted))
-        start = 0
-        for batch in self._table.to_batches(columns=["vector"], filter=clause, scan_in_order=True):
-            vectors = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)
-            here = home[start : start + len(vectors)]
-            for first, stop in _runs(here):
-                features[here[first] : here[first] + stop - first] = vectors[first:stop]
-            start += len(vectors)
+
+        def fill() -> None:
+            start = 0
+            for batch in self._table.to_batches(columns=["vector"], filter=clause, scan_in_order=True):
+                vectors = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(-1, self.dim)
+                here = home[start : start + len(vectors)]
+                for first, stop in _runs(here):
+                    features[here[first] : here[first] + stop - first] = vectors[first:stop]
+                start += len(vectors)
+
+        self._retry(fill)
         return features
+
+    def _read(self, columns: Sequence[str] | None, clause: str) -> pa.Table:
+        """The rows of `clause`, in the order in which they are stored; None: all columns. Raises StoreError."""
+        names = None if columns is None else list(columns)
+        return self._retry(lambda: self._table.to_table(columns=names, filter=clause, scan_in_order=True))
+
+    def _retry(self, work: Callable[[], T]) -> T:
+        """`work()`, tried again while the network fails. Raises StoreError."""
+        return retry(work, self.uri, what="read vectors")
 
 
 def _runs(places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
