@@ -1,6 +1,6 @@
 """Show the whole road on synthetic mammograms: phantoms, extraction, a search of 36 heads, a report.
 
-Takes 3 to 6 minutes on two CPU cores. --full is the larger study of the documentation's figures. What stands from
+Takes about 3 minutes on two CPU cores. --full is the larger study of the documentation's figures. What stands from
 an earlier call is not made again; a call that was interrupted goes on.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tilebank.flows.settings.settings import Settings
 
 EXAMPLES = """examples:
-  tilebank demo                     100 patients, one exam each: 400 images
+  tilebank demo                     80 patients, one exam each: 320 images
   tilebank demo --full              150 patients, up to three exams each: 844 images
   tilebank demo --patients 60       fewer patients: quicker, wider intervals
 """
@@ -38,7 +38,7 @@ def flow(args: argparse.Namespace) -> Summary:
 
 def parser() -> JobParser:
     parser = JobParser(__file__, __doc__, examples=EXAMPLES)
-    parser.what.add_argument("--full", action="store_true", help="844 images of 150 patients instead of 400 of 100")
+    parser.what.add_argument("--full", action="store_true", help="844 images of 150 patients instead of 320 of 80")
     parser.what.add_argument("--patients", type=at_least(10), metavar="N", help="another number of patients")
     parser.share("store", "tracking")
     return parser

@@ -32,9 +32,10 @@ def chosen(args: argparse.Namespace) -> Any:
 
 
 def flow(args: argparse.Namespace) -> Summary:
-    from tilebank.flows.predict.predict import PredictRequest, predict
+    from tilebank.flows.predict.predict import PredictRequest, default_out, predict
 
-    return predict(chosen(args), PredictRequest(args.out, bool(args.folder), tuple(args.exam), args.top_tiles))
+    out = args.out or default_out(args.folder)
+    return predict(chosen(args), PredictRequest(out, bool(args.folder), tuple(args.exam), args.top_tiles))
 
 
 def parser() -> JobParser:
@@ -46,8 +47,8 @@ def parser() -> JobParser:
     parser.share("store", "tracking")
     what = "of each breast (default 5)"
     parser.output.add_argument("--top-tiles", type=at_least(0), default=5, metavar="N", help=what)
-    what = "(default ./scores.csv)"
-    parser.output.add_argument("--out", type=Path, default=Path("scores.csv"), metavar="CSV", help=what)
+    what = "(default ./scores.csv; with --folder ./scores-NAME.csv, by the folder's name)"
+    parser.output.add_argument("--out", type=Path, metavar="CSV", help=what)
     return parser
 
 

@@ -64,7 +64,7 @@ class Folder:
         root = self.config.root
         uris = list_candidates(root, may_be_image=lambda name: name != "dicomdir" and not name.endswith(NOT_IMAGES))
         if not uris:
-            raise DatasetError(f"no DICOM file below {root}; check --root")
+            raise DatasetError(f"no DICOM file below {root}; check --root or --folder")
         return uris
 
     def _place(self, image: ScannedImage) -> ManifestRow | FailureRow:
@@ -157,7 +157,10 @@ def _breast_of(row: dict[str, str], *, uri: str) -> str:
         return row["breast_id"]
     exam_id, side = row.get("exam_id", ""), row.get("laterality", "").strip().upper()
     if not exam_id or not side:
-        raise DatasetError(f"{uri}: a row identifies no breast; give breast_id, or exam_id and laterality (L or R)")
+        raise DatasetError(
+            f"{uri}: a row identifies no breast; give breast_id, or exam_id and laterality (L or R). Its columns:"
+            f" {', '.join(row)}"
+        )
     if side not in SIDES:
         raise DatasetError(f"{uri}: the laterality of exam {exam_id} is none of {', '.join(SIDES)}; correct the row")
     return breast_id_of(exam_id, SIDES[side])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from tilebank.config import nearest
 from tilebank.datasets.contract import Truth
 from tilebank.errors import ConfigError, DatasetError, TooFewLabelsError
 from tilebank.terms import LabelRow
@@ -154,7 +155,7 @@ TASKS: Mapping[str, Task | JointTask] = {
 def task_named(name: str) -> Task | JointTask:
     """The task of this name. Raises ConfigError for an unknown one."""
     if name not in TASKS:
-        raise ConfigError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+        raise ConfigError(f"unknown task {name!r}{nearest(name, TASKS)}; known: {', '.join(TASKS)}")
     return TASKS[name]
 
 

@@ -24,7 +24,7 @@ def uri_exists(uri: str) -> bool:
     try:
         return exists(uri)
     except OSError as error:
-        raise DatasetError(f"cannot look at {uri}: {storage_reason(error, uri)}; check --root") from error
+        raise DatasetError(f"cannot look at {uri}: {storage_reason(error, uri)}; check --root or --folder") from error
 
 
 def find_table(root: str, names: Sequence[str], *, advice: str) -> str:
@@ -42,7 +42,7 @@ def list_dicoms(root: str) -> list[str]:
     """
     uris = list_candidates(root, may_be_image=lambda name: name.endswith(".dcm"))
     if not uris:
-        raise DatasetError(f"no file *.dcm below {root}; check --root")
+        raise DatasetError(f"no file *.dcm below {root}; check --root or --folder")
     return uris
 
 
@@ -54,7 +54,7 @@ def list_candidates(root: str, *, may_be_image: Callable[[str], bool]) -> list[s
     try:
         listing = list_files(root)
     except OSError as error:
-        raise DatasetError(f"cannot list {root}: {storage_reason(error, root)}; check --root") from error
+        raise DatasetError(f"cannot list {root}: {storage_reason(error, root)}; check --root or --folder") from error
     left_out, uris = Counter(listing.left_out), []
     for uri in listing.uris:
         name = uri.rsplit("/", 1)[-1].lower()

@@ -28,9 +28,15 @@ _ORIENTATION = {
 
 
 def describe_image(
-    exam: PhantomExam, breast: PhantomBreast, view: View, *, rendered: PhantomView, config: PhantomConfig
+    exam: PhantomExam,
+    breast: PhantomBreast,
+    view: View,
+    *,
+    rendered: PhantomView,
+    config: PhantomConfig,
+    compress: bool = True,
 ) -> Dataset:
-    """The whole DICOM object of one view, compressed where its vendor compresses."""
+    """The whole DICOM object of one view; `compress`: in JPEG 2000 where its vendor uses that, without loss."""
     vendor = VENDORS[exam.vendor]
     dataset = Dataset()
     _describe_exam(dataset, exam, vendor=vendor, seed=config.seed)
@@ -47,7 +53,7 @@ def describe_image(
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    if vendor.jpeg2000:
+    if compress and vendor.jpeg2000:
         _compress(dataset, rendered.pixels)
     return dataset
 

@@ -18,7 +18,7 @@ HTTP_REASONS = {  # how MLflow's client words what a server does
     "Name or service not known": "the name of its host is not known",
     "timed out": "the server did not answer in time",
     "error code 401": "the server wants a user and a password (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)",
-    "error code 403": "the server denied access",
+    "error code 403": "the server denied access; is the name of its host in its --allowed-hosts?",
 }
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ def _quieten() -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a trial
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own seven take minutes to say no
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

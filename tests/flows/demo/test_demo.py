@@ -53,10 +53,11 @@ def test_a_second_call_makes_nothing_again_and_shows_the_same(
     assert Path(third.place.report).is_file()
 
 
-def test_the_full_study_is_that_of_the_documentation() -> None:
+def test_the_full_study_is_that_of_the_documentation(settings_for: MakeSettings) -> None:
     exams = plan_exams(FULL)
     assert (len(exams) * 4, FULL.patients, FULL.rows, FULL.columns) == (844, 150, 2048, 1536)
-    assert size_of(FULL, exams) == "844 images of 2048 x 1536 pixels, 211 exams of 150 patients, about 3.1 GB"
+    study = DemoStudy(settings_for(), FULL, flags="", full=True)
+    assert size_of(study, exams) == "844 images of 2048 x 1536 pixels, 211 exams of 150 patients, about 3.1 GB"
 
 
 def test_the_small_study_is_a_part_of_the_full_one() -> None:

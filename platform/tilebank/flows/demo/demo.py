@@ -87,9 +87,9 @@ def run_demo(study: DemoStudy, *, announce: Callable[[str], None]) -> DemoSummar
     """
     settings, watch = study.settings, Stopwatch("phantoms", "extraction", "search")
     exams = plan_exams(study.phantoms)
-    announce(f"1/3 phantoms: {size_of(study.phantoms, exams)} at {settings.dataset.root}")
+    announce(f"1/3 phantoms: {size_of(study, exams)} at {settings.dataset.root}")
     with watch.part("phantoms"), progress_bar("phantoms", unit="image", total=count_images(exams), leave=False) as bar:
-        written = write_phantoms(settings.dataset.root, study.phantoms, progress=bar.update)
+        written = write_phantoms(settings.dataset.root, study.phantoms, compress=study.full, progress=bar.update)
     announce(f"2/3 extraction: every view and its tiles through the encoder {settings.encoder.name}")
     with watch.part("extraction"):
         extracted = extract(settings)

@@ -10,23 +10,28 @@ from tilebank.phantom.plan import PhantomExam, count_images
 
 FULL_DATASET = "phantom"
 DATASET = "demo"
-SMALL = PhantomConfig(patients=100, max_exams=1)
+SMALL = PhantomConfig(patients=80, max_exams=1)
 FULL = PhantomConfig()
 TWO_CORES = 2
 READ_CPUS = 0.5  # on two cores: reading an image takes twice as long as encoding it, so two are read at a time
-BYTES_A_PIXEL = 1.15  # of a written DICOM, a mean over the four vendors' transfer syntaxes
+# Fewer patients than the full study: a larger share of them for choosing the champion and for testing it.
+SMALL_VAL, SMALL_TEST = 0.15, 0.25
+BYTES_A_PIXEL = 2.0
+COMPRESSED = 1.15  # a mean over the four vendors, of whom two compress
 
 
 @dataclass(frozen=True)
 class DemoStudy:
     """Phantoms to write, and the settings under which they are extracted and searched.
 
-    flags: what other jobs need to be told to work on the same study.
+    flags: what other jobs need to be told to work on the same study; full: the larger study, its files compressed as
+    their vendors do.
     """
 
     settings: Settings
     phantoms: PhantomConfig
     flags: str
+    full: bool = False
 
 
 def dataset_of(*, full: bool) -> str:
@@ -37,7 +42,7 @@ def dataset_of(*, full: bool) -> str:
 def study_of(settings: Settings, *, full: bool, patients: int | None = None, cores: int | None = None) -> DemoStudy:
     """The study that was asked for, on this machine's `cores`. Another number of patients has its own root and tables.
 
-    On two cores a reading task reserves less of them; no vector depends on that.
+    On two cores a reading task reserves less of them; no vector depends on that. The small study is split 60/15/25.
     """
     dataset, phantoms = settings.dataset, FULL if full else SMALL
     flags = f"--dataset {dataset.name}"
@@ -48,13 +53,15 @@ def study_of(settings: Settings, *, full: bool, patients: int | None = None, cor
     extraction = settings.extraction
     if not full and (cores or os.cpu_count() or 1) <= TWO_CORES:
         extraction = replace(extraction, read_cpus=READ_CPUS)
-    return DemoStudy(settings.model_copy(update={"dataset": dataset, "extraction": extraction}), phantoms, flags)
+    splits = settings.splits if full else replace(settings.splits, val=SMALL_VAL, test=SMALL_TEST)
+    changed = {"dataset": dataset, "extraction": extraction, "splits": splits}
+    return DemoStudy(settings.model_copy(update=changed), phantoms, flags, full)
 
 
-def size_of(phantoms: PhantomConfig, exams: Sequence[PhantomExam]) -> str:
+def size_of(study: DemoStudy, exams: Sequence[PhantomExam]) -> str:
     """The study's size in words: images, exams, patients, pixels and gigabytes on disk."""
-    images = count_images(exams)
-    gigabytes = images * phantoms.rows * phantoms.columns * BYTES_A_PIXEL / 1e9
+    images, phantoms = count_images(exams), study.phantoms
+    gigabytes = images * phantoms.rows * phantoms.columns * (COMPRESSED if study.full else BYTES_A_PIXEL) / 1e9
     return (
         f"{images} images of {phantoms.rows} x {phantoms.columns} pixels, {len(exams)} exams of {phantoms.patients}"
         f" patients, about {gigabytes:.1f} GB"

@@ -103,7 +103,7 @@ def _thumbnail(png: bytes) -> bytes:
 
 
 def _line(one: BreastMaps, exam: ExplainedExam) -> str:
-    scores = " ".join(f"{score:.3g}" for score in one.score.scores)
+    scores = " ".join(f"{score:.4f}" for score in one.score.scores)
     told = [f"score {scores}", VERDICTS[one.score.at_or_above], _highest_box(one.score.breast_id, exam) or "no box"]
     return f"{one.score.breast_id}  {', '.join(text for text in told if text)}"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tilebank.files import absolute_uri
 from tilebank.flows.champion.load import ChosenHead
 from tilebank.flows.predict.files import PredictionPaths, write_about, write_refused, write_scores
 from tilebank.flows.predict.inputs import assert_one_source, images_refused, pick_breasts, splits_known, vectors_of
@@ -24,6 +25,12 @@ from tilebank.store.predictions import answer_columns
 from tilebank.store.reader import Reader
 from tilebank.store.records import StoredBreast
 from tilebank.store.tables import Store
+
+
+def default_out(folder: str) -> Path:
+    """Where scores go unless it is said: those of a folder beside those of a study, and not over them."""
+    name = absolute_uri(folder, relative_to=Path.cwd()).rstrip("/").rsplit("/", 1)[-1] if folder else ""
+    return Path(f"scores-{name}.csv" if name else "scores.csv")
 
 
 @dataclass(frozen=True)

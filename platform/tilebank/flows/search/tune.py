@@ -5,6 +5,7 @@ A killed search resumes when it is started again with the same settings, vectors
 uninterrupted search; on a CPU, bit for bit.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from tilebank.flows.search.trials import Searched, choose_champion, search_heads
 from tilebank.flows.settings.settings import Settings
 from tilebank.flows.study.head_requirements import assert_head_reads
 from tilebank.flows.study.labelled_bags import LabelledBags
-from tilebank.flows.study.outputs import assert_weights
+from tilebank.flows.study.outputs import assert_weights, scarce_answers
 from tilebank.flows.study.study import LabelledStudy, open_study
 from tilebank.flows.study.subgroups import group_breasts
 from tilebank.mil.fitting.fit import FittedHead
@@ -34,6 +35,8 @@ from tilebank.terms import Split
 from tilebank.tracking.places import find_place
 from tilebank.tracking.registry import register_head, registered_name
 from tilebank.tracking.runs import Tracker, experiment_name
+
+logger = logging.getLogger(__name__)
 
 
 def tune_head(settings: Settings, *, task: str) -> SearchSummary:
@@ -60,6 +63,8 @@ def tune_resumably(settings: Settings, *, task: str) -> SearchSummary:
     with watch.part("read"):
         study = open_study(settings, task=task)
         assert_head_reads(study, settings)
+    if scarce := scarce_answers(study.task, study.rows):
+        logger.warning("task %s: %s", task, scarce)
     run = search_run(settings, study, task=task)
     with hold_lease(run.folder.uri, LEASE, what=run.as_text()):
         return _tune(run, watch=watch)

@@ -11,6 +11,8 @@ from tilebank.errors import ConfigError, DatasetError
 from tilebank.mil.contract.outputs import BINARY, Outputs
 from tilebank.terms import LabelRow, Split
 
+SCARCE = 5  # breasts of a class, below which a search is warned of
+
 
 def outputs_of(task: Task | JointTask) -> Outputs:
     """Several labels at once: a sigmoid each. More than two classes: a softmax. Else one logit."""
@@ -62,6 +64,18 @@ def assert_every_answer(task: Task | JointTask, rows: Mapping[Split, Sequence[La
                 f" the split a larger share (splits.val is {config.val:g}, splits.test {config.test:g}, splits.fraction"
                 f" {config.fraction:g}), or draw the splits again with another splits.seed (it is {config.seed})"
             )
+
+
+def scarce_answers(task: Task | JointTask, rows: Mapping[Split, Sequence[LabelRow]]) -> str:
+    """A warning where a class has fewer than SCARCE breasts in validation or test; empty where none has."""
+    few = [
+        f"{count} of {len(rows[split])} breasts of the {split.value} split {'is' if count == 1 else 'are'} {name}"
+        for split in (Split.VAL, Split.TEST)
+        for name, count in count_answers(task, rows[split]).items()
+        if 0 < count < SCARCE
+    ]
+    advice = "with so few, the choice of a champion and its figures are close to chance; label more patients"
+    return f"only {', '.join(few)}: {advice}" if few else ""
 
 
 def assert_weights(task: Task | JointTask, *, positive_weights: Sequence[object]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tilebank.datasets.labels import task_named
 from tilebank.datasets.splits import SplitConfig
 from tilebank.errors import DatasetError
-from tilebank.flows.study.outputs import assert_every_answer
+from tilebank.flows.study.outputs import assert_every_answer, scarce_answers
 from tilebank.terms import LabelRow, ManifestRow, Split
 
 
@@ -24,7 +24,8 @@ class SplitLine:
 class TaskCounts:
     """A task's labels by split; no lines where the task cannot be planned.
 
-    refusal: why a search would refuse these splits, as it would say it; empty where it would not.
+    refusal: why a search would refuse these splits, as it would say it; scarce: its warning that a class has very few
+    breasts. Both are empty where there is nothing to say.
     """
 
     task: str
@@ -32,6 +33,7 @@ class TaskCounts:
     classes: tuple[int, ...]
     lines: tuple[SplitLine, ...]
     refusal: str = ""
+    scarce: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def count_task(
         by_class = tuple(sum(row.label == label for row in rows) for label in classes)
         lines.append(SplitLine(split.value, len({row.patient_id for row in rows}), len(rows), by_class))
     rule = labels[0].rule if labels else ""
-    return TaskCounts(task, rule, classes, tuple(lines), _refusal(task, by_split, config))
+    scarce = scarce_answers(task_named(task), by_split)
+    return TaskCounts(task, rule, classes, tuple(lines), _refusal(task, by_split, config), scarce)
 
 
 def _refusal(task: str, rows: Mapping[Split, Sequence[LabelRow]], config: SplitConfig) -> str:

@@ -169,7 +169,9 @@ def _main_settings(settings: Settings) -> dict[str, str]:
 
 def _task_rows(task: TaskCounts) -> list[tuple[str, str]]:
     rows = [(f"labels, {task.task}", _splits(task))]
-    return [*rows, ("  CANNOT BE SEARCHED", task.refusal)] if task.refusal else rows
+    if task.refusal:
+        return [*rows, ("  CANNOT BE SEARCHED", task.refusal)]
+    return [*rows, ("  few", task.scarce)] if task.scarce else rows
 
 
 def _splits(task: TaskCounts) -> str:

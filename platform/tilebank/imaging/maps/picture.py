@@ -59,7 +59,7 @@ class ExplainedBreast:
         if self.threshold is None or len(self.scores) != 1:
             return ""
         side = "at or above" if next(iter(self.scores.values())) >= self.threshold else "below"
-        return f"{side} the threshold {self.threshold:.3f}"
+        return f"{side} the threshold {self.threshold:.4f}"
 
 
 def draw_breast(breast: ExplainedBreast, *, notice: str) -> bytes:
@@ -122,7 +122,7 @@ def _draw_box(
 
 def _draw_head(figure: "Figure", breast: ExplainedBreast, *, wide: float, high: float) -> None:
     left, first, second = _GAP_IN / wide, 1 - 0.42 / high, 1 - 0.8 / high
-    scores = "   ".join(f"{answer} {score:.3f}" for answer, score in breast.scores.items())
+    scores = "   ".join(f"{answer} {score:.4f}" for answer, score in breast.scores.items())
     alone = len(breast.scores) == 1
     figure.text(left, first, scores, color=INK, fontsize=19 if alone else 13, fontweight="bold")
     figure.text(left + 2.1 / wide, first, breast.verdict, color=QUIET, fontsize=12)
