@@ -115,9 +115,11 @@ def _draw_box(
     top, bottom, room = box.y - window.y, window.y + window.height - box.y - box.height, 0.03 * window.height
     on_top = top > room or bottom <= room if above else bottom <= room < top
     y, way = (box.y, 3) if on_top else (box.y + box.height, -3)
-    axes.annotate(words, (max(box.x, window.x), y), xytext=(1, way), textcoords="offset points",
-                  va="bottom" if on_top else "top", color=colour, fontsize=9.5, path_effects=_halo(2.6),
-                  annotation_clip=False)  # fmt: skip
+    at_right = box.x + box.width / 2 > window.x + 0.7 * window.width  # words would reach beyond the image
+    x = min(box.x + box.width, window.x + window.width) if at_right else max(box.x, window.x)
+    axes.annotate(words, (x, y), xytext=(-1 if at_right else 1, way), textcoords="offset points",
+                  ha="right" if at_right else "left", va="bottom" if on_top else "top", color=colour, fontsize=9.5,
+                  path_effects=_halo(2.6), annotation_clip=False)  # fmt: skip
 
 
 def _draw_head(figure: "Figure", breast: ExplainedBreast, *, wide: float, high: float) -> None:
