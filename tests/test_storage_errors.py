@@ -34,6 +34,12 @@ QUESTIONS: dict[str, Ask] = {
     "list images": list_dicoms,
     "look for a file": uri_exists,
 }
+ASKED = [  # the others go the way of one of these
+    pytest.param(one, marks=())
+    if one in ("open a table", "write", "read a lease", "list images")
+    else pytest.param(one, marks=pytest.mark.long)
+    for one in QUESTIONS
+]
 QUIET = {"find instances", "read predictions", "look for a file"}  # a bucket that is not there holds nothing
 
 
@@ -116,7 +122,7 @@ def message_of(ask: Ask, uri: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", ASKED)
 def test_a_closed_port_is_a_refused_connection(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = closed_port()
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -135,7 +141,7 @@ def test_a_bucket_that_is_not_there_is_named(question: str, server: S3Server, mo
     assert "there is no bucket nobodys-bucket at the S3 endpoint" in text, text
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", ASKED)
 def test_access_denied_says_whose_permissions_to_check(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with refusing("AccessDenied") as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

@@ -118,7 +118,9 @@ def test_several_labels_at_once_are_the_bits_of_one_number_and_need_every_fact()
 
 
 def test_unknown_tasks_and_facts_that_nobody_gives_are_named() -> None:
-    with pytest.raises(ConfigError, match="unknown task 'malignant'; known: malignancy"):
+    with pytest.raises(
+        ConfigError, match=r"unknown task 'malignant' \(did you mean 'malignancy'\?\); known: malignancy"
+    ):
         label_breasts("malignant", [], truth={}, dataset="d")
     with pytest.raises(DatasetError, match="no usable column 'masses'"):
         label_breasts("mass", [breast("1")], truth={"E1_L": {"birads": "1"}}, dataset="d")

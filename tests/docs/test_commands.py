@@ -15,7 +15,7 @@ from tests.foreign_features import make_slides, write_labels, write_trident
 
 RUNNABLE = [page for page in PAGES if any(command.run for command in commands_of(page))]
 SEARCHES = ("heads.md", "labels.md", "results.md", "searches.md")  # a search or more each: many minutes together
-LONG = (*SEARCHES, "compare.md", "explain.md", "exchange.md")
+LONG = (*SEARCHES, "own-data.md", "compare.md", "explain.md", "exchange.md")
 TRIALS = "2"
 QUICK = ("search.fit.max_epochs=3", "evaluation.replicates=50", "search.pack=36")
 SLIDES = make_slides(30)

@@ -32,7 +32,9 @@ GIANTS = (
 )
 
 
-@pytest.mark.parametrize("name", sorted(GFLOP))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in GIANTS else name for name in sorted(GFLOP)]
+)
 def test_a_tile_costs_what_is_known_of_its_network(name: str) -> None:
     assert flops_per_tile(read_row(name)) / 1e9 == pytest.approx(GFLOP[name], rel=0.03)
 

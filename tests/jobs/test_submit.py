@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import CHECKOUT
 from tests.jobs.conftest import Finished, User, read_rows, user_at, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SENT = ("conf", "infra", "jobs", "platform", "pyproject.toml", "README.md")
 # Whoever imports the stages leaves who it is (a worker, or the job itself) and where they were imported from.
@@ -116,7 +116,6 @@ def test_workers_run_the_submitted_code_and_results_outlive_the_job(cluster: Clu
         assert not place.startswith((str(CHECKOUT), str(cluster.user.cwd))), "neither installed nor the copy itself"
 
 
-@pytest.mark.long
 def test_a_job_without_a_home_is_told_to_set_one(cluster: Cluster) -> None:
     finished = cluster.submit("env", "-u", "TILEBANK_HOME", "python", "jobs/extract.py", "--dataset", "phantom")
     said = finished.out + finished.err

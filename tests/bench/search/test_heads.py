@@ -51,6 +51,7 @@ def test_every_head_is_held_against_each_problem(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_each_head_is_timed_alone_and_in_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "HEADS", {"abmil": HEADS["abmil"]})
     monkeypatch.setattr(timing, "is_torchmil_installed", lambda: False)

@@ -139,6 +139,7 @@ def test_dinov3_patch_mean_leaves_its_registers_out(checkpoints: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_tower_gives_the_same_vectors_within_a_step(
     configs: dict[str, EncoderConfig], pixels: NDArray[np.uint8]
 ) -> None:

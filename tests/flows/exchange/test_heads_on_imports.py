@@ -20,7 +20,7 @@ from tilebank.flows.settings.settings import load_settings
 from tilebank.store.predictions import read_predictions
 from tilebank.terms import Split
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SLIDES = make_slides(60)
 
@@ -50,7 +50,7 @@ def is_unlike(tile: dict[str, str]) -> bool:
     return place % 2 == 0
 
 
-@pytest.mark.parametrize("head", [pytest.param("abmil", marks=pytest.mark.long), "asmil"])
+@pytest.mark.parametrize("head", ["abmil", "asmil"])
 def test_a_head_with_attention_is_searched_on_imported_slides_and_its_champion_scores_them(
     head: str, choices: Choices, ray_session: None, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ def test_the_report_holds_all_figures_and_names_exams_only_where_their_pictures_
     assert 'href="pages/E0.html"' in beside
     assert beside.count('<img src="data:image/jpeg;base64,') == 8, "a thumbnail a breast"
     assert "closer than half the diagonal of the annotated box, or than 100 px" in beside
-    assert "<b>0.9</b> at or above the threshold" in beside
+    assert "<b>0.9000</b> at or above the threshold" in beside
     assert "logit +2: views +1, tiles +0.5" in beside
     assert "E0_L" not in recorded
     text = summary.as_text()

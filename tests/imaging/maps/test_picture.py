@@ -118,8 +118,8 @@ def test_views_stand_side_by_side_at_one_scale() -> None:
 def test_the_verdict_needs_a_threshold() -> None:
     breast = ExplainedBreast("E1_L", Laterality.L, {"score": 0.7}, ())
     assert breast.verdict == ""
-    assert replace(breast, threshold=0.7).verdict == "at or above the threshold 0.700"
-    assert replace(breast, threshold=0.71).verdict == "below the threshold 0.710"
+    assert replace(breast, threshold=0.7).verdict == "at or above the threshold 0.7000"
+    assert replace(breast, threshold=0.71).verdict == "below the threshold 0.7100"
     several = replace(breast, scores={"mass": 0.7, "calcification": 0.1}, threshold=0.5)
     assert several.verdict == "", "a threshold is of one score"
     with_parts = drawn(ExplainedView("1", "CC", BLANK), contributions={"views": 0.5, "tiles": -0.2})

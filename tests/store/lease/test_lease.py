@@ -201,7 +201,14 @@ def test_a_place_that_cannot_hold_a_lease_is_refused(tmp_path: Path) -> None:
         hold_lease("gs://bucket", TABLE).__enter__()
 
 
-@pytest.mark.parametrize("kind", [Kind.CUT_ANSWER, Kind.ERROR_AFTER, Kind.ERROR, Kind.RESET])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kind.CUT_ANSWER,
+        Kind.RESET,
+        *(pytest.param(one, marks=pytest.mark.long) for one in (Kind.ERROR_AFTER, Kind.ERROR)),
+    ],
+)
 def test_a_lease_survives_what_a_network_does(
     s3: S3Server, bucket_store: str, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
