@@ -34,7 +34,12 @@ def test_code_templates_configuration_and_jobs_are_in_the_wheel(wheel: ZipFile) 
     jobs = {f"tilebank/jobs/{file}" for file in files_below("jobs", "*.py")}
     assert len(conf) > 50
     assert any(file.endswith(".j2") for file in code)
-    assert held == code | conf | jobs | {"tilebank/constraints.txt"}
+    assert held == code | conf | jobs
+
+
+def test_the_versions_that_were_tested_are_among_the_wheels_metadata(wheel: ZipFile) -> None:
+    (path,) = (name for name in wheel.namelist() if name.endswith("extra_metadata/constraints.txt"))
+    assert wheel.read(path) == (CHECKOUT / "constraints.txt").read_bytes()
 
 
 def test_the_wheel_installs_the_command(wheel: ZipFile) -> None:

@@ -4,8 +4,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import tilebank
@@ -52,13 +51,20 @@ def check_libraries(names: Sequence[str] = LIBRARIES, *, pinned: Mapping[str, st
 
 
 def pinned_versions() -> Mapping[str, str]:
-    """Library -> version of constraints.txt, in the package or in the checkout around it; empty without one."""
-    for place in (files("tilebank") / CONSTRAINTS, Path(tilebank.__file__).parents[2] / CONSTRAINTS):
-        if place.is_file():
-            lines = place.read_text(encoding="utf-8").splitlines()
-            pins = (line.partition("==") for line in lines if "==" in line and not line.startswith("#"))
-            return {_normal(name): pinned.partition(";")[0].strip() for name, _, pinned in pins}
-    return {}
+    """Library -> version of constraints.txt, in the checkout or the wheel's metadata; empty without one."""
+    lines = _constraints().splitlines()
+    pins = (line.partition("==") for line in lines if "==" in line and not line.startswith("#"))
+    return {_normal(name): pinned.partition(";")[0].strip() for name, _, pinned in pins}
+
+
+def _constraints() -> str:
+    in_checkout = Path(tilebank.__file__).parents[2] / CONSTRAINTS
+    if in_checkout.is_file():
+        return in_checkout.read_text(encoding="utf-8")
+    try:
+        return distribution("tilebank").read_text(f"extra_metadata/{CONSTRAINTS}") or ""
+    except PackageNotFoundError:  # code that Ray unpacked
+        return ""
 
 
 def _installed(name: str) -> str:
