@@ -90,7 +90,7 @@ def assert_shares_add_up(summary: BenchSummary) -> None:
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     "part",
-    [pytest.param(part, marks=pytest.mark.long) if part == "encode" else part for part in PARTS if part in VARIANTS],
+    [part if part == "store" else pytest.param(part, marks=pytest.mark.long) for part in PARTS if part in VARIANTS],
 )
 def test_a_part_runs_alone_gives_its_rows_and_leaves_nothing(
     settings_for: MakeSettings, empty_tmp: Path, part: str

@@ -23,7 +23,7 @@ from tests.jobs.conftest import (
     whose_title,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def wait_for_some_images(command: Command, store: str) -> None:
@@ -51,7 +51,6 @@ def kill_encoder(store: str) -> int:
     return stored
 
 
-@pytest.mark.long
 def test_the_same_command_after_a_killed_driver_stores_exactly_the_rest(
     user: User, run_here: RunHere, phantom_root: Path, reference: Reference, tmp_path: Path
 ) -> None:

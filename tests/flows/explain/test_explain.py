@@ -118,6 +118,7 @@ def test_stored_exams_are_mapped_scored_as_predict_scores_them_and_encoded_once(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_study_is_recorded_with_figures_and_evidence_needs_no_attention(stored: Study, tmp_path: Path) -> None:
     chosen = stored.choose("max", "explain.map=evidence", "explain.exams_drawn=1")
     summary = explain(chosen, ExplainRequest(tmp_path / "out", boxes=True))

@@ -84,6 +84,7 @@ def test_a_second_run_does_nothing_and_a_limited_one_goes_on(settings_for: MakeS
     assert extract(settings_for("extraction.commit_images=9"), limit=0).plan.done == 8
 
 
+@pytest.mark.long
 def test_another_setting_is_another_fingerprint_in_the_same_table(
     settings_for: MakeSettings, phantom_store: Path
 ) -> None:

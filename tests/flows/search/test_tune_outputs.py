@@ -131,6 +131,7 @@ def test_density_is_searched_evaluated_stored_and_served(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_findings_are_searched_as_labels_of_their_own(
     settings: Settings, new_record: Callable[[Path], str], tmp_path: Path, ray_session: None
 ) -> None:
