@@ -22,10 +22,10 @@ EXAMPLES = """examples:
 
 
 def settings(args: argparse.Namespace) -> "Settings":
-    from tilebank.flows.demo.study import dataset_of
+    from tilebank.flows.demo.study import choices_of_study
     from tilebank.flows.settings.settings import load_settings
 
-    return load_settings(choices_of(args, dataset=dataset_of(full=args.full)))
+    return load_settings(choices_of_study(choices_of(args, dataset=""), full=args.full))
 
 
 def flow(args: argparse.Namespace) -> Summary:

@@ -8,7 +8,7 @@ from tests.flows.conftest import MakeSettings
 from tests.flows.stored_phantoms import copy_images
 
 from tilebank.flows.demo.demo import run_demo
-from tilebank.flows.demo.study import FULL, SMALL, DemoStudy, dataset_of, size_of, study_of
+from tilebank.flows.demo.study import FULL, SMALL, DemoStudy, choices_of_study, dataset_of, size_of, study_of
 from tilebank.flows.engine.pipelines import read_manifest
 from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import load_settings
@@ -67,6 +67,16 @@ def test_the_full_study_is_that_of_the_documentation(settings_for: MakeSettings)
     assert (len(exams) * 4, FULL.patients, FULL.rows, FULL.columns) == (844, 150, 2048, 1536)
     study = DemoStudy(settings_for(), FULL, flags="", full=True)
     assert size_of(study, exams) == "844 images of 2048 x 1536 pixels, 211 exams of 150 patients, about 3.1 GB"
+
+
+def test_the_small_study_has_splits_of_its_own_unless_others_are_asked_for(settings_for: MakeSettings) -> None:
+    def shares(*said: str, full: bool = False) -> tuple[float, float]:
+        splits = load_settings(choices_of_study(Choices(set=said), full=full)).splits
+        return splits.val, splits.test
+
+    assert shares() == (0.15, 0.25)
+    assert shares("splits.val=0.3") == (0.3, 0.25)
+    assert shares(full=True) == (0.1, 0.2)
 
 
 def test_the_small_study_is_a_part_of_the_full_one() -> None:

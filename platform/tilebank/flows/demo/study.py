@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tilebank.flows.settings.choices import Choices
 from tilebank.flows.settings.settings import Settings
 from tilebank.phantom.config import PhantomConfig
 from tilebank.phantom.plan import PhantomExam, count_images
@@ -15,7 +16,7 @@ FULL = PhantomConfig()
 TWO_CORES = 2
 READ_CPUS = 0.5  # on two cores: reading an image takes twice as long as encoding it, so two are read at a time
 # Fewer patients than the full study: a larger share of them for choosing the champion and for testing it.
-SMALL_VAL, SMALL_TEST = 0.15, 0.25
+SMALL_SPLITS = ("splits.val=0.15", "splits.test=0.25")
 BYTES_A_PIXEL = 2.0
 COMPRESSED = 1.15  # a mean over the four vendors, of whom two compress
 
@@ -39,10 +40,16 @@ def dataset_of(*, full: bool) -> str:
     return FULL_DATASET if full else DATASET
 
 
+def choices_of_study(choices: Choices, *, full: bool) -> Choices:
+    """The user's choices for the demonstration: the small study is split 60/15/25 unless they say otherwise."""
+    said = choices.set if full else (*SMALL_SPLITS, *choices.set)
+    return replace(choices, dataset=dataset_of(full=full), set=said)
+
+
 def study_of(settings: Settings, *, full: bool, patients: int | None = None, cores: int | None = None) -> DemoStudy:
     """The study that was asked for, on this machine's `cores`. Another number of patients has its own root and tables.
 
-    On two cores a reading task reserves less of them; no vector depends on that. The small study is split 60/15/25.
+    On two cores a reading task reserves less of them; no vector depends on that.
     """
     dataset, phantoms = settings.dataset, FULL if full else SMALL
     flags = f"--dataset {dataset.name}"
@@ -53,8 +60,7 @@ def study_of(settings: Settings, *, full: bool, patients: int | None = None, cor
     extraction = settings.extraction
     if not full and (cores or os.cpu_count() or 1) <= TWO_CORES:
         extraction = replace(extraction, read_cpus=READ_CPUS)
-    splits = settings.splits if full else replace(settings.splits, val=SMALL_VAL, test=SMALL_TEST)
-    changed = {"dataset": dataset, "extraction": extraction, "splits": splits}
+    changed = {"dataset": dataset, "extraction": extraction}
     return DemoStudy(settings.model_copy(update=changed), phantoms, flags, full)
 
 

@@ -13,7 +13,7 @@ from tilebank.flows.reporting.atomic_files import file_name
 from tilebank.flows.reporting.html import data_uri
 
 SHOWN = 6  # breasts that a summary lists, if there are no more
-THUMBNAIL_PX = 300
+THUMBNAIL_PX = 300  # height
 JPEG_QUALITY = 82
 VERDICTS = {True: "at or above the threshold", False: "below the threshold", None: ""}
 
