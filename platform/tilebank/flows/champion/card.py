@@ -46,6 +46,11 @@ class HeadCard:
     licence: str = "unknown"
     redistributable: str = "false"
 
+    @property
+    def about(self) -> str:
+        """The task, the dataset that the head was fitted on, and its licence, for summaries and pages."""
+        return f"{self.task}, fitted on {self.dataset} (licence {self.licence})"
+
     @classmethod
     def of_settings(
         cls,

@@ -85,7 +85,7 @@ class ExplainSummary:
     def _about(self) -> str:
         tally = self.tally
         rows = [
-            ("head", f"{self.head}: {self.card.task}, fitted on {self.card.dataset} (licence {self.card.licence})"),
+            ("head", f"{self.head}: {self.card.about}"),
             ("mapped", f"{tally.images} images of {tally.breasts} breasts in {tally.exams} exams; from {self.source}"),
             *([("split", self.split)] if self.split else []),
             ("map", f"{self.config.map} of overlapped tiles; {WHERE}"),

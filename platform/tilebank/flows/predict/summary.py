@@ -90,7 +90,7 @@ class PredictSummary:
         card, tally = self.card, self.tally
         version = f", table version {self.table_version}" if self.table_version else ""
         rows = [
-            ("head", f"{self.head}: {card.task}, fitted on {card.dataset} (licence {card.licence})"),
+            ("head", f"{self.head}: {card.about}"),
             ("vectors", f"{card.encoder}, fingerprint {self.fingerprint}{version}"),
             ("scored", f"breasts {tally.breasts}, exams {self.exams}, patients {self.patients}; from {self.source}"),
             ("score", MEANING),
