@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.cases import with_long
 from tests.s3_server import S3Server, s3_server
 
 from tilebank.datasets.listing import list_dicoms, uri_exists
@@ -34,12 +35,9 @@ QUESTIONS: dict[str, Ask] = {
     "list images": list_dicoms,
     "look for a file": uri_exists,
 }
-ASKED = [  # the others go the way of one of these
-    pytest.param(one, marks=())
-    if one in ("open a table", "write", "read a lease", "list images")
-    else pytest.param(one, marks=pytest.mark.long)
-    for one in QUESTIONS
-]
+ASKED = with_long(  # the others go the way of one of these
+    QUESTIONS, QUESTIONS.keys() - {"open a table", "write", "read a lease", "list images"}
+)
 QUIET = {"find instances", "read predictions", "look for a file"}  # a bucket that is not there holds nothing
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cases import with_long
 from tests.flows.conftest import MakeSettings
 
 from tilebank.bench.extraction.phantom_study import study_images
@@ -88,10 +89,7 @@ def assert_shares_add_up(summary: BenchSummary) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(
-    "part",
-    [part if part == "store" else pytest.param(part, marks=pytest.mark.long) for part in PARTS if part in VARIANTS],
-)
+@pytest.mark.parametrize("part", with_long([part for part in PARTS if part in VARIANTS], VARIANTS.keys() - {"store"}))
 def test_a_part_runs_alone_gives_its_rows_and_leaves_nothing(
     settings_for: MakeSettings, empty_tmp: Path, part: str
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tests.cases import with_long
 from tests.conftest import CHECKOUT
 from tests.docs.commands import parser_of, run_command
 from tests.docs.pages import PAGES, Command, blocks_of, commands_in_text_of, commands_of
@@ -102,7 +103,7 @@ def test_settings_of_searches_resolve(name: str, reader: Reader, capsys: pytest.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page for page in RUNNABLE],
+    with_long(RUNNABLE, [page for page in RUNNABLE if page.name in LONG]),
     ids=lambda page: page.name,
 )
 def test_commands_run_on_the_demo(page: Path, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.cases import with_long
 from tests.encoders.rows import ROWS, read_row
 
 from tilebank.encoders.registry import flops_per_tile
@@ -23,18 +24,11 @@ GFLOP = {  # of the real classes with random weights, two for a multiplication w
     "dinov3-vith16plus": 1901.9,
 }
 
-GIANTS = (
-    "dinov2-large",
-    "dinov2-giant",
-    "dinov2-reg-giant",
-    "dinov3-vith16plus",
-    "rad-dino",
-)
+# Of the classes of smaller ones, which stay.
+GIANTS = ("dinov2-large", "dinov2-giant", "dinov2-reg-giant", "dinov3-vith16plus", "rad-dino")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long) if name in GIANTS else name for name in sorted(GFLOP)]
-)
+@pytest.mark.parametrize("name", with_long(sorted(GFLOP), GIANTS))
 def test_a_tile_costs_what_is_known_of_its_network(name: str) -> None:
     assert flops_per_tile(read_row(name)) / 1e9 == pytest.approx(GFLOP[name], rel=0.03)
 
@@ -45,9 +39,7 @@ def test_efficientnets_cost_what_their_paper_says(name: str, published_px: int, 
     assert flops_per_tile(replace(read_row(name), input_size_px=published_px)) / 1e9 == pytest.approx(gflop, rel=0.35)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long) if name in GIANTS else name for name in ROWS]
-)
+@pytest.mark.parametrize("name", with_long(ROWS, GIANTS))
 def test_a_larger_tile_costs_more(name: str) -> None:
     row = read_row(name)
     assert 0 < flops_per_tile(row) < flops_per_tile(replace(row, input_size_px=2 * row.input_size_px))

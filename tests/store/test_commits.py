@@ -8,6 +8,7 @@ from typing import Any
 import lance
 import pyarrow as pa
 import pytest
+from tests.cases import with_long
 from tests.faulty_proxy import Fault, FaultyProxy, Kind, faulty_proxy
 from tests.s3_server import S3Server
 from tests.store.conftest import DIM, LICENCE, rows_of
@@ -83,9 +84,7 @@ def stored_ids(store: Store) -> list[str]:
     return sorted(open_table(f"{store.uri}/{INSTANCES}").to_table(columns=["instance_id"])["instance_id"].to_pylist())
 
 
-@pytest.mark.parametrize(
-    "trouble", [pytest.param(one, marks=pytest.mark.long if one in OTHERS else ()) for one in TROUBLES]
-)
+@pytest.mark.parametrize("trouble", with_long(TROUBLES, OTHERS))
 def test_rows_are_stored_exactly_once(
     store: Store, table: Instances, proxy: FaultyProxy, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

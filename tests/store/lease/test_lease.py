@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.cases import with_long
 from tests.faulty_proxy import Fault, Kind, faulty_proxy
 from tests.s3_server import S3Server
 from tests.store.conftest import DIM, LICENCE, rows_of
@@ -203,11 +204,7 @@ def test_a_place_that_cannot_hold_a_lease_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        Kind.CUT_ANSWER,
-        Kind.RESET,
-        *(pytest.param(one, marks=pytest.mark.long) for one in (Kind.ERROR_AFTER, Kind.ERROR)),
-    ],
+    with_long((Kind.CUT_ANSWER, Kind.ERROR_AFTER, Kind.ERROR, Kind.RESET), (Kind.ERROR_AFTER, Kind.ERROR)),
 )
 def test_a_lease_survives_what_a_network_does(
     s3: S3Server, bucket_store: str, monkeypatch: pytest.MonkeyPatch, kind: Kind
